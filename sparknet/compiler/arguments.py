@@ -1,0 +1,154 @@
+"""Arguments of calls: from what was written to a checked pydantic model, or diagnostics at the exact argument.
+
+Layers, optimizers, data sources and synchronisations are all models whose fields, in order, are the arguments; so they
+are bound, checked and complained about in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from sparknet.compiler.scope import Scope, Word, describe, evaluate
+from sparknet.grammar import syntax
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+from sparknet.grammar.suggest import closest
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_EXPECTED: dict[str, str] = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "`true` or `false`",
+    "bool_parsing": "`true` or `false`",
+    "string_type": 'a text in quotes, such as `"name"`',
+    "tuple_type": "sizes such as `3x3`",
+    "too_long": "two sizes, such as `3x3`",
+    "dict_type": "a map such as `{train: 0.8, test: 0.2}`",
+}
+
+
+def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
+    """The model that `call` describes; raises SparkNetError with one diagnostic for each wrong argument."""
+    arguments = call.arguments or ()
+    names = list(model.model_fields)
+    placed, problems = _place(call, arguments, names, scope)
+    values: dict[str, Any] = {}
+    for name, argument in placed.items():
+        try:
+            values[name] = plain(evaluate(argument.value, scope))
+        except SparkNetError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise SparkNetError(problems)
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise SparkNetError(_explain(error, call, model, placed, scope)) from None
+
+
+def plain(value: Any) -> Any:
+    """A value as the models take it: words become texts."""
+    match value:
+        case Word():
+            return value.text
+        case tuple():
+            return tuple(plain(v) for v in value)
+        case dict():
+            return {k: plain(v) for k, v in value.items()}
+        case _:
+            return value
+
+
+def _place(
+    call: syntax.Call, arguments: Sequence[syntax.Argument], names: list[str], scope: Scope
+) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
+    """Which field each argument fills."""
+    placed: dict[str, syntax.Argument] = {}
+    problems: list[Diagnostic] = []
+    what = call.name.text
+    for position, argument in enumerate(arguments):
+        if argument.key is None:
+            if position >= len(names):
+                takes = f"`{what}` takes {'no arguments' if not names else f'at most {len(names)}'}"
+                usage = signature_help(what, names)
+                problems += scope.error("E0304", takes, argument, usage).diagnostics
+                break
+            name = names[position]
+        else:
+            name = argument.key.text
+        if name not in names:
+            near = closest(name, names)
+            help = f"did you mean `{near}`?" if near else signature_help(what, names)
+            problems += scope.error("E0301", f"`{what}` has no argument `{name}`", argument.key or argument, help).diagnostics
+        elif name in placed:
+            again = scope.label(argument, "given again here")
+            first = scope.label(placed[name], "first given here")
+            problems.append(Diagnostic("E0305", f"`{name}` of `{what}` is given twice", (again, first)))
+        else:
+            placed[name] = argument
+    return placed, problems
+
+
+def signature_help(what: str, names: Sequence[str]) -> str:
+    """What a call may be given, as a help."""
+    return f"its arguments are {', '.join(f'`{n}`' for n in names)}" if names else f"write `{what}` alone"
+
+
+def _explain(
+    error: ValidationError, call: syntax.Call, model: type[BaseModel], placed: dict[str, syntax.Argument], scope: Scope
+) -> list[Diagnostic]:
+    diagnostics: list[Diagnostic] = []
+    seen: set[str] = set()
+    for detail in error.errors():
+        name = str(detail["loc"][0]) if detail["loc"] else ""
+        if name in seen:
+            continue
+        seen.add(name)
+        what = call.name.text
+        if detail["type"] == "missing":
+            example = f"write `{what}({', '.join(_required(model))})`"
+            diagnostics += scope.error("E0302", f"`{what}` needs `{name}`", call, example).diagnostics
+        else:
+            node: syntax.Node = placed[name].value if name in placed else call
+            message, help = explain_value(detail)
+            subject = f"`{name}` of `{what}`" if name else f"`{what}`"
+            diagnostics += scope.error("E0303", f"{subject} {message}", node, help).diagnostics
+    return diagnostics
+
+
+def _required(model: type[BaseModel]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required()]
+
+
+def explain_value(detail: ErrorDetails) -> tuple[str, str | None]:
+    """What pydantic found wrong with one value, in the words of the language, and a help."""
+    found, kind, context = describe(detail["input"]), detail["type"], detail.get("ctx", {})
+    bounds = {
+        "greater_than": ("above", "gt"),
+        "greater_than_equal": ("at least", "ge"),
+        "less_than": ("below", "lt"),
+        "less_than_equal": ("at most", "le"),
+    }
+    if kind in bounds:
+        words, key = bounds[kind]
+        return f"must be {words} {context[key]}, found {found}", None
+    if kind == "literal_error":
+        choices = str(context["expected"]).replace("'", "`")
+        return f"must be {choices}, found {found}", _did_you_mean(str(detail["input"]), choices.split("`")[1::2])
+    if kind == "value_error":
+        return str(context["error"]), None
+    if kind == "unknown_word":
+        return f"must be {context['what']}, found {found}", _did_you_mean(str(detail["input"]), context["choices"])
+    return f"must be {_EXPECTED.get(kind, 'something else')}, found {found}", None
+
+
+def _did_you_mean(word: str, choices: Sequence[str]) -> str:
+    near = closest(word.lower(), choices)
+    return f"did you mean `{near}`?" if near else f"one of {', '.join(f'`{c}`' for c in choices)}"

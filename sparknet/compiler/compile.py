@@ -1,0 +1,60 @@
+"""The whole pipeline: text to graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparknet.compiler.compiled import CompiledNet, LayerRow, Port
+from sparknet.compiler.elaborate import elaborate
+from sparknet.compiler.infer import infer
+from sparknet.compiler.layout import parameter_slots, state_slots
+from sparknet.compiler.lower import lower_evaluation, lower_step, metric_names
+from sparknet.compiler.net import TypedNet
+from sparknet.compiler.types import TensorType
+from sparknet.grammar import Source, parse
+
+
+def compile(text_or_path: str | Path | Source) -> CompiledNet:
+    """Compile a net: a path to a `.net` file, or its text (anything with a line break or a brace in it).
+
+    Raises SparkNetError, whose text shows every mistake at its place in the file.
+    """
+    source = _source(text_or_path)
+    typed = infer(elaborate(parse(source), source))
+    return CompiledNet(
+        name=typed.net.name,
+        source=source,
+        layers=_rows(typed),
+        inputs=tuple(Port(i.name, "float", i.type) for i in typed.net.inputs),
+        targets=_targets(typed),
+        metrics=metric_names(typed.net),
+        parameters=parameter_slots(typed),
+        optimizer_state=state_slots(typed),
+        step=lower_step(typed),
+        evaluation=lower_evaluation(typed),
+        typed=typed,
+    )
+
+
+def _source(text_or_path: str | Path | Source) -> Source:
+    if isinstance(text_or_path, Source):
+        return text_or_path
+    if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
+        return Source("<text>", text_or_path)
+    return Source(str(text_or_path), Path(text_or_path).read_text())
+
+
+def _targets(typed: TypedNet) -> tuple[Port, ...]:
+    return tuple(
+        Port(o.name, "class", TensorType("int64", ()), o.size)
+        if o.kind == "class"
+        else Port(o.name, "float", TensorType("float32", (o.size,)))
+        for o in typed.net.outputs
+    )
+
+
+def _rows(typed: TypedNet) -> tuple[LayerRow, ...]:
+    return tuple(
+        LayerRow(use.name, use.text, typed.types[use.name], sum(p.size for p in typed.parameters[use.name]))
+        for use in typed.net.layers
+    )

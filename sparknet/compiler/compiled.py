@@ -1,0 +1,111 @@
+"""What the compiler hands over: graphs, layouts and checked sections, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparknet.compiler.initializers import draw
+from sparknet.compiler.layout import Slot
+from sparknet.compiler.lower import lower_inference
+from sparknet.compiler.net import TypedNet
+from sparknet.compiler.sections import DataSection, TrainSection
+from sparknet.compiler.types import TensorType
+from sparknet.grammar.source import Source
+
+if TYPE_CHECKING:
+    import onnx
+
+PortKind = Literal["float", "class"]
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input that the data feeds, batch first: `[N, *type.shape]` of `type.dtype`.
+
+    The step and evaluation graphs take the net's inputs and, under the names of its outputs, the targets.
+    A `class` target is an int64 index below `classes`, shape `[N]`.
+    """
+
+    name: str
+    kind: PortKind
+    type: TensorType
+    classes: int | None = None
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One row of the table of layers: `shape` without the batch, `parameters` trained by this layer."""
+
+    name: str
+    text: str
+    type: TensorType
+    parameters: int
+
+
+@dataclass(frozen=True)
+class CompiledNet:
+    """A compiled `.net` file.
+
+    `step` is one training step as one graph: inputs are the ports, then `parameters` float32[P],
+    `optimizer_state` float32[S], `learning_rate` float32[], `seed` int64[]; outputs are `loss` float32[] (mean over
+    the batch), then each of `metrics` float32[] (means), `new_parameters` float32[P], `new_optimizer_state` float32[S].
+
+    `evaluation` takes the ports and `parameters`; gives `loss` and the metrics, dropout and the like switched off.
+    """
+
+    name: str
+    source: Source
+    layers: tuple[LayerRow, ...]
+    inputs: tuple[Port, ...]
+    targets: tuple[Port, ...]
+    metrics: tuple[str, ...]
+    parameters: tuple[Slot, ...]
+    optimizer_state: tuple[Slot, ...]
+    step: onnx.ModelProto
+    evaluation: onnx.ModelProto
+    typed: TypedNet
+
+    @property
+    def data(self) -> DataSection | None:
+        """The `data` section, if the file has one."""
+        return self.typed.net.data
+
+    @property
+    def train(self) -> TrainSection:
+        """The `train` section, its defaults filled in."""
+        return self.typed.net.train
+
+    @property
+    def parameter_count(self) -> int:
+        """Length P of the flat parameter vector."""
+        return sum(slot.size for slot in self.parameters)
+
+    @property
+    def optimizer_state_size(self) -> int:
+        """Length S of the flat optimizer state."""
+        return sum(slot.size for slot in self.optimizer_state)
+
+    def initial_parameters(self, seed: int | None = None) -> NDArray[np.float32]:
+        """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section)."""
+        seed = self.train.seed if seed is None else seed
+        specs = [(layer, spec) for layer, found in self.typed.parameters.items() for spec in found]
+        tensors = [
+            draw(p.initializer, f"{layer}.{p.name}", p.shape, p.fan_in, p.fan_out, seed).ravel() for layer, p in specs
+        ]
+        return np.concatenate(tensors) if tensors else np.zeros(0, np.float32)
+
+    def initial_optimizer_state(self) -> NDArray[np.float32]:
+        """The optimizer's state before the first step, float32[S]."""
+        return np.zeros(self.optimizer_state_size, np.float32)
+
+    def inference(self, parameters: NDArray[np.float32]) -> onnx.ModelProto:
+        """The inference graph with `parameters` inside, float32[P].
+
+        Takes the inputs; for each `class` output gives `NAME` int64[N], the index of the likeliest class, and
+        `NAME_probability` float32[N, classes].
+        """
+        return lower_inference(self.typed, parameters)

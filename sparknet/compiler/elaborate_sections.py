@@ -1,0 +1,213 @@
+"""Elaboration of the `data` and `train` sections: each key checked, each error at its characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from sparknet.compiler.arguments import bind, explain_value, plain
+from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
+from sparknet.compiler.optimizers import OPTIMIZERS
+from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.sections import SOURCES, SYNCS, Binding, DataSection, TrainSection
+from sparknet.grammar import syntax
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+from sparknet.grammar.source import Source
+from sparknet.grammar.suggest import closest
+
+_SECTIONS = ("data", "train")
+_CALLS: dict[str, Mapping[str, type[BaseModel]]] = {"optimizer": OPTIMIZERS, "sync": SYNCS, "source": SOURCES}
+"""Keys whose values are written as `name(arguments)`, and what may be called there."""
+
+
+def unique_sections(file: syntax.File, source: Source, problems: list[Diagnostic]) -> dict[str, syntax.Section]:
+    """The sections by name; unknown and repeated ones become problems."""
+    sections: dict[str, syntax.Section] = {}
+    scope = Scope(source, {})
+    for item in file.items:
+        if not isinstance(item, syntax.Section):
+            continue
+        name = item.name.text
+        if name not in _SECTIONS:
+            near = closest(name, _SECTIONS)
+            help = f"did you mean `{near}`?" if near else "sections are `data` and `train`"
+            problems += scope.error("E0501", f"unknown section `{name}`", item.name, help).diagnostics
+        elif name in sections:
+            problems += scope.error("E0205", f"section `{name}` is given twice", item.name, "join the two").diagnostics
+        else:
+            sections[name] = item
+    return sections
+
+
+def elaborate_train(section: syntax.Section | None, scope: Scope, problems: list[Diagnostic]) -> TrainSection:
+    """The `train` section, its defaults where a key or the whole section is left out."""
+    if section is None:
+        return TrainSection()
+    values: dict[str, Any] = {}
+    entries = _entries(section, list(TrainSection.model_fields), scope, problems)
+    for entry in entries.values():
+        with_problems = _value(entry, scope, problems)
+        if with_problems is not None:
+            values[entry.key.text] = with_problems
+    try:
+        return TrainSection.model_validate(values)
+    except ValidationError as error:
+        problems.extend(_explain(error, entries, scope))
+        return TrainSection()
+
+
+def elaborate_data(
+    section: syntax.Section | None,
+    inputs: Sequence[NetInput],
+    outputs: Sequence[NetOutput],
+    scope: Scope,
+    problems: list[Diagnostic],
+) -> tuple[DataSection | None, tuple[Preprocessing, ...]]:
+    """The `data` section and the arithmetic of its bindings; None where there is no section."""
+    if section is None:
+        return None, ()
+    ports = [p.name for p in (*inputs, *outputs)]
+    entries = _entries(section, ["source", "split", *ports], scope, problems)
+    source = _value(entries["source"], scope, problems) if "source" in entries else None
+    if "source" not in entries:
+        help = 'write for instance `source = parquet("data.parquet")`'
+        problems += scope.error("E0504", "the `data` section has no `source`", section.name, help).diagnostics
+    split = _value(entries["split"], scope, problems) if "split" in entries else {"train": 0.8, "test": 0.2}
+    bindings, preprocessing = [], []
+    for port in ports:
+        if port not in entries:
+            help = f'bind it to a column: `{port} = column("{port}")`'
+            problems += scope.error("E0503", f"`{port}` of the net has no column", section.name, help).diagnostics
+            continue
+        is_input = port in {i.name for i in inputs}
+        call = _column(entries[port], is_input, scope, problems)
+        if call is not None:
+            bindings.append(Binding(port=port, column=_column_name(call), label=scope.label(entries[port].value)))
+            if call is not entries[port].value:
+                preprocessing.append(Preprocessing(port, entries[port].value))
+    if source is None or split is None or len(bindings) < len(ports):
+        return None, ()
+    try:
+        return (
+            DataSection(
+                source=source, source_label=scope.label(entries["source"].value), bindings=tuple(bindings), split=split
+            ),
+            tuple(preprocessing),
+        )
+    except ValidationError as error:
+        problems.extend(_explain(error, entries, scope))
+        return None, ()
+
+
+def _entries(
+    section: syntax.Section, known: Sequence[str], scope: Scope, problems: list[Diagnostic]
+) -> dict[str, syntax.Entry]:
+    entries: dict[str, syntax.Entry] = {}
+    for entry in section.entries:
+        key = entry.key.text
+        if key not in known:
+            near = closest(key, known)
+            help = f"did you mean `{near}`?" if near else f"keys are {', '.join(f'`{k}`' for k in known)}"
+            message = f"section `{section.name.text}` has no key `{key}`"
+            problems += scope.error("E0501", message, entry.key, help).diagnostics
+        elif key in entries:
+            labels = scope.label(entry.key, "given again here"), scope.label(entries[key].key, "first given here")
+            problems.append(Diagnostic("E0205", f"`{key}` is given twice", labels))
+        else:
+            entries[key] = entry
+    return entries
+
+
+def _value(entry: syntax.Entry, scope: Scope, problems: list[Diagnostic]) -> Any:
+    """The value of one key, or None where it has become a problem."""
+    try:
+        table = _CALLS.get(entry.key.text)
+        return plain(evaluate(entry.value, scope)) if table is None else _called(entry, table, scope)
+    except SparkNetError as error:
+        problems.extend(error.diagnostics)
+        return None
+
+
+def _called(entry: syntax.Entry, table: Mapping[str, type[BaseModel]], scope: Scope) -> BaseModel:
+    value = entry.value
+    if isinstance(value, syntax.Name):
+        name = syntax.Identifier(span=value.span, text=value.text)
+        value = syntax.Call(span=value.span, name=name, arguments=None)
+    names = ", ".join(f"`{n}`" for n in table)
+    if not isinstance(value, syntax.Call):
+        found = describe(evaluate(value, scope))
+        raise scope.error("E0502", f"`{entry.key.text}` must be one of {names}, found {found}", value)
+    if value.name.text not in table:
+        near = closest(value.name.text, table)
+        help = f"did you mean `{near}`?" if near else f"write one of {names}"
+        raise scope.error("E0502", f"unknown {entry.key.text} `{value.name.text}`", value.name, help)
+    return bind(table[value.name.text], value, scope)
+
+
+def _explain(error: ValidationError, entries: Mapping[str, syntax.Entry], scope: Scope) -> Iterator[Diagnostic]:
+    seen: set[str] = set()
+    for detail in error.errors():
+        key = str(detail["loc"][0])
+        if key not in seen:
+            seen.add(key)
+            message, help = explain_value(detail)
+            yield from scope.error("E0502", f"`{key}` {message}", entries[key].value, help).diagnostics
+
+
+# ----- bindings -----
+
+
+def _column(entry: syntax.Entry, is_input: bool, scope: Scope, problems: list[Diagnostic]) -> syntax.Call | None:
+    """The one `column("...")` in a binding, with the arithmetic around it checked."""
+    try:
+        columns = list(_columns(entry.value, scope))
+        if len(columns) != 1:
+            message = f"a binding needs one column, found {len(columns) or 'none'}"
+            raise scope.error("E0505", message, entry.value, 'write `column("name")`, with arithmetic around it if need be')
+        if not is_input and entry.value is not columns[0]:
+            message = "the column of an output is taken as it is"
+            raise scope.error("E0505", message, entry.value, "prepare the column in Spark before this")
+        return columns[0]
+    except SparkNetError as error:
+        problems.extend(error.diagnostics)
+        return None
+
+
+def _columns(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
+    match expr:
+        case syntax.Call():
+            _check_call(expr, scope)
+            yield expr
+        case syntax.Binary(operator="+" | "-" | "*" | "/"):
+            yield from _columns(expr.left, scope)
+            yield from _columns(expr.right, scope)
+            if expr.operator == "/" and isinstance(expr.right, syntax.Number) and expr.right.value == 0:
+                raise scope.error("E0207", "division by zero", expr.right)
+        case syntax.Unary(operator="-"):
+            yield from _columns(expr.operand, scope)
+        case _:
+            value = evaluate(expr, scope)
+            if isinstance(value, Word):
+                raise unknown_word(value.text, expr, scope)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                help = 'write `column("name")`' if isinstance(value, str) else None
+                raise scope.error("E0505", f"expected a column or a number, found {describe(value)}", expr, help)
+
+
+def _check_call(call: syntax.Call, scope: Scope) -> None:
+    if call.name.text != "column":
+        near = closest(call.name.text, ["column"])
+        help = "did you mean `column`?" if near else 'write `column("name")`'
+        raise scope.error("E0505", f"unknown function `{call.name.text}`", call.name, help)
+    arguments = call.arguments or ()
+    if len(arguments) != 1 or arguments[0].key or not isinstance(arguments[0].value, syntax.String):
+        raise scope.error("E0505", "`column` takes the name of a column in quotes", call, 'write `column("name")`')
+
+
+def _column_name(call: syntax.Call) -> str:
+    assert call.arguments is not None  # `_check_call` saw to it
+    name = call.arguments[0].value
+    assert isinstance(name, syntax.String)
+    return name.value

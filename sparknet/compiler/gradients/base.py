@@ -1,0 +1,69 @@
+"""What a gradient rule sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sparknet.compiler.graph import Dim, GraphBuilder, Node, Value
+
+
+@dataclass(frozen=True)
+class Backward:
+    """One node on the way back: `dy` is the gradient of the loss with respect to the node's first output."""
+
+    g: GraphBuilder
+    node: Node
+    dy: Value
+
+    @property
+    def y(self) -> Value:
+        """The node's first output."""
+        return self.node.output
+
+    def x(self, i: int = 0) -> Value:
+        """The node's i-th input."""
+        return self.node.inputs[i]
+
+    def shape(self, i: int = 0) -> tuple[Dim, ...]:
+        """Shape of the i-th input."""
+        return self.g.shape(self.x(i))
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute of the node, or `default` where it was not written."""
+        return self.node.attributes.get(name, default)
+
+    def op(self, op: str, *inputs: Value, **attributes: Any) -> Value:
+        """Append an operator to the backward graph."""
+        return self.g.op(op, *inputs, **attributes)
+
+    def constant(self, value: float) -> Value:
+        """A scalar of the computing type."""
+        return self.g.constant(value)
+
+    def axes(self, i: int = 1) -> tuple[int, ...]:
+        """The constant axes (or other int64 vector) given as the i-th input."""
+        return tuple(int(a) for a in self.g.initializers[self.x(i)])
+
+    def sum_to(self, gradient: Value, i: int) -> Value:
+        """Sum a gradient of the output's shape over the axes along which input i was broadcast."""
+        target, full = self.shape(i), self.g.shape(self.y)
+        lead = len(full) - len(target)
+        stretched = [lead + k for k, (t, f) in enumerate(zip(target, full[lead:], strict=True)) if t == 1 != f]
+        if stretched:
+            gradient = self.op("ReduceSum", gradient, self.g.ints(*stretched), keepdims=1)
+        if lead:
+            gradient = self.op("ReduceSum", gradient, self.g.ints(*range(lead)), keepdims=0)
+        return gradient
+
+    def reshape_like(self, gradient: Value, i: int = 0) -> Value:
+        """Give `gradient` the shape of input i."""
+        shape = self.shape(i)
+        if sum(isinstance(d, str) for d in shape) > 1:
+            return self.op("Reshape", gradient, self.op("Shape", self.x(i)))
+        return self.op("Reshape", gradient, self.g.ints(*(-1 if isinstance(d, str) else d for d in shape)))
+
+
+Rule: TypeAlias = Callable[[Backward], Sequence[Value | None]]
+"""Gives the gradient for each input of the node, None where there is none (an index, a shape)."""

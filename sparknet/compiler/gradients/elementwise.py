@@ -1,0 +1,69 @@
+"""Gradients of operators that work number by number."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+
+from sparknet.compiler.gradients.base import Backward, Rule
+from sparknet.compiler.graph import Value
+
+
+def _where_positive(n: Backward, negative: Value) -> Value:
+    """`dy` where the input is above 0, else `negative`."""
+    return n.op("Where", n.op("Greater", n.x(), n.constant(0.0)), n.dy, negative)
+
+
+def _one_minus(n: Backward, value: Value) -> Value:
+    return n.op("Sub", n.constant(1.0), value)
+
+
+def _div(n: Backward) -> tuple[Value, Value]:
+    dx = n.op("Div", n.dy, n.x(1))
+    return n.sum_to(dx, 0), n.sum_to(n.op("Neg", n.op("Mul", dx, n.y)), 1)
+
+
+def _pow(n: Backward) -> tuple[Value, Value]:
+    a, b = n.x(0), n.x(1)
+    da = n.op("Mul", n.op("Mul", n.dy, b), n.op("Pow", a, n.op("Sub", b, n.constant(1.0))))
+    db = n.op("Mul", n.op("Mul", n.dy, n.y), n.op("Log", a))
+    return n.sum_to(da, 0), n.sum_to(db, 1)
+
+
+def _elu(n: Backward) -> tuple[Value]:
+    """For x < 0, `y = alpha (e^x - 1)`, so `y' = y + alpha`."""
+    return (_where_positive(n, n.op("Mul", n.dy, n.op("Add", n.y, n.constant(n.attribute("alpha", 1.0))))),)
+
+
+def _erf(n: Backward) -> tuple[Value]:
+    bell = n.op("Exp", n.op("Neg", n.op("Mul", n.x(), n.x())))
+    return (n.op("Mul", n.dy, n.op("Mul", bell, n.constant(2 / sqrt(pi)))),)
+
+
+def _where(n: Backward) -> tuple[None, Value, Value]:
+    zero = n.constant(0.0)
+    return None, n.sum_to(n.op("Where", n.x(0), n.dy, zero), 1), n.sum_to(n.op("Where", n.x(0), zero, n.dy), 2)
+
+
+RULES: dict[str, Rule] = {
+    # ----- one input -----
+    "Identity": lambda n: [n.dy],
+    "Neg": lambda n: [n.op("Neg", n.dy)],
+    "Exp": lambda n: [n.op("Mul", n.dy, n.y)],
+    "Log": lambda n: [n.op("Div", n.dy, n.x())],
+    "Sqrt": lambda n: [n.op("Div", n.op("Mul", n.dy, n.constant(0.5)), n.y)],
+    "Abs": lambda n: [n.op("Mul", n.dy, n.op("Sign", n.x()))],
+    "Erf": _erf,
+    "Relu": lambda n: [n.op("Mul", n.dy, n.op("Sign", n.y))],
+    "LeakyRelu": lambda n: [_where_positive(n, n.op("Mul", n.dy, n.constant(n.attribute("alpha", 0.01))))],
+    "Elu": _elu,
+    "Sigmoid": lambda n: [n.op("Mul", n.dy, n.op("Mul", n.y, _one_minus(n, n.y)))],
+    "Tanh": lambda n: [n.op("Mul", n.dy, _one_minus(n, n.op("Mul", n.y, n.y)))],
+    "Softplus": lambda n: [n.op("Mul", n.dy, n.op("Sigmoid", n.x()))],
+    # ----- two inputs, broadcast against each other -----
+    "Add": lambda n: [n.sum_to(n.dy, 0), n.sum_to(n.dy, 1)],
+    "Sub": lambda n: [n.sum_to(n.dy, 0), n.sum_to(n.op("Neg", n.dy), 1)],
+    "Mul": lambda n: [n.sum_to(n.op("Mul", n.dy, n.x(1)), 0), n.sum_to(n.op("Mul", n.dy, n.x(0)), 1)],
+    "Div": _div,
+    "Pow": _pow,
+    "Where": _where,
+}

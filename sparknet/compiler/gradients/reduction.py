@@ -1,0 +1,70 @@
+"""Gradients of sums, means, maxima and the functions built on them."""
+
+from __future__ import annotations
+
+from math import prod
+
+from sparknet.compiler.gradients.base import Backward, Rule
+from sparknet.compiler.graph import Value
+
+
+def _axes(n: Backward) -> tuple[int, ...]:
+    rank = len(n.shape())
+    return tuple(a % rank for a in n.axes()) if len(n.node.inputs) > 1 else tuple(range(rank))
+
+
+def _unreduced(n: Backward, value: Value) -> Value:
+    """`value`, of the shape of the output, with the reduced axes put back as ones."""
+    return value if n.attribute("keepdims", 1) else n.op("Unsqueeze", value, n.g.ints(*_axes(n)))
+
+
+def _spread(n: Backward, dy: Value) -> Value:
+    """`dy` copied along the axes that were summed."""
+    return n.op("Expand", _unreduced(n, dy), n.op("Shape", n.x()))
+
+
+def _reduced_count(n: Backward) -> Value:
+    """How many numbers went into each output, as a scalar of the computing type."""
+    sizes = [n.shape()[a] for a in _axes(n)]
+    known = n.constant(float(prod(s for s in sizes if isinstance(s, int))))
+    if all(isinstance(s, int) for s in sizes):
+        return known
+    batch = n.op("Cast", n.op("Shape", n.x(), start=0, end=1), to=n.g.onnx_type(n.g.dtype))
+    return n.op("Mul", known, n.op("Squeeze", batch))
+
+
+def _reduce_mean(n: Backward) -> list[Value | None]:
+    return _padded(n, _spread(n, n.op("Div", n.dy, _reduced_count(n))))
+
+
+def _reduce_max(n: Backward) -> list[Value | None]:
+    """Equal maxima share the gradient equally, as in PyTorch's `amax`."""
+    hit = n.op("Cast", n.op("Equal", n.x(), _unreduced(n, n.y)), to=n.g.onnx_type(n.g.dtype))
+    ties = n.op("ReduceSum", hit, n.g.ints(*_axes(n)), keepdims=1)
+    return _padded(n, n.op("Mul", hit, n.op("Div", _unreduced(n, n.dy), ties)))
+
+
+def _padded(n: Backward, dx: Value) -> list[Value | None]:
+    return [dx] + [None] * (len(n.node.inputs) - 1)
+
+
+def _softmax(n: Backward) -> list[Value | None]:
+    """`dx = y (dy - sum(y dy))`."""
+    axis = n.g.ints(n.attribute("axis", -1))
+    product = n.op("Mul", n.y, n.dy)
+    return [n.op("Sub", product, n.op("Mul", n.y, n.op("ReduceSum", product, axis, keepdims=1)))]
+
+
+def _log_softmax(n: Backward) -> list[Value | None]:
+    """`dx = dy - e^y sum(dy)`."""
+    total = n.op("ReduceSum", n.dy, n.g.ints(n.attribute("axis", -1)), keepdims=1)
+    return [n.op("Sub", n.dy, n.op("Mul", n.op("Exp", n.y), total))]
+
+
+RULES: dict[str, Rule] = {
+    "ReduceSum": lambda n: _padded(n, _spread(n, n.dy)),
+    "ReduceMean": _reduce_mean,
+    "ReduceMax": _reduce_max,
+    "Softmax": _softmax,
+    "LogSoftmax": _log_softmax,
+}

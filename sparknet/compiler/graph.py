@@ -1,0 +1,210 @@
+"""ONNX graphs under construction: the one place that knows how to write a node.
+
+A value is its name; `""` stands for an optional input left out, as in ONNX. Shapes come from ONNX's own inference
+(`GraphBuilder.infer`), so that no operator's shape rule is written here a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import onnx.shape_inference
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+OPSET = 20
+"""Operator set of every graph we write: ONNX Runtime 1.17 (2024) and everything since."""
+IR_VERSION = 9
+BATCH = "N"
+"""Name of the symbolic batch dimension."""
+
+Value: TypeAlias = str
+Dim: TypeAlias = int | str
+
+DTYPES: dict[str, int] = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int64": TensorProto.INT64,
+    "uint64": TensorProto.UINT64,
+    "bool": TensorProto.BOOL,
+}
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator. `layer` names the layer of the net that it computes a part of."""
+
+    op: str
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    attributes: dict[str, Any]
+    layer: str
+
+    @property
+    def output(self) -> Value:
+        """The first output."""
+        return self.outputs[0]
+
+
+@dataclass
+class GraphBuilder:
+    """Collects nodes in topological order; `model()` writes the ONNX file.
+
+    `dtype` is the element type of everything that is computed: float32, or float64 to check gradients.
+    """
+
+    name: str
+    dtype: str = "float32"
+    nodes: list[Node] = field(default_factory=list)
+    inputs: dict[Value, tuple[str, tuple[Dim, ...]]] = field(default_factory=dict)
+    outputs: dict[Value, tuple[str, tuple[Dim, ...]]] = field(default_factory=dict)
+    initializers: dict[Value, NDArray[Any]] = field(default_factory=dict)
+    shapes: dict[Value, tuple[Dim, ...]] = field(default_factory=dict)
+    _layer: str = ""
+    _used: set[str] = field(default_factory=set)
+    _producers: dict[Value, Node] = field(default_factory=dict)
+    _constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
+
+    # ----- values -----
+
+    def fresh(self, hint: str) -> str:
+        """A name that nothing else in this graph has."""
+        name, k = hint, 1
+        while name in self._used:
+            k += 1
+            name = f"{hint}_{k}"
+        self._used.add(name)
+        return name
+
+    def input(self, name: str, dtype: str, shape: Sequence[Dim]) -> Value:
+        """Declare a graph input of exactly this name."""
+        self._used.add(name)
+        self.inputs[name] = (dtype, tuple(shape))
+        self.shapes[name] = tuple(shape)
+        return name
+
+    def output(self, name: str, value: Value, dtype: str, shape: Sequence[Dim]) -> None:
+        """Declare a graph output of exactly this name, computed as `value`."""
+        self._used.add(name)
+        self._append("Identity", (value,), (name,), {})
+        self.outputs[name] = (dtype, tuple(shape))
+
+    def initializer(self, name: str, array: NDArray[Any]) -> Value:
+        """A named tensor stored in the file."""
+        self._used.add(name)
+        self.initializers[name] = array
+        self.shapes[name] = array.shape
+        return name
+
+    def constant(self, value: float | Sequence[float] | NDArray[Any], dtype: str | None = None) -> Value:
+        """A constant of the computing type (or `dtype`); equal constants share one tensor."""
+        array = np.asarray(value, dtype or self.dtype)
+        key = (str(array.dtype), array.shape, array.tobytes())
+        if key not in self._constants:
+            self._constants[key] = self.initializer(self.fresh("constant"), array)
+        return self._constants[key]
+
+    def ints(self, *values: int) -> Value:
+        """A constant int64 vector, as axes, shapes and slice bounds are given."""
+        return self.constant(np.array(values, np.int64), "int64")
+
+    @staticmethod
+    def onnx_type(dtype: str) -> int:
+        """ONNX's number for an element type, as `Cast` takes it."""
+        return DTYPES[dtype]
+
+    # ----- nodes -----
+
+    @contextmanager
+    def layer(self, name: str) -> Iterator[None]:
+        """Nodes made inside belong to this layer."""
+        outer, self._layer = self._layer, name
+        try:
+            yield
+        finally:
+            self._layer = outer
+
+    def op(self, op: str, *inputs: Value, **attributes: Any) -> Value:
+        """Append a node with one output and return that."""
+        return self.op_n(op, 1, *inputs, **attributes)[0]
+
+    def op_n(self, op: str, count: int, *inputs: Value, **attributes: Any) -> tuple[Value, ...]:
+        """Append a node with `count` outputs."""
+        hint = f"{self._layer}/{op}" if self._layer else op
+        outputs = tuple(self.fresh(hint) for _ in range(count))
+        self._append(op, inputs, outputs, attributes)
+        return outputs
+
+    def _append(self, op: str, inputs: Sequence[Value], outputs: tuple[Value, ...], attributes: dict[str, Any]) -> None:
+        node = Node(op, tuple(inputs), outputs, attributes, self._layer)
+        self.nodes.append(node)
+        self._producers.update(dict.fromkeys(outputs, node))
+
+    def with_extra_output(self, node: Node) -> Value:
+        """Give `node`, already in the graph, one more of its optional outputs, or return it if it has it."""
+        node = self._producers[node.output]
+        if len(node.outputs) == 1:
+            wider = Node(node.op, node.inputs, (*node.outputs, self.fresh(f"{node.output}_extra")), node.attributes, node.layer)
+            self.nodes[self.nodes.index(node)] = wider
+            self._producers.update(dict.fromkeys(wider.outputs, wider))
+            node = wider
+        return node.outputs[1]
+
+    def producer(self, value: Value) -> Node | None:
+        """The node that computes `value`; None for an input or a constant."""
+        return self._producers.get(value)
+
+    # ----- shapes -----
+
+    def infer(self) -> None:
+        """Fill `shapes` for every value so far, by ONNX's shape inference."""
+        model = onnx.shape_inference.infer_shapes(self._proto({}), strict_mode=True, data_prop=True)
+        for info in model.graph.value_info:
+            if info.type.tensor_type.HasField("shape"):
+                dims = info.type.tensor_type.shape.dim
+                self.shapes[info.name] = tuple(d.dim_param or d.dim_value or "?" for d in dims)
+
+    def shape(self, value: Value) -> tuple[Dim, ...]:
+        """Shape of a value that existed at the last `infer()`; the batch is `BATCH`."""
+        return self.shapes[value]
+
+    def rank(self, value: Value) -> int:
+        """Number of dimensions."""
+        return len(self.shape(value))
+
+    # ----- writing -----
+
+    def model(self) -> onnx.ModelProto:
+        """The finished model, with only the nodes and tensors that its outputs need."""
+        return self._proto(self.outputs)
+
+    def _proto(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> onnx.ModelProto:
+        nodes = self._live(outputs) if outputs else self.nodes
+        read = {i for n in nodes for i in n.inputs}
+        graph = helper.make_graph(
+            [helper.make_node(n.op, n.inputs, n.outputs, name=n.output, **n.attributes) for n in nodes],
+            self.name,
+            [_value_info(name, *spec) for name, spec in self.inputs.items()],
+            [_value_info(name, *spec) for name, spec in outputs.items()],
+            [onnx.numpy_helper.from_array(a, name) for name, a in self.initializers.items() if name in read],
+        )
+        opsets = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sparknet")
+
+    def _live(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> list[Node]:
+        needed, live = set(outputs), []
+        for node in reversed(self.nodes):
+            if needed.intersection(node.outputs):
+                needed.update(node.inputs)
+                live.append(node)
+        return live[::-1]
+
+
+def _value_info(name: str, dtype: str, shape: Sequence[Dim]) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, DTYPES[dtype], shape)

@@ -1,0 +1,73 @@
+"""Shape inference: a type for every value, or a diagnostic at the layer that does not fit."""
+
+from __future__ import annotations
+
+from sparknet.compiler.layers import ParameterSpec, ShapeError, TupleSizeError
+from sparknet.compiler.net import ElaboratedNet, LayerUse, NetOutput, TypedNet, ValueId
+from sparknet.compiler.types import TensorType
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+
+MAX_PARAMETERS = 2**31 - 1
+"""An ONNX file holds 2 GiB at most; beyond this even the count overflows what runtimes index with."""
+_CHAIN_SHOWN = 6
+
+
+def infer(net: ElaboratedNet) -> TypedNet:
+    """Types and parameters of the whole net.
+
+    Raises SparkNetError with one diagnostic for each layer that cannot take what arrives; layers behind such a layer are
+    not complained about.
+    """
+    types: dict[ValueId, TensorType] = {i.name: i.type for i in net.inputs}
+    parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {}
+    problems: list[Diagnostic] = []
+    for use in net.layers:
+        if use.input not in types:
+            continue
+        x = types[use.input]
+        try:
+            types[use.name] = use.layer.infer(x)
+            parameters[use.name] = use.layer.parameters(x)
+        except ShapeError as error:
+            problems.append(_misfit(net, use, error, types))
+    problems += [p for output in net.outputs if (p := _check_output(net, output, types))]
+    if not problems and sum(p.size for specs in parameters.values() for p in specs) > MAX_PARAMETERS:
+        message = f"net `{net.name}` has more than {MAX_PARAMETERS:,} parameters"
+        problems.append(Diagnostic("E0208", message, (net.outputs[0].label,), helps=("use smaller layers",)))
+    if problems:
+        raise SparkNetError(problems)
+    return TypedNet(net, types, parameters)
+
+
+def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
+    code = "E0402" if isinstance(error, TupleSizeError) else "E0401"
+    helps = (error.help,) if error.help else ()
+    return Diagnostic(code, error.message, use.labels, _history(net, use.input, types), helps)
+
+
+def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, TensorType]) -> Diagnostic | None:
+    if output.value not in types:
+        return None
+    found = types[output.value]
+    if found == TensorType("float32", (output.size,)):
+        return None
+    flat = "" if len(found.shape) == 1 else "flatten -> "
+    return Diagnostic(
+        "E0403",
+        f"output `{output.name}` needs `float[{output.size}]`, but `{found}` arrives",
+        (output.label,),
+        _history(net, output.value, types),
+        (f"end the net with `{flat}dense({output.size})`",),
+    )
+
+
+def _history(net: ElaboratedNet, value: ValueId, types: dict[ValueId, TensorType]) -> tuple[str, ...]:
+    """The chain of shapes that led to `value`, the last few steps of it."""
+    uses = {use.name: use for use in net.layers}
+    steps: list[str] = []
+    while value in uses:
+        steps.append(f"{uses[value].text} gives `{types[value]}`")
+        value = uses[value].input
+    steps.append(f"input `{value}` is `{types[value]}`")
+    shown = steps[:_CHAIN_SHOWN][::-1]
+    return tuple(["..."] * (len(steps) > _CHAIN_SHOWN) + shown)

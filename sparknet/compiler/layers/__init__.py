@@ -1,0 +1,13 @@
+"""All layers, by the name that a `.net` file gives them. One file a family; a new layer is listed in its family's file."""
+
+from __future__ import annotations
+
+from sparknet.compiler.layers import activation, convolution, dense, dropout, pooling, shape
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError
+from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
+
+_FAMILIES = (dense, convolution, pooling, dropout, shape, activation)
+
+LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
+
+__all__ = ["LAYERS", "Layer", "LayerTuple", "Lowering", "ParameterSpec", "ShapeError", "TupleSizeError"]

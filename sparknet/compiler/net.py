@@ -1,0 +1,84 @@
+"""A net between the passes: a flat list of layers, each naming the value it reads, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sparknet.compiler.layers import Layer, ParameterSpec
+from sparknet.compiler.sections import DataSection, TrainSection
+from sparknet.compiler.types import TensorType
+from sparknet.grammar import syntax
+from sparknet.grammar.diagnostics import Label
+from sparknet.grammar.source import Source
+
+ValueId = str
+"""Name of an input, or of the layer that computes the value."""
+
+
+@dataclass(frozen=True)
+class NetInput:
+    """One input: `input image: float[1, 8, 8]`."""
+
+    name: str
+    type: TensorType
+    label: Label
+
+
+@dataclass(frozen=True)
+class LayerUse:
+    """One layer at its place in the net. `name` is unique and names its result, `text` is what was written.
+
+    `labels[0]` is where it is written; the others are the uses of the blocks that it stands in, innermost first.
+    """
+
+    name: str
+    text: str
+    layer: Layer
+    input: ValueId
+    labels: tuple[Label, ...]
+
+
+@dataclass(frozen=True)
+class NetOutput:
+    """One output: `kind` decides the loss and what inference gives; `size` numbers for each row."""
+
+    name: str
+    kind: Literal["class", "float"]
+    size: int
+    value: ValueId
+    label: Label
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The arithmetic of a binding, `column("pixels") / 16`, to be compiled in front of the input `port`."""
+
+    port: str
+    expression: syntax.Expr
+
+
+@dataclass(frozen=True)
+class ElaboratedNet:
+    """A net with lets, blocks and repeats resolved, and its checked sections."""
+
+    name: str
+    source: Source
+    inputs: tuple[NetInput, ...]
+    layers: tuple[LayerUse, ...]
+    outputs: tuple[NetOutput, ...]
+    preprocessing: tuple[Preprocessing, ...]
+    lets: dict[str, float]
+    """The numbers that `preprocessing` may name."""
+    data: DataSection | None
+    train: TrainSection
+
+
+@dataclass(frozen=True)
+class TypedNet:
+    """A net with a type on every value and a name for every parameter (`conv1.weight`)."""
+
+    net: ElaboratedNet
+    types: dict[ValueId, TensorType]
+    parameters: dict[ValueId, tuple[ParameterSpec, ...]]
+    """For each layer, its trained tensors, their names as the layer itself calls them."""

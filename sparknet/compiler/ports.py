@@ -1,0 +1,77 @@
+"""The declared types of inputs and outputs, and the names that they may have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.types import TensorType
+from sparknet.grammar import syntax
+from sparknet.grammar.suggest import closest
+
+RESERVED = frozenset(
+    {"loss", "accuracy", "mae", "parameters", "optimizer_state", "learning_rate", "seed", "new_parameters"}
+    | {"new_optimizer_state"}
+)
+"""Names of the graphs' own inputs and outputs."""
+_SECTION_KEYS = frozenset({"source", "split"})
+_MAX_SIDE = 2**31 - 1
+
+INPUT_KINDS = ("float",)
+OUTPUT_KINDS = ("class", "float")
+
+
+def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
+    """Raises SparkNetError for a name that the graphs or the `data` section use for something else."""
+    if name.text in RESERVED:
+        message = f"`{name.text}` is a name that the compiled graphs use themselves"
+        raise scope.error("E0205", message, name, "give it another name")
+    if name.text in _SECTION_KEYS:
+        raise scope.error("E0205", f"`{name.text}` is a key of the `data` section", name, "give it another name")
+
+
+def input_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
+    """The type of an input: `float[channels, height, width]` or any other shape."""
+    _check_kind(declared, INPUT_KINDS, scope)
+    return TensorType("float32", _sizes(declared, scope))
+
+
+def output_type(declared: syntax.TypeExpr | syntax.LikeType, scope: Scope) -> tuple[Literal["class", "float"], int]:
+    """Kind and size of an output: `class[10]` or `float[1]`."""
+    if isinstance(declared, syntax.LikeType):
+        raise scope.error("E0404", "an output of type `like` is not understood here", declared)
+    _check_kind(declared, OUTPUT_KINDS, scope)
+    sizes = _sizes(declared, scope)
+    kind = declared.name.text
+    if len(sizes) != 1:
+        raise scope.error("E0404", f"`{kind}` of an output takes one number, found {len(sizes)}", declared, f"write `{kind}[10]`")
+    if kind == "class":
+        if sizes[0] < 2:
+            raise scope.error("E0404", "an output needs at least two classes", declared.arguments[0])
+        return "class", sizes[0]
+    return "float", sizes[0]
+
+
+def _check_kind(declared: syntax.TypeExpr, kinds: tuple[str, ...], scope: Scope) -> None:
+    if declared.name.text not in kinds:
+        near = closest(declared.name.text, kinds)
+        help = f"did you mean `{near}`?" if near else f"write {' or '.join(f'`{k}[...]`' for k in kinds)}"
+        raise scope.error("E0404", f"unknown type `{declared.name.text}`", declared.name, help)
+
+
+def _sizes(declared: syntax.TypeExpr, scope: Scope) -> tuple[int, ...]:
+    if not declared.arguments:
+        kind = declared.name.text
+        raise scope.error("E0404", f"`{kind}` needs its sizes in brackets", declared, f"write `{kind}[10]`")
+    return tuple(_size(argument, scope) for argument in declared.arguments)
+
+
+def _size(argument: syntax.Argument, scope: Scope) -> int:
+    if argument.key is not None:
+        raise scope.error("E0404", f"this type has no argument `{argument.key.text}`", argument)
+    value = evaluate(argument.value, scope)
+    if isinstance(value, Word):
+        raise unknown_word(value.text, argument.value, scope)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_SIDE:
+        raise scope.error("E0404", f"a size is a whole number above 0, found {describe(value)}", argument)
+    return value

@@ -1,0 +1,145 @@
+"""Expressions and their values."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sparknet.grammar import syntax
+from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
+from sparknet.grammar.source import Source
+from sparknet.grammar.suggest import closest
+
+_LARGEST = 10**18
+"""Numbers beyond this are mistakes; the bound also keeps `a * a * a ...` from growing without end."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A bare word that no `let` defines: `relu`, `same`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The names that an expression may use, and the text it stands in."""
+
+    source: Source
+    names: Mapping[str, Any]
+
+    def label(self, node: syntax.Node, text: str = "") -> Label:
+        """Mark a node of the tree."""
+        return Label(self.source, node.span, text)
+
+    def error(self, code: str, message: str, node: syntax.Node, *helps: str | None, text: str = "") -> SparkNetError:
+        """One diagnostic at `node`, ready to raise."""
+        return SparkNetError([Diagnostic(code, message, (self.label(node, text),), (), tuple(h for h in helps if h))])
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
+    """The value of an expression: int, float, bool, str, Word, a tuple (lists and dims) or a dict. Raises SparkNetError.
+
+    A name that the scope lacks is a `Word`; whoever uses the value decides whether that word means something.
+    """
+    match expr:
+        case syntax.Number() | syntax.String() | syntax.Boolean():
+            return expr.value
+        case syntax.Dims():
+            return expr.sizes
+        case syntax.Name():
+            return scope.names.get(expr.text, Word(expr.text))
+        case syntax.ListExpr():
+            return tuple(evaluate(item, scope) for item in expr.items)
+        case syntax.MapExpr():
+            return {entry.key.text: evaluate(entry.value, scope) for entry in expr.entries}
+        case syntax.Unary():
+            return _unary(expr, scope)
+        case syntax.Binary():
+            return _binary(expr, scope)
+        case syntax.Call():
+            raise scope.error("E0202", f"`{expr.name.text}(...)` gives no number here", expr)
+
+
+def _unary(expr: syntax.Unary, scope: Scope) -> Any:
+    if expr.operator == "not":
+        return not _truth(expr.operand, scope)
+    return -_number(expr.operand, scope)
+
+
+def _binary(expr: syntax.Binary, scope: Scope) -> Any:
+    if expr.operator == "and":
+        return _truth(expr.left, scope) and _truth(expr.right, scope)
+    if expr.operator == "or":
+        return _truth(expr.left, scope) or _truth(expr.right, scope)
+    if expr.operator in ("==", "!="):
+        return _OPERATORS[expr.operator](evaluate(expr.left, scope), evaluate(expr.right, scope))
+    left, right = _number(expr.left, scope), _number(expr.right, scope)
+    if expr.operator in ("/", "//", "%") and right == 0:
+        raise scope.error("E0207", "division by zero", expr)
+    result = _OPERATORS[expr.operator](left, right)
+    if expr.operator == "/" and isinstance(left, int) and isinstance(right, int) and left % right == 0:
+        result = left // right
+    if abs(result) > _LARGEST:
+        raise scope.error("E0208", "this number is too large", expr)
+    return result
+
+
+def _number(expr: syntax.Expr, scope: Scope) -> int | float:
+    value = evaluate(expr, scope)
+    if isinstance(value, Word):
+        raise unknown_word(value.text, expr, scope)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise scope.error("E0207", f"expected a number, found {describe(value)}", expr)
+    return value
+
+
+def _truth(expr: syntax.Expr, scope: Scope) -> bool:
+    value = evaluate(expr, scope)
+    if isinstance(value, Word):
+        raise unknown_word(value.text, expr, scope)
+    if not isinstance(value, bool):
+        raise scope.error("E0207", f"expected a condition, found {describe(value)}", expr, "compare it: `x != 1`")
+    return value
+
+
+def unknown_word(word: str, node: syntax.Node, scope: Scope) -> SparkNetError:
+    """The error for a name that nothing defines."""
+    near = closest(word, scope.names)
+    help = f"did you mean `{near}`?" if near else f"define it above with `let {word} = ...`"
+    return scope.error("E0202", f"unknown name `{word}`", node, help)
+
+
+def describe(value: Any) -> str:
+    """A value as messages show it."""
+    match value:
+        case bool():
+            return f"`{str(value).lower()}`"
+        case Word():
+            return f"`{value.text}`"
+        case str():
+            return f'the text `"{value}"`'
+        case tuple():
+            return f"`[{', '.join(map(str, value))}]`"
+        case dict():
+            return "a map"
+        case _:
+            return f"`{value}`"

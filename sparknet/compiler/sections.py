@@ -1,0 +1,115 @@
+"""What the `data` and `train` sections may say: one frozen pydantic model for each thing that can be written.
+
+Field order is the order of positional arguments; `extra="forbid"` makes an unknown key an error. The elaborator
+(`sparknet.compiler.elaborate`) fills these models and maps their errors back to the characters of the file.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sparknet.compiler.optimizers import Adam, Optimizer
+from sparknet.grammar.diagnostics import Label
+
+
+class Setting(BaseModel):
+    """Base of everything that is written as `name(arguments)` in a section."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+# ----- sources -----
+
+
+class DigitsSource(Setting):
+    """scikit-learn's 1,797 handwritten digits: `pixels`, 64 numbers from 0 to 16 (8 x 8), and `label`, 0 to 9."""
+
+    name: ClassVar[str] = "digits"
+
+
+class ParquetSource(Setting):
+    """A Parquet file, or a folder of them."""
+
+    name: ClassVar[str] = "parquet"
+    path: str
+
+
+class CsvSource(Setting):
+    """A CSV file, or a folder of them."""
+
+    name: ClassVar[str] = "csv"
+    path: str
+    header: bool = True
+
+
+class JsonSource(Setting):
+    """A file of JSON lines, or a folder of them."""
+
+    name: ClassVar[str] = "json"
+    path: str
+
+
+DataSource = DigitsSource | ParquetSource | CsvSource | JsonSource
+SOURCES: dict[str, type[DataSource]] = {
+    s.name: s for s in (DigitsSource, ParquetSource, CsvSource, JsonSource)
+}
+
+
+# ----- synchronisation of workers -----
+
+
+class AverageSync(Setting):
+    """Local SGD: every worker takes `every` steps on its own rows, then the weights are averaged (SparkNet, 2016)."""
+
+    name: ClassVar[str] = "average"
+    every: int = Field(50, ge=1, le=1_000_000)
+
+
+SYNCS: dict[str, type[AverageSync]] = {AverageSync.name: AverageSync}
+
+
+# ----- the sections -----
+
+SplitName = Literal["train", "validation", "test"]
+
+
+class Binding(Setting):
+    """The column that feeds an input or an output. The arithmetic around it is compiled into the graphs."""
+
+    port: str
+    column: str
+    label: Label
+    """Where the column is named, for messages about the data."""
+
+
+class DataSection(Setting):
+    """`data { ... }`."""
+
+    source: DataSource
+    source_label: Label
+    bindings: tuple[Binding, ...]
+    split: dict[SplitName, float]
+    """Shares of the rows; they sum to 1."""
+
+    @field_validator("split")
+    @classmethod
+    def _shares(cls, split: dict[SplitName, float]) -> dict[SplitName, float]:
+        if any(not 0 < share <= 1 for share in split.values()) or abs(sum(split.values()) - 1) > 1e-6:
+            raise ValueError("shares must be above 0 and sum to 1")
+        if "train" not in split:
+            raise ValueError("a share for `train` is needed")
+        return split
+
+
+class TrainSection(Setting):
+    """`train { ... }`; every key has a default, so the section may be left out."""
+
+    optimizer: Optimizer = Adam()
+    epochs: int = Field(10, ge=1, le=1_000_000)
+    batch: int = Field(32, ge=1, le=1_000_000)
+    seed: int = Field(0, ge=0, lt=2**31)
+    workers: int | None = Field(None, ge=1, le=10_000)
+    """Workers that train side by side; None takes one for each task slot."""
+    sync: AverageSync = AverageSync()

@@ -1,0 +1,60 @@
+"""What the trainer asks of the machinery underneath, and the data it learns from it. Two answers: `local`, `spark`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.encode import Layout
+from sparknet.runtime.profile import BoundPort, Profile
+from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """How many rows the encoding gave to each split and worker; places without rows are absent."""
+
+    rows: Mapping[tuple[SplitName, int], int]
+    block_rows: int
+
+    def split_rows(self, split: SplitName) -> int:
+        """Rows of a split, over all workers."""
+        return sum(count for (name, _), count in self.rows.items() if name == split)
+
+    def shards(self) -> tuple[Shard, ...]:
+        """The training rows of every worker that has any, in worker order."""
+        train = sorted((worker, count) for (split, worker), count in self.rows.items() if split == "train")
+        return tuple(Shard(worker, count, self.block_rows) for worker, count in train)
+
+
+class Backend(Protocol):
+    """Holds the data and runs a function for each worker. Results come back in worker order."""
+
+    @property
+    def slots(self) -> int:
+        """How many workers can run at the same time."""
+        ...
+
+    def profile(self, bound: Sequence[BoundPort]) -> Profile:
+        """Check the columns and every row of them; raises SparkNetError for what cannot be used."""
+        ...
+
+    def encode(
+        self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[SplitName, float], workers: int
+    ) -> Encoded:
+        """Encode the rows into blocks once, and keep them until `close`."""
+        ...
+
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+        """One round on every shard."""
+        ...
+
+    def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
+        """One evaluation on every worker that has rows of the split."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the blocks."""
+        ...

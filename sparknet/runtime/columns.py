@@ -1,0 +1,198 @@
+"""One Arrow column to the numbers that a port takes: `[rows, size]`, or which rows cannot be.
+
+Accepted: numbers and booleans; lists of them, nested or of fixed size; pyspark.ml vectors (a struct, in Arrow).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sparknet.compiler.compiled import Port
+
+Numbers = NDArray[Any]
+
+_VECTOR_FIELDS = ["type", "size", "indices", "values"]
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class BadCell:
+    """Why one row of a column cannot be used: `code` as in `problems`, `text` ends the sentence "row 7 of `x` ..."."""
+
+    code: str
+    row: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """The numbers of a column, `[rows, size]`, and its bad rows (`bad` bool[rows], the first of them in words).
+
+    `numbers` is None where any row is bad.
+    """
+
+    numbers: Numbers | None
+    bad: NDArray[np.bool_]
+    first: BadCell | None = None
+
+
+def read_column(array: pa.Array, port: Port) -> Column:
+    """The numbers that `port` takes from `array`, in the column's own element type."""
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_struct(array.type) and [field.name for field in array.type] == _VECTOR_FIELDS:
+        array = _dense(array)
+    numbers = _regular(array, port)
+    if numbers is None:
+        return _inspect(array, port)
+    return _check_values(numbers, port)
+
+
+def is_accepted(kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold numbers at all."""
+    while True:
+        if isinstance(kind, pa.ExtensionType):
+            kind = kind.storage_type
+        elif pa.types.is_dictionary(kind) or _is_list(kind):
+            kind = kind.value_type
+        elif pa.types.is_struct(kind):
+            return [field.name for field in kind] == _VECTOR_FIELDS
+        else:
+            return _is_number(kind) or pa.types.is_null(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+
+
+def _expected_lengths(kind: pa.DataType, port: Port) -> tuple[int | None, ...]:
+    """How long a list must be at each level: the port's shape where the levels match it, else one flat list.
+
+    None for any length: then only the count of numbers in each row decides, which takes the slow way.
+    """
+    depth = 0
+    while _is_list(kind):
+        kind, depth = kind.value_type, depth + 1
+    if depth == len(port.type.shape):
+        return port.type.shape
+    return (port.type.size,) if depth == 1 else (None,) * depth
+
+
+def _leaf_numbers(leaf: pa.Array) -> Numbers:
+    if pa.types.is_decimal(leaf.type):
+        leaf = leaf.cast(pa.float64())
+    numbers = cast(Numbers, leaf.to_numpy(zero_copy_only=False))
+    return numbers.view(np.uint8) if numbers.dtype == np.bool_ else numbers
+
+
+def _regular(array: pa.Array, port: Port) -> Numbers | None:
+    """The quick way for a column without nulls whose lists all have the right length; None for any other."""
+    rows, leaf = len(array), array
+    for length in _expected_lengths(array.type, port):
+        if leaf.null_count or length is None:
+            return None
+        if not pc.all(pc.equal(pc.list_value_length(leaf), length), min_count=0).as_py():
+            return None
+        leaf = leaf.flatten()
+    if leaf.null_count or len(leaf) != rows * port.type.size or not _is_number(leaf.type):
+        return None
+    return _leaf_numbers(leaf).reshape(rows, port.type.size)
+
+
+def _inspect(array: pa.Array, port: Port) -> Column:
+    """The slow, thorough way: follow every leaf back to its row, and say what is wrong with each bad row."""
+    rows, leaf = len(array), array
+    owner = np.arange(rows)
+    null, wrong = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    for length in _expected_lengths(array.type, port):
+        null[owner[_nulls(leaf)]] = True
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(leaf), 0), np.int64)
+        if length is not None:
+            wrong[owner[lengths != length]] = True
+        owner, leaf = np.repeat(owner, lengths), leaf.flatten()
+    null[owner[_nulls(leaf)]] = True
+    counts = np.bincount(owner, minlength=rows)
+    wrong |= counts != port.type.size
+    bad = null | wrong
+    if not _is_number(leaf.type) and not pa.types.is_null(leaf.type):
+        text = f"is {_show(array[0])}, of type {_type_name(array.type)}"
+        return Column(None, np.ones(rows, np.bool_), BadCell("R0013", 0, text) if rows else None)
+    if not bad.any():
+        return _check_values(_leaf_numbers(leaf).reshape(rows, port.type.size), port)
+    row = int(np.argmax(bad))
+    if null[row]:
+        inside = "holds null" if array[row].is_valid else "is null"
+        return Column(None, bad, BadCell("R0010", row, inside))
+    noun = "number" if counts[row] == 1 else "numbers"
+    return Column(None, bad, BadCell("R0012", row, f"has {counts[row]} {noun} or is nested otherwise"))
+
+
+def _check_values(numbers: Numbers, port: Port) -> Column:
+    """Values that fit the type but not the port: not finite, too large, or no class."""
+    rows = len(numbers)
+    none = np.zeros(rows, np.bool_)
+    if rows == 0:
+        return Column(numbers, none)
+    low, high = numbers.min(), numbers.max()
+    top = _FLOAT32_MAX if port.classes is None else port.classes - 1
+    in_range = bool(np.isfinite(low) and np.isfinite(high) and low >= (-top if port.classes is None else 0))
+    if in_range and high <= top and (port.classes is None or _whole(numbers)):
+        return Column(numbers, none)
+    floats = numbers.astype(np.float64)
+    masks = {"R0011": ~np.isfinite(floats)}
+    if port.classes is None:
+        masks["R0016"] = np.abs(floats) > _FLOAT32_MAX
+    else:
+        masks["R0015"] = np.floor(floats) != floats
+        masks["R0014"] = (floats < 0) | (floats >= port.classes)
+    bad = np.logical_or.reduce(list(masks.values())).any(axis=1)
+    row = int(np.argmax(bad))
+    code = next(code for code, mask in masks.items() if mask[row].any())
+    value = numbers[row][masks[code][row]][0]
+    return Column(None, bad, BadCell(code, row, f"{'holds' if port.type.size > 1 else 'is'} {value}"))
+
+
+def _whole(numbers: Numbers) -> bool:
+    return numbers.dtype.kind in "iu" or bool((np.floor(numbers) == numbers).all())
+
+
+def _nulls(array: pa.Array) -> NDArray[np.bool_]:
+    return cast("NDArray[np.bool_]", np.asarray(array.is_null(), np.bool_))
+
+
+def _dense(array: pa.Array) -> pa.Array:
+    """A pyspark.ml vector column (dense or sparse) as a column of lists of float64; null stays null."""
+    dense: list[Numbers | None] = []
+    for cell in array:
+        vector = cell.as_py()
+        if vector is None:
+            dense.append(None)
+        elif vector["indices"] is None:
+            dense.append(np.asarray(vector["values"], np.float64))
+        else:
+            values = np.zeros(vector["size"], np.float64)
+            values[vector["indices"]] = vector["values"]
+            dense.append(values)
+    return pa.array(dense, pa.list_(pa.float64()))
+
+
+def _show(cell: pa.Scalar) -> str:
+    text = repr(cell.as_py())
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+def _type_name(kind: pa.DataType) -> str:
+    return str(kind).replace("large_", "").replace("_view", "")

@@ -1,0 +1,195 @@
+"""Engines: what runs the graphs. The rounds know no more of an engine than `Engine`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from math import isfinite
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Feeds = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A serialized ONNX graph and what to call it in messages; `metrics` is the number of its metric outputs."""
+
+    name: str
+    model: bytes
+    metrics: int
+
+    @cached_property
+    def digest(self) -> str:
+        """The identity of the graph, under which engines keep their sessions."""
+        return sha256(self.model).hexdigest()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step: the ports' arrays (batch first), the learning rate and the seed of dropout and the like."""
+
+    feeds: Feeds
+    rows: int
+    learning_rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Loss and metrics summed over rows, in float64, in the order in which the batches came."""
+
+    rows: int = 0
+    loss: float = 0.0
+    metrics: tuple[float, ...] = ()
+
+    def add(self, other: Sums) -> Sums:
+        """Both sums; metrics that one side has not seen count as zero."""
+        size = max(len(self.metrics), len(other.metrics))
+        mine, theirs = (list(s.metrics) + [0.0] * (size - len(s.metrics)) for s in (self, other))
+        metrics = tuple(a + b for a, b in zip(mine, theirs, strict=True))
+        return Sums(self.rows + other.rows, self.loss + other.loss, metrics)
+
+    @property
+    def mean_loss(self) -> float:
+        """Loss of a row."""
+        return self.loss / self.rows
+
+    @property
+    def mean_metrics(self) -> tuple[float, ...]:
+        """Metrics of a row."""
+        return tuple(metric / self.rows for metric in self.metrics)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Where some steps ended. `broken` is the first step whose loss was not finite, counted from 0."""
+
+    parameters: Floats
+    optimizer_state: Floats
+    sums: Sums
+    steps: int
+    broken: int | None = None
+
+
+class EngineError(RuntimeError):
+    """An engine refused a graph or failed in it; the text names the graph and the shapes that it was given."""
+
+
+class Engine(Protocol):
+    """Runs training steps and evaluations. Sessions are kept between calls, one for each graph."""
+
+    def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
+        """Take `steps` one after the other, stopping after the first whose loss is not finite."""
+        ...
+
+    def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:
+        """Loss and metrics over `batches` of (feeds, rows)."""
+        ...
+
+    def infer(self, graph: Graph, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """The outputs of an inference graph, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeEngine:
+    """Stock ONNX Runtime on the CPU, `threads` threads for each session."""
+
+    threads: int = 1
+
+    def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
+        """As `Engine.train`."""
+        session = _session(graph, self.threads)
+        sums, taken = Sums(metrics=(0.0,) * graph.metrics), 0
+        for step in steps:
+            feeds: dict[str, NDArray[Any]] = {
+                **step.feeds,
+                "parameters": parameters,
+                "optimizer_state": optimizer_state,
+                "learning_rate": np.asarray(step.learning_rate, np.float32),
+                "seed": np.asarray(step.seed, np.int64),
+            }
+            loss, *metrics, parameters, optimizer_state = session.run(feeds)
+            taken += 1
+            sums = sums.add(_weighted(loss, metrics, step.rows))
+            if not isfinite(loss):
+                return Trained(parameters, optimizer_state, sums, taken, taken - 1)
+        broken = None if bool(np.isfinite(parameters).all()) else taken - 1
+        return Trained(parameters, optimizer_state, sums, taken, broken)
+
+    def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:
+        """As `Engine.evaluate`."""
+        session = _session(graph, self.threads)
+        sums = Sums(metrics=(0.0,) * graph.metrics)
+        for feeds, rows in batches:
+            loss, *metrics = session.run({**feeds, "parameters": parameters})
+            sums = sums.add(_weighted(loss, metrics, rows))
+        return sums
+
+    def infer(self, graph: Graph, feeds: Feeds) -> dict[str, NDArray[Any]]:
+        """As `Engine.infer`."""
+        session = _session(graph, self.threads)
+        return dict(zip(session.outputs, session.run(feeds), strict=True))
+
+
+def _weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:
+    return Sums(rows, float(loss) * rows, tuple(float(metric) * rows for metric in metrics))
+
+
+# ----- ONNX Runtime sessions, kept for the life of the process -----
+
+
+class _Session:
+    """An ONNX Runtime session whose errors name the graph and the shapes."""
+
+    def __init__(self, graph: Graph, threads: int) -> None:
+        import onnxruntime as ort  # noqa: PLC0415 - half a second that a Spark driver need not pay
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # ALL would reorder convolutions to a blocked layout, which costs a training graph as much as it gains.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        options.log_severity_level = 4
+        self._name = graph.name
+        try:
+            self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime {ort.__version__} refuses the {graph.name} graph: {error}") from error
+        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self.outputs = [entry.name for entry in self._session.get_outputs()]
+
+    def run(self, feeds: Feeds) -> list[NDArray[Any]]:
+        """All outputs; feeds that the graph does not take (a seed without dropout) are left out."""
+        taken = {name: feeds[name] for name in self._inputs}
+        try:
+            outputs: list[NDArray[Any]] = self._session.run(None, taken)
+        except Exception as error:
+            shapes = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in taken.items())
+            raise EngineError(f"the {self._name} graph failed on {shapes}: {error}") from error
+        return outputs
+
+
+_SESSIONS_KEPT = 8
+_sessions: OrderedDict[tuple[str, int], _Session] = OrderedDict()
+_sessions_lock = Lock()
+
+
+def _session(graph: Graph, threads: int) -> _Session:
+    key = (graph.digest, threads)
+    with _sessions_lock:  # workers of one process share sessions; ONNX Runtime runs one from many threads
+        if key not in _sessions:
+            _sessions[key] = _Session(graph, threads)
+            while len(_sessions) > _SESSIONS_KEPT:
+                _sessions.popitem(last=False)
+        _sessions.move_to_end(key)
+        return _sessions[key]

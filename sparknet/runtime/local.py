@@ -1,0 +1,88 @@
+"""The backend of `--local`: rounds in this process, a thread a worker, neither Spark nor Java."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.backend import Encoded
+from sparknet.runtime.encode import Block, Layout, encode_local
+from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
+from sparknet.runtime.problems import problem
+from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types, profile_batches
+from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
+from sparknet.runtime.sources import Place, Table, open_table
+
+Result = TypeVar("Result")
+
+
+def usable_cpus() -> int:
+    """The CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class LocalBackend:
+    """Blocks in memory and a pool of threads; ONNX Runtime lets go of the interpreter while it computes."""
+
+    def __init__(self, place: Place, engine: Engine | None = None) -> None:
+        self._table: Table = open_table(place)
+        self._engine = engine or OnnxRuntimeEngine()
+        self._blocks: dict[tuple[SplitName, int], list[Block]] = {}
+        self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
+
+    @property
+    def slots(self) -> int:
+        """A slot a CPU."""
+        return usable_cpus()
+
+    def profile(self, bound: Sequence[BoundPort]) -> Profile:
+        """As `Backend.profile`."""
+        check_columns(bound, self._table.schema.names)
+        check_types(bound, self._table.schema)
+        profile = profile_batches(self._table.batches(_columns(bound)), bound)
+        check_profile(profile, bound)
+        return profile
+
+    def encode(
+        self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[SplitName, float], workers: int
+    ) -> Encoded:
+        """As `Backend.encode`."""
+        self._blocks = {}
+        for block in encode_local(self._table.batches(_columns(bound)), bound, layout, shares, workers):
+            self._blocks.setdefault((block.split, block.worker), []).append(block)
+        rows = {place: sum(block.rows for block in blocks) for place, blocks in self._blocks.items()}
+        return Encoded(rows, layout.block_rows)
+
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+        """As `Backend.train`."""
+        return self._side_by_side(
+            partial(train_round, self._engine, task, shard, self._blocks[("train", shard.worker)]) for shard in shards
+        )
+
+    def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
+        """As `Backend.evaluate`."""
+        workers = sorted(worker for split, worker in self._blocks if split == task.split)
+        return self._side_by_side(
+            partial(evaluate, self._engine, task, worker, self._blocks[(task.split, worker)]) for worker in workers
+        )
+
+    def close(self) -> None:
+        """As `Backend.close`."""
+        self._blocks = {}
+        self._pool.shutdown(cancel_futures=True)
+
+    def _side_by_side(self, works: Iterable[Callable[[], Result]]) -> list[Result]:
+        futures = [self._pool.submit(work) for work in works]
+        try:
+            return [future.result() for future in futures]
+        except EngineError as error:
+            raise problem("R0031", f"a worker failed: {error}") from error
+
+
+def _columns(bound: Sequence[BoundPort]) -> list[str]:
+    """The bound columns, each once."""
+    return list(dict.fromkeys(each.column for each in bound))

@@ -1,0 +1,45 @@
+"""Failures of the runtime, one code each, and the one way to raise them.
+
+| code | meaning |
+| --- | --- |
+| R0001 to R0005 | a source: missing, lacks a column, unreadable, no `data` section, remote without Spark |
+| R0010 to R0016 | a value: null, not finite, wrong length, wrong type, no class, not whole, too large |
+| R0020 to R0023 | a run that cannot start: no rows, none in a split, batch too large, data that changed underway |
+| R0030 to R0032 | a run that broke: loss not finite, a worker that failed, a worker that gave no answer in time |
+| R0040 to R0043 | a run folder: exists already, not there, damaged, made by another version |
+| R0050 to R0052 | a prediction: output exists, a column of that name exists, unknown type of file |
+| R0060 to R0062 | Spark: no Java, a session that does not start, no pyspark |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
+
+
+def problem(
+    code: str, message: str, *, label: Label | None = None, helps: Sequence[str] = (), notes: Sequence[str] = ()
+) -> SparkNetError:
+    """One diagnostic as an error to raise; `label` is the place in the `.net` file that led here, if there is one."""
+    labels = () if label is None else (label,)
+    return SparkNetError((Diagnostic(code, message, labels, tuple(notes), tuple(helps)),))
+
+
+def marked(label: Label | None, text: str) -> Label | None:
+    """The same place with another text beside the carets."""
+    return None if label is None else Label(label.source, label.span, text)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """`did you mean ...`, where one of `known` resembles `word`."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`" if close else None
+
+
+def listing(names: Iterable[str], most: int = 12) -> str:
+    """Names for a message, the tail of a long list left out."""
+    every = list(names)
+    shown = ", ".join(f"`{name}`" for name in every[:most])
+    return shown + (f" and {len(every) - most} more" if len(every) > most else "")

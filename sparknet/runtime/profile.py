@@ -1,0 +1,182 @@
+"""Pass 1 over the data: every row checked, and what the encoding needs to know (counts and ranges).
+
+The same functions serve a local table and a Spark partition; profiles of partitions are plain data and merge in
+partition order, so the row number in a message is the row's number in the whole data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict
+
+from sparknet.compiler.compiled import Port
+from sparknet.compiler.sections import Binding
+from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
+from sparknet.runtime.columns import Numbers, is_accepted, read_column
+from sparknet.runtime.problems import listing, marked, problem, suggestion
+
+
+@dataclass(frozen=True)
+class BoundPort:
+    """A port and the column that feeds it; `label` is where the `.net` file says so."""
+
+    port: Port
+    column: str
+    label: Label | None = None
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Range(_Record):
+    """What was seen of one port: smallest and largest number, and whether all were whole."""
+
+    low: float = inf
+    high: float = -inf
+    whole: bool = True
+
+    def merge(self, other: Range) -> Range:
+        """The range of both."""
+        return Range(low=min(self.low, other.low), high=max(self.high, other.high), whole=self.whole and other.whole)
+
+
+class BadRow(_Record):
+    """The first bad row: `row` counts from 0 within the partition (within all rows once merged)."""
+
+    row: int
+    port: int
+    code: str
+    text: str
+
+
+class Profile(_Record):
+    """What pass 1 found: `ranges` holds one entry a port, `bad` how many rows cannot be used."""
+
+    rows: int
+    ranges: tuple[Range, ...]
+    bad: int = 0
+    first: BadRow | None = None
+
+    def merge(self, later: Profile) -> Profile:
+        """The profile of these rows followed by `later` ones."""
+        first = self.first
+        if first is None and later.first is not None:
+            first = later.first.model_copy(update={"row": later.first.row + self.rows})
+        ranges = tuple(a.merge(b) for a, b in zip(self.ranges, later.ranges, strict=True))
+        return Profile(rows=self.rows + later.rows, ranges=ranges, bad=self.bad + later.bad, first=first)
+
+
+def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort, ...]:
+    """Each port with the column that feeds it, in the order of the ports (the compiler has checked that all are)."""
+    by_port = {binding.port: binding for binding in bindings}
+    return tuple(BoundPort(port, by_port[port.name].column, by_port[port.name].label) for port in ports)
+
+
+def check_columns(bound: Iterable[BoundPort], known: Sequence[str]) -> None:
+    """Raise SparkNetError for every bound column that the data lacks."""
+    diagnostics: list[Diagnostic] = []
+    for each in bound:
+        if each.column not in known:
+            close = suggestion(each.column, known)
+            error = problem(
+                "R0002",
+                f"the data has no column `{each.column}`",
+                label=marked(each.label, f"feeds `{each.port.name}`"),
+                notes=[f"columns of the data: {listing(known)}"],
+                helps=[close] if close else [],
+            )
+            diagnostics.extend(error.diagnostics)
+    if diagnostics:
+        raise SparkNetError(tuple(diagnostics))
+
+
+def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
+    """Raise SparkNetError for a column whose type can never hold numbers, before any row is read."""
+    for each in bound:
+        kind = schema.field(each.column).type
+        if not is_accepted(kind):
+            raise _type_problem(each, str(kind))
+
+
+def _type_problem(each: BoundPort, found: str) -> SparkNetError:
+    helps = ["classes are whole numbers from 0; give each text a number first"] if each.port.kind == "class" else []
+    return problem(
+        "R0013",
+        f"column `{each.column}` is of type {found}; `{each.port.name}` takes {_wanted(each.port)}",
+        label=each.label,
+        helps=helps,
+    )
+
+
+def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Profile:
+    """The profile of some batches that hold the bound columns, by name."""
+    total = Profile(rows=0, ranges=(Range(),) * len(bound))
+    for batch in batches:
+        total = total.merge(profile_batch(batch, bound))
+    return total
+
+
+def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> Profile:
+    """The profile of one batch."""
+    bad = np.zeros(batch.num_rows, np.bool_)
+    firsts, ranges = [], []
+    for index, each in enumerate(bound):
+        column = read_column(batch.column(each.column), each.port)
+        bad |= column.bad
+        if column.first is not None:
+            cell = column.first
+            firsts.append(BadRow(row=cell.row, port=index, code=cell.code, text=cell.text))
+        ranges.append(Range() if column.numbers is None else _range(column.numbers))
+    first = min(firsts, key=lambda b: (b.row, b.port), default=None)
+    return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), first=first)
+
+
+def check_profile(profile: Profile, bound: Sequence[BoundPort]) -> None:
+    """Raise SparkNetError where a row is bad: the first one, by number, column and value, and the count of others."""
+    first = profile.first
+    if first is None:
+        return
+    each, others = bound[first.port], profile.bad - 1
+    notes = ["rows count from 1, in the order in which the source gives them"]
+    if others:
+        notes.append(f"{others:,} more {'row is' if others == 1 else 'rows are'} bad, of {profile.rows:,}")
+    raise problem(
+        first.code,
+        f"row {first.row + 1:,} of column `{each.column}` {first.text}; `{each.port.name}` takes {_wanted(each.port)}",
+        label=marked(each.label, f"feeds `{each.port.name}`"),
+        notes=notes,
+        helps=[_HELPS[first.code]],
+    )
+
+
+_HELPS = {
+    "R0010": "fill in or drop such rows before training",
+    "R0011": "replace NaN and infinity, or drop such rows, before training",
+    "R0012": "every row of the column must hold exactly the numbers that the net takes",
+    "R0013": "turn the column into numbers first",
+    "R0014": "classes count from 0: check the number in `class[...]`, or shift the labels",
+    "R0015": "classes are whole numbers",
+    "R0016": "scale the column: the net computes in float32",
+}
+
+
+def _wanted(port: Port) -> str:
+    if port.classes is not None:
+        return f"a class from 0 to {port.classes - 1}"
+    if port.type.size == 1:
+        return "one number"
+    shape = ", ".join(map(str, port.type.shape))
+    return f"{port.type.size:,} numbers" + (f" (shape [{shape}])" if len(port.type.shape) > 1 else "")
+
+
+def _range(numbers: Numbers) -> Range:
+    if numbers.size == 0:
+        return Range()
+    whole = numbers.dtype.kind in "iu" or bool((np.floor(numbers) == numbers).all())
+    return Range(low=float(numbers.min()), high=float(numbers.max()), whole=whole)

@@ -1,0 +1,221 @@
+"""A round of local training and an evaluation, as pure functions: the same bytes wherever and however often they run.
+
+A worker's examples come from an endless stream of epochs. In each epoch its blocks are in a new random order and so
+are the rows of each block; batches are cut from that stream without regard to where blocks or epochs end. Any stretch
+of the stream can be found directly from (seed, worker, position), so a round needs no memory of the rounds before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.encode import Block, Layout
+from sparknet.runtime.engine import Engine, Feeds, Floats, Graph, Step, Sums
+
+Indices = NDArray[np.int64]
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every worker does in a round: `steps` of `batch` rows, after the `position` steps already taken."""
+
+    round: int
+    position: int
+    steps: int
+    batch: int
+    seed: int
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The training rows of one worker: row r is row `r % block_rows` of block `r // block_rows`."""
+
+    worker: int
+    rows: int
+    block_rows: int
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """A round of training: what to run, and where every worker starts."""
+
+    graph: Graph
+    layout: Layout
+    plan: Plan
+    parameters: Floats
+    optimizer_state: Floats
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """An evaluation on all rows of a split."""
+
+    graph: Graph
+    layout: Layout
+    split: SplitName
+    parameters: Floats
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """What a worker hands back from a round; `rows` is the size of its shard, by which it is weighted.
+
+    `broken` is the step, counted from 0 over the whole run, whose loss was not finite.
+    """
+
+    worker: int
+    rows: int
+    parameters: Floats
+    optimizer_state: Floats
+    sums: Sums
+    steps: int
+    seconds: float
+    broken: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a worker hands back from an evaluation."""
+
+    worker: int
+    sums: Sums
+    seconds: float
+
+
+# ----- the order of examples -----
+
+
+def _permutation(count: int, *salt: int) -> Indices:
+    """A random order of `count` things, the same on every machine and with every version of numpy."""
+    key = int.from_bytes(blake2b(np.array(salt, "<i8").tobytes(), digest_size=16).digest(), "little")
+    draws = np.random.Philox(key=key).random_raw(count)
+    return np.argsort(draws, kind="stable").astype(np.int64)
+
+
+def epoch_order(seed: int, shard: Shard, epoch: int) -> Indices:
+    """The rows of a shard in the order of one epoch, int64[rows]."""
+    parts = []
+    for block in _permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1):
+        first = int(block) * shard.block_rows
+        size = min(shard.block_rows, shard.rows - first)
+        parts.append(_permutation(size, seed, shard.worker, epoch, int(block)) + first)
+    return np.concatenate(parts)
+
+
+def examples(plan: Plan, shard: Shard) -> Indices:
+    """The rows of a shard that a round trains on, in order, int64[steps * batch]."""
+    start, stop = plan.position * plan.batch, (plan.position + plan.steps) * plan.batch
+    parts = []
+    for epoch in range(start // shard.rows, -(-stop // shard.rows)):
+        before = epoch * shard.rows
+        parts.append(epoch_order(plan.seed, shard, epoch)[max(start - before, 0) : stop - before])
+    return np.concatenate(parts)
+
+
+def blocks_needed(plan: Plan, shard: Shard) -> tuple[int, ...]:
+    """The indices of the blocks that a round reads."""
+    return tuple(int(block) for block in np.unique(examples(plan, shard) // shard.block_rows))
+
+
+def step_seed(seed: int, worker: int, step: int) -> int:
+    """The seed of a step's randomness, int64 and not negative."""
+    digest = blake2b(np.array([seed, worker, step, -2], "<i8").tobytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+# ----- training and evaluation -----
+
+
+def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[Block]) -> WorkerResult:
+    """Take the steps of the plan on a worker's shard; `blocks` may come in any order.
+
+    Raises ValueError where a block that the plan needs does not come.
+    """
+    began = perf_counter()
+    columns = _gather(task.layout, examples(task.plan, shard), shard, blocks)
+    steps = _steps(task.layout, task.plan, shard.worker, columns)
+    trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
+    return WorkerResult(
+        worker=shard.worker,
+        rows=shard.rows,
+        parameters=trained.parameters,
+        optimizer_state=trained.optimizer_state,
+        sums=trained.sums,
+        steps=trained.steps,
+        seconds=perf_counter() - began,
+        broken=None if trained.broken is None else task.plan.position + trained.broken,
+    )
+
+
+def _gather(layout: Layout, chosen: Indices, shard: Shard, blocks: Iterable[Block]) -> list[NDArray[np.generic]]:
+    """The chosen rows of each field, `[len(chosen), *shape]`, taken from blocks as they stream by."""
+    columns: list[NDArray[np.generic]] = [
+        np.empty((len(chosen), *field.port.type.shape), field.dtype) for field in layout.fields
+    ]
+    block_of, missing = chosen // shard.block_rows, len(chosen)
+    for block in blocks:
+        here = np.flatnonzero(block_of == block.index)
+        missing -= len(here)
+        if len(here):
+            row = chosen[here] - block.index * shard.block_rows
+            for column, stored in zip(columns, block.arrays(layout), strict=True):
+                column[here] = stored[row]
+    if missing:
+        raise ValueError(f"{missing} of {len(chosen)} examples lie in blocks that did not arrive")
+    return columns
+
+
+def _steps(layout: Layout, plan: Plan, worker: int, columns: Sequence[NDArray[np.generic]]) -> Iterator[Step]:
+    for step in range(plan.steps):
+        batch = slice(step * plan.batch, (step + 1) * plan.batch)
+        seed = step_seed(plan.seed, worker, plan.position + step)
+        feeds = feed(layout, [column[batch] for column in columns])
+        yield Step(feeds, plan.batch, plan.learning_rate, seed)
+
+
+def feed(layout: Layout, columns: Sequence[NDArray[np.generic]]) -> Feeds:
+    """Stored numbers as the graphs take them: float32 or int64, batch first."""
+    pairs = zip(layout.fields, columns, strict=True)
+    return {field.port.name: np.ascontiguousarray(column, field.port.type.dtype) for field, column in pairs}
+
+
+def evaluate(engine: Engine, task: EvaluationTask, worker: int, blocks: Iterable[Block]) -> Evaluation:
+    """Loss and metrics over all rows of a worker's blocks, which come in the order of their indices."""
+    began = perf_counter()
+    sums = engine.evaluate(task.graph, task.parameters, _evaluation_batches(task.layout, blocks))
+    return Evaluation(worker, sums, perf_counter() - began)
+
+
+def _evaluation_batches(layout: Layout, blocks: Iterable[Block]) -> Iterator[tuple[Feeds, int]]:
+    for block in blocks:
+        arrays = block.arrays(layout)
+        for start in range(0, block.rows, EVALUATION_BATCH):
+            stop = min(start + EVALUATION_BATCH, block.rows)
+            yield feed(layout, [array[start:stop] for array in arrays]), stop - start
+
+
+# ----- averages -----
+
+
+def average(results: Sequence[WorkerResult]) -> tuple[Floats, Floats]:
+    """Parameters and optimizer state, weighted by shard rows, summed in worker order in float64."""
+    ordered = sorted(results, key=lambda result: result.worker)
+    total = sum(result.rows for result in ordered)
+    if len(ordered) == 1:
+        return ordered[0].parameters, ordered[0].optimizer_state
+    parameters = np.zeros(len(ordered[0].parameters), np.float64)
+    state = np.zeros(len(ordered[0].optimizer_state), np.float64)
+    for result in ordered:
+        parameters += result.parameters * np.float64(result.rows / total)
+        state += result.optimizer_state * np.float64(result.rows / total)
+    return parameters.astype(np.float32), state.astype(np.float32)

@@ -1,0 +1,214 @@
+"""Every gradient rule against finite differences in float64 and against PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from sparknet.compiler.differentiate import MissingGradientError, differentiate
+from sparknet.compiler.gradients import NO_GRADIENT, RULES
+from sparknet.compiler.graph import BATCH, GraphBuilder
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One use of an operator: `shapes` of its differentiable inputs, batch first, then constant int64 inputs."""
+
+    op: str
+    shapes: tuple[tuple[int, ...], ...]
+    torch: Callable[..., torch.Tensor]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    ints: tuple[tuple[int, ...], ...] = ()
+    low: float = -2.0
+    condition: bool = False
+    batched: tuple[int, ...] = (0,)
+    """Which inputs have the symbolic batch as their first axis."""
+    h: float = 1e-5
+    tolerance: float = 1e-6
+
+
+def conv(kernel: list[int], strides: list[int], pads: list[int]) -> dict[str, Any]:
+    return {"kernel_shape": kernel, "strides": strides, "pads": pads}
+
+
+def torch_conv(x: Any, w: Any, b: Any = None, *, strides: list[int], pads: list[int]) -> torch.Tensor:
+    return F.conv2d(F.pad(x, (pads[1], pads[3], pads[0], pads[2])), w, b, stride=strides)
+
+
+def pool(kernel: list[int], strides: list[int]) -> dict[str, Any]:
+    return {"kernel_shape": kernel, "strides": strides}
+
+
+X = (3, 4)
+IMAGE = (2, 3, 6, 6)
+CASES = [
+    Case("Identity", (X,), lambda x: x),
+    Case("Neg", (X,), torch.neg),
+    Case("Exp", (X,), torch.exp),
+    Case("Log", (X,), torch.log, low=0.2),
+    Case("Sqrt", (X,), torch.sqrt, low=0.2),
+    Case("Abs", (X,), torch.abs),
+    Case("Erf", (X,), torch.erf, h=1e-2, tolerance=1e-3),  # onnx.reference computes it in float32
+    Case("Relu", (X,), torch.relu),
+    Case("LeakyRelu", (X,), lambda x: F.leaky_relu(x, 0.2), {"alpha": 0.2}),
+    Case("LeakyRelu", (X,), F.leaky_relu),
+    Case("Elu", (X,), F.elu),
+    Case("Elu", (X,), lambda x: F.elu(x, 0.5), {"alpha": 0.5}),
+    Case("Sigmoid", (X,), torch.sigmoid),
+    Case("Tanh", (X,), torch.tanh),
+    Case("Softplus", (X,), F.softplus),
+    Case("Add", (X, X), torch.add, batched=(0, 1)),
+    Case("Add", (X, (4,)), torch.add),
+    Case("Add", (X, (1, 4)), torch.add),
+    Case("Add", (X, ()), torch.add),
+    Case("Sub", ((4,), X), torch.sub, batched=(1,)),
+    Case("Mul", (X, (4,)), torch.mul),
+    Case("Mul", ((2, 3, 4), (3, 1)), torch.mul),
+    Case("Div", (X, (4,)), torch.div, low=0.2),
+    Case("Div", ((), X), torch.div, low=0.2, batched=(1,)),
+    Case("Pow", (X, (4,)), torch.pow, low=0.2),
+    Case("Where", (X, X), lambda a, b: torch.where(CONDITION, a, b), condition=True, batched=(0, 1)),
+    Case("Where", (X, (4,)), lambda a, b: torch.where(CONDITION, a, b), condition=True),
+    Case("MatMul", (X, (4, 5)), torch.matmul),
+    Case("MatMul", ((2, 3, 4), (4, 5)), torch.matmul),
+    Case("MatMul", ((2, 3, 4), (2, 4, 5)), torch.matmul, batched=(0, 1)),
+    Case("Gemm", (X, (4, 5), (5,)), lambda x, w, b: x @ w + b),
+    Case("Conv", (IMAGE, (4, 3, 3, 3)), lambda x, w: torch_conv(x, w, strides=[1, 1], pads=[1, 1, 1, 1]),
+         conv([3, 3], [1, 1], [1, 1, 1, 1])),
+    Case("Conv", (IMAGE, (4, 3, 3, 3), (4,)), lambda x, w, b: torch_conv(x, w, b, strides=[1, 1], pads=[0, 0, 0, 0]),
+         conv([3, 3], [1, 1], [0, 0, 0, 0])),
+    Case("Conv", (IMAGE, (4, 3, 2, 3), (4,)), lambda x, w, b: torch_conv(x, w, b, strides=[2, 2], pads=[0, 1, 1, 1]),
+         conv([2, 3], [2, 2], [0, 1, 1, 1])),
+    Case("Conv", (IMAGE, (4, 3, 1, 1), (4,)), lambda x, w, b: torch_conv(x, w, b, strides=[3, 3], pads=[0, 0, 0, 0]),
+         conv([1, 1], [3, 3], [0, 0, 0, 0])),
+    Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, 2), pool([2, 2], [2, 2])),
+    Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, (3, 2)), pool([3, 2], [3, 2])),
+    Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, 3, 2), pool([3, 3], [2, 2])),
+    Case("MaxPool", ((2, 3, 7, 5),), lambda x: F.max_pool2d(x, 2), pool([2, 2], [2, 2])),
+    Case("AveragePool", (IMAGE,), lambda x: F.avg_pool2d(x, 2), pool([2, 2], [2, 2])),
+    Case("AveragePool", ((2, 3, 7, 5),), lambda x: F.avg_pool2d(x, 3, 2), pool([3, 3], [2, 2])),
+    Case("AveragePool", ((2, 3, 7, 5),), lambda x: F.avg_pool2d(x, 2), pool([2, 2], [2, 2])),
+    Case("ReduceSum", (IMAGE,), lambda x: x.sum((2, 3)), {"keepdims": 0}, ((2, 3),)),
+    Case("ReduceSum", (IMAGE,), lambda x: x.sum(0, keepdim=True), {"keepdims": 1}, ((0,),)),
+    Case("ReduceSum", (X,), lambda x: x.sum(), {"keepdims": 0}),
+    Case("ReduceMean", (IMAGE,), lambda x: x.mean((2, 3)), {"keepdims": 0}, ((2, 3),)),
+    Case("ReduceMean", (X,), lambda x: x.mean(), {"keepdims": 0}, ((0, 1),)),
+    Case("ReduceMean", (X,), lambda x: x.mean(-1, keepdim=True), {"keepdims": 1}, ((-1,),)),
+    Case("ReduceMax", (IMAGE,), lambda x: x.amax((2, 3)), {"keepdims": 0}, ((2, 3),)),
+    Case("Softmax", (X,), lambda x: F.softmax(x, 1), {"axis": 1}),
+    Case("Softmax", (X,), lambda x: F.softmax(x, -1)),
+    Case("LogSoftmax", (X,), lambda x: F.log_softmax(x, 1), {"axis": 1}),
+    Case("Reshape", (IMAGE,), lambda x: x.reshape(2, 18, 6), {}, ((0, 18, 6),)),
+    Case("Unsqueeze", (X,), lambda x: x.unsqueeze(1), {}, ((1,),)),
+    Case("Transpose", (IMAGE,), lambda x: x.permute(0, 3, 1, 2), {"perm": [0, 3, 1, 2]}),
+    Case("Transpose", (X,), lambda x: x.T),
+]  # fmt: skip
+
+CONDITION = torch.tensor(np.random.default_rng(5).random(X) < 0.5)
+
+
+def values(case: Case, seed: int = 0) -> list[Array]:
+    random = np.random.default_rng(seed)
+    return [np.asarray(random.uniform(case.low, 2.0, shape)) for shape in case.shapes]
+
+
+def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder, list[str]]:
+    """A float64 graph of `sum(weights * op(...))` and its gradients."""
+    g = GraphBuilder("case", "float64")
+    names = []
+    for i, array in enumerate(arrays):
+        shape = (BATCH, *array.shape[1:]) if i in case.batched else array.shape
+        names.append(g.input(f"x{i}", "float64", shape))
+    condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
+    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), **case.attributes)
+    loss = g.op("ReduceSum", g.op("Mul", y, g.constant(weights)), keepdims=0)
+    gradients = differentiate(g, loss, names)
+    g.output("loss", loss, "float64", ())
+    for i, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
+        g.output(f"d{i}", gradient, "float64", g.shape(name))
+    return g, names
+
+
+def finite_differences(run: Callable[[list[Array]], float], arrays: list[Array], i: int, h: float) -> Array:
+    """Central differences of a scalar function with respect to every element of `arrays[i]`."""
+    result = np.zeros_like(arrays[i])
+    for at in np.ndindex(arrays[i].shape):
+        sides = []
+        for step in (h, -h):
+            moved = [a.copy() for a in arrays]
+            moved[i][at] += step
+            sides.append(run(moved))
+        result[at] = (sides[0] - sides[1]) / (2 * h)
+    return result
+
+
+@pytest.mark.parametrize("case", CASES, ids=[f"{c.op}-{k}" for k, c in enumerate(CASES)])
+def test_rule(case: Case) -> None:
+    arrays = values(case)
+    tensors = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y = case.torch(*tensors)
+    weights = np.random.default_rng(1).normal(size=tuple(y.shape))
+    g, names = build(case, arrays, weights)
+    evaluator = ReferenceEvaluator(g.model())
+
+    def run(moved: list[Array]) -> float:
+        return float(evaluator.run(["loss"], dict(zip(names, moved, strict=True)))[0])
+
+    (y * torch.tensor(weights)).sum().backward()
+    found = evaluator.run([f"d{i}" for i in range(len(names))], dict(zip(names, arrays, strict=True)))
+    for i, (gradient, tensor) in enumerate(zip(found, tensors, strict=True)):
+        assert gradient.shape == arrays[i].shape
+        np.testing.assert_allclose(gradient, tensor.grad, rtol=1e-9, atol=1e-9, err_msg=f"PyTorch, input {i}")
+        numeric = finite_differences(run, arrays, i, case.h)
+        np.testing.assert_allclose(
+            gradient, numeric, rtol=10 * case.tolerance, atol=case.tolerance, err_msg=f"finite differences, input {i}"
+        )
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {case.op for case in CASES} == set(RULES)
+    assert not NO_GRADIENT & set(RULES)
+
+
+@pytest.mark.parametrize("kernel", [[2, 2], [3, 3]])
+def test_equal_maxima_pass_the_gradient_to_the_first_place_as_in_pytorch(kernel: list[int]) -> None:
+    x = np.random.default_rng(0).integers(0, 2, (2, 3, 6, 6)).astype(np.float64)
+    case = Case("MaxPool", (x.shape,), lambda t: F.max_pool2d(t, tuple(kernel), 2), pool(kernel, [2, 2]))
+    tensor = torch.tensor(x, requires_grad=True)
+    y = case.torch(tensor)
+    weights = np.random.default_rng(1).normal(size=tuple(y.shape))
+    (y * torch.tensor(weights)).sum().backward()
+    g, names = build(case, [x], weights)
+    found = ReferenceEvaluator(g.model()).run(["d0"], {names[0]: x})[0]
+    np.testing.assert_allclose(found, tensor.grad)
+
+
+def test_a_value_read_twice_gets_the_sum_of_both_gradients() -> None:
+    g = GraphBuilder("twice", "float64")
+    x = g.input("x", "float64", (3,))
+    loss = g.op("ReduceSum", g.op("Mul", g.op("Exp", x), x), keepdims=0)
+    (gradient,) = differentiate(g, loss, [x])
+    g.output("d", gradient, "float64", (3,))
+    at = np.array([0.1, -0.5, 2.0])
+    found = ReferenceEvaluator(g.model()).run(["d"], {"x": at})[0]
+    np.testing.assert_allclose(found, np.exp(at) * (at + 1))
+
+
+def test_an_operator_without_a_rule_is_named_with_its_layer() -> None:
+    g = GraphBuilder("missing")
+    x = g.input("x", "float32", (3,))
+    with g.layer("odd1"):
+        y = g.op("Cosh", x)
+    loss = g.op("ReduceSum", y, keepdims=0)
+    with pytest.raises(MissingGradientError, match="no gradient rule for the operator `Cosh` in layer `odd1`"):
+        differentiate(g, loss, [x])
