@@ -6,7 +6,7 @@ are bound, checked and complained about in one place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -42,15 +42,15 @@ def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     values: dict[str, Any] = {}
     for name, argument in placed.items():
         try:
-            values[name] = plain(evaluate(argument.value, scope))
+            values[name] = evaluate(argument.value, scope)
         except SparkNetError as error:
             problems.extend(error.diagnostics)
     if problems:
         raise SparkNetError(problems)
     try:
-        return model.model_validate(values)
+        return model.model_validate({name: plain(value) for name, value in values.items()})
     except ValidationError as error:
-        raise SparkNetError(_explain(error, call, model, placed, scope)) from None
+        raise SparkNetError(_explain(error, call, model, placed, values, scope)) from None
 
 
 def plain(value: Any) -> Any:
@@ -76,7 +76,7 @@ def _place(
     for position, argument in enumerate(arguments):
         if argument.key is None:
             if position >= len(names):
-                takes = f"`{what}` takes {'no arguments' if not names else f'at most {len(names)}'}"
+                takes = f"`{what}` takes {f'at most {len(names)} arguments' if names else 'no arguments'}"
                 usage = signature_help(what, names)
                 problems += scope.error("E0304", takes, argument, usage).diagnostics
                 break
@@ -86,7 +86,9 @@ def _place(
         if name not in names:
             near = closest(name, names)
             help = f"did you mean `{near}`?" if near else signature_help(what, names)
-            problems += scope.error("E0301", f"`{what}` has no argument `{name}`", argument.key or argument, help).diagnostics
+            problems += scope.error(
+                "E0301", f"`{what}` has no argument `{name}`", argument.key or argument, help
+            ).diagnostics
         elif name in placed:
             again = scope.label(argument, "given again here")
             first = scope.label(placed[name], "first given here")
@@ -102,7 +104,12 @@ def signature_help(what: str, names: Sequence[str]) -> str:
 
 
 def _explain(
-    error: ValidationError, call: syntax.Call, model: type[BaseModel], placed: dict[str, syntax.Argument], scope: Scope
+    error: ValidationError,
+    call: syntax.Call,
+    model: type[BaseModel],
+    placed: Mapping[str, syntax.Argument],
+    values: Mapping[str, Any],
+    scope: Scope,
 ) -> list[Diagnostic]:
     diagnostics: list[Diagnostic] = []
     seen: set[str] = set()
@@ -117,7 +124,7 @@ def _explain(
             diagnostics += scope.error("E0302", f"`{what}` needs `{name}`", call, example).diagnostics
         else:
             node: syntax.Node = placed[name].value if name in placed else call
-            message, help = explain_value(detail)
+            message, help = explain_value(detail, values)
             subject = f"`{name}` of `{what}`" if name else f"`{what}`"
             diagnostics += scope.error("E0303", f"{subject} {message}", node, help).diagnostics
     return diagnostics
@@ -127,9 +134,10 @@ def _required(model: type[BaseModel]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required()]
 
 
-def explain_value(detail: ErrorDetails) -> tuple[str, str | None]:
-    """What pydantic found wrong with one value, in the words of the language, and a help."""
-    found, kind, context = describe(detail["input"]), detail["type"], detail.get("ctx", {})
+def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str, str | None]:
+    """What pydantic found wrong with one of `values`, in the words of the language, and a help."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    found = describe(values[str(detail["loc"][0])] if len(detail["loc"]) == 1 else detail["input"])
     bounds = {
         "greater_than": ("above", "gt"),
         "greater_than_equal": ("at least", "ge"),
@@ -138,7 +146,7 @@ def explain_value(detail: ErrorDetails) -> tuple[str, str | None]:
     }
     if kind in bounds:
         words, key = bounds[kind]
-        return f"must be {words} {context[key]}, found {found}", None
+        return f"must be {words} {context[key]:,g}, found {found}", None
     if kind == "literal_error":
         choices = str(context["expected"]).replace("'", "`")
         return f"must be {choices}, found {found}", _did_you_mean(str(detail["input"]), choices.split("`")[1::2])

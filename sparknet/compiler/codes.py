@@ -28,4 +28,6 @@ CODES: dict[str, str] = {
     "E0503": "an input or output without a column",
     "E0504": "missing key",
     "E0505": "binding that is not an expression over one column",
+    # ----- folders -----
+    "E0601": "a folder that cannot be written",
 }

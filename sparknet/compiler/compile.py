@@ -11,7 +11,7 @@ from sparknet.compiler.layout import parameter_slots, state_slots
 from sparknet.compiler.lower import lower_evaluation, lower_step, metric_names
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.types import TensorType
-from sparknet.grammar import Source, parse
+from sparknet.grammar import Source, load, parse
 
 
 def compile(text_or_path: str | Path | Source) -> CompiledNet:
@@ -41,7 +41,7 @@ def _source(text_or_path: str | Path | Source) -> Source:
         return text_or_path
     if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
         return Source("<text>", text_or_path)
-    return Source(str(text_or_path), Path(text_or_path).read_text())
+    return load(text_or_path)
 
 
 def _targets(typed: TypedNet) -> tuple[Port, ...]:

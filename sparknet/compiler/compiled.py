@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,16 @@ class CompiledNet:
     def optimizer_state_size(self) -> int:
         """Length S of the flat optimizer state."""
         return sum(slot.size for slot in self.optimizer_state)
+
+    def with_train(self, **changes: Any) -> CompiledNet:
+        """The same net with other settings of the `train` section that no graph depends on.
+
+        Raises ValueError for a setting that is compiled into the step graph, pydantic's for an impossible value.
+        """
+        if "optimizer" in changes:
+            raise ValueError("the optimizer is part of the step graph: change it in the .net file")
+        train = TrainSection.model_validate({**dict(self.train), **changes})
+        return replace(self, typed=replace(self.typed, net=replace(self.typed.net, train=train)))
 
     def initial_parameters(self, seed: int | None = None) -> NDArray[np.float32]:
         """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section)."""

@@ -41,7 +41,7 @@ def elaborate(file: syntax.File, source: Source) -> ElaboratedNet:
     train = elaborate_train(sections.get("train"), scope, problems)
     data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems)
     if problems:
-        raise SparkNetError(problems)
+        raise SparkNetError(sorted(problems, key=lambda d: d.labels[0].span.start if d.labels else -1))
     return ElaboratedNet(
         name=nets[0].name.text,
         source=source,
@@ -78,7 +78,7 @@ def _one_net(nets: Sequence[syntax.Net], source: Source) -> Diagnostic:
 
 
 def _unsupported(item: syntax.Node, source: Source) -> Diagnostic:
-    return Diagnostic("E0209", "this is not understood here", (Label(source, item.span),))
+    return Diagnostic("E0209", "imports are not supported yet", (Label(source, item.span),))
 
 
 @dataclass
@@ -100,6 +100,8 @@ class _Body:
     outputs: list[NetOutput] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     callers: tuple[Label, ...] = ()
+    """The uses of blocks that led here, innermost first, each once however often a block uses itself."""
+    depth: int = 0
 
     def run(self, statements: Sequence[syntax.Statement]) -> None:
         for statement in statements:
@@ -113,13 +115,15 @@ class _Body:
         """Complain about what a whole net must have."""
         if self.broken:
             return
-        for what, found, example in (
-            ("input", self.inputs, "input image: float[1, 8, 8]"),
-            ("output", self.outputs, "output digit: class[10]"),
+        for what, missing, example in (
+            ("input", not self.inputs, "input image: float[1, 8, 8]"),
+            ("output", not self.outputs, "output digit: class[10]"),
         ):
-            if not found:
+            if missing:
                 message = f"net `{net.name.text}` has no {what}"
-                self.problems += self.scope.error("E0204", message, net.name, f"add a line such as `{example}`").diagnostics
+                self.problems += self.scope.error(
+                    "E0204", message, net.name, f"add a line such as `{example}`"
+                ).diagnostics
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -154,8 +158,8 @@ class _Body:
     def _output(self, statement: syntax.Output) -> None:
         self._new_port(statement.name)
         before = self.at_hand
-        value = self._chain(statement.value) if statement.value else self._hand(statement)
         kind, size = output_type(statement.type, self.scope)
+        value = self._chain(statement.value) if statement.value else self._hand(statement)
         label = self.scope.label(statement.type)
         self.outputs.append(NetOutput(statement.name.text, kind, size, value, label))
         self.at_hand = before
@@ -164,8 +168,10 @@ class _Body:
         if self.callers:
             raise self.scope.error("E0209", "inputs and outputs belong to the net, not to a block", name)
         check_port_name(name, self.scope)
-        if name.text in {p.name for p in (*self.inputs, *self.outputs)}:
-            raise self.scope.error("E0205", f"`{name.text}` is already an input or an output", name, "give it another name")
+        if name.text in {*(i.name for i in self.inputs), *(o.name for o in self.outputs)}:
+            raise self.scope.error(
+                "E0205", f"`{name.text}` is already an input or an output", name, "give it another name"
+            )
 
     # ----- chains -----
 
@@ -201,16 +207,16 @@ class _Body:
             message = f"a layer tuple has {len(fields)} items, this one has {len(step.items)}"
             help = 'write `(size, kernel height, kernel width, filters, "ACTIVATION")`'
             raise self.scope.error("E0303", message, step, help)
-        values = {name: plain(evaluate(item, self.scope)) for name, item in zip(fields, step.items, strict=True)}
+        values = {name: evaluate(item, self.scope) for name, item in zip(fields, step.items, strict=True)}
         try:
-            return LayerTuple.model_validate(values)
+            return LayerTuple.model_validate({name: plain(value) for name, value in values.items()})
         except ValidationError as error:
-            found = []
+            found: list[Diagnostic] = []
             for detail in error.errors():
                 place = fields.index(str(detail["loc"][0]))
-                message, help = explain_value(detail)
-                what = fields[place].replace("_", " ")
-                found += self.scope.error("E0303", f"the {what} of a tuple {message}", step.items[place], help).diagnostics
+                why, advice = explain_value(detail, values)
+                message = f"the {fields[place].replace('_', ' ')} of a tuple {why}"
+                found += self.scope.error("E0303", message, step.items[place], advice).diagnostics
             raise SparkNetError(found) from None
 
     def _use(self, layer: Layer, step: syntax.Step) -> ValueId:
@@ -220,7 +226,8 @@ class _Body:
         self.counts[layer.label] = self.counts.get(layer.label, 0) + 1
         name = f"{layer.label}{self.counts[layer.label]}"
         text = " ".join(self.scope.source.text[step.span.start : step.span.end].split())
-        self.layers.append(LayerUse(name, text, layer, x, (self.scope.label(step), *self.callers)))
+        sized = self.scope.label(step.items[0] if isinstance(step, syntax.LayerTuple) else step)
+        self.layers.append(LayerUse(name, text, layer, x, (self.scope.label(step), *self.callers), sized))
         return name
 
     def _hand(self, node: syntax.Node) -> ValueId:
@@ -228,22 +235,26 @@ class _Body:
         if self.at_hand is None:
             if self.broken:
                 raise SparkNetError([])
-            raise self.scope.error("E0206", "there is no value to start from", node, "declare an `input` above this line")
+            raise self.scope.error(
+                "E0206", "there is no value to start from", node, "declare an `input` above this line"
+            )
         return self.at_hand
 
     # ----- blocks, repeats, conditions -----
 
     def _block(self, block: syntax.Block, step: syntax.Call) -> ValueId:
-        if len(self.callers) >= MAX_BLOCK_DEPTH:
+        if self.depth >= MAX_BLOCK_DEPTH:
             message = f"blocks are nested more than {MAX_BLOCK_DEPTH} deep; does `{block.name.text}` use itself?"
             raise self.scope.error("E0208", message, step)
         caller = self.scope.label(step, f"in this use of `{block.name.text}`")
         x = self._hand(step)
+        callers = self.callers if caller in self.callers else (caller, *self.callers)
         inner = replace(
             self,
             scope=Scope(self.scope.source, {**self.scope.names, **self._arguments(block, step)}),
             values={"in": x},
-            callers=(caller, *self.callers),
+            callers=callers,
+            depth=self.depth + 1,
         )
         inner.run(block.body)
         self.broken = inner.broken
@@ -286,5 +297,7 @@ class _Body:
         if isinstance(value, Word):
             raise unknown_word(value.text, expr, self.scope)
         if not isinstance(value, bool):
-            raise self.scope.error("E0303", f"`if` needs a condition, found {describe(value)}", expr, "compare it: `x != 1`")
+            raise self.scope.error(
+                "E0303", f"`if` needs a condition, found {describe(value)}", expr, "compare it: `x != 1`"
+            )
         return value

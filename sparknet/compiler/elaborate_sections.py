@@ -48,13 +48,13 @@ def elaborate_train(section: syntax.Section | None, scope: Scope, problems: list
     values: dict[str, Any] = {}
     entries = _entries(section, list(TrainSection.model_fields), scope, problems)
     for entry in entries.values():
-        with_problems = _value(entry, scope, problems)
-        if with_problems is not None:
-            values[entry.key.text] = with_problems
+        value = _value(entry, scope, problems)
+        if value is not None:
+            values[entry.key.text] = value
     try:
-        return TrainSection.model_validate(values)
+        return TrainSection.model_validate({key: plain(value) for key, value in values.items()})
     except ValidationError as error:
-        problems.extend(_explain(error, entries, scope))
+        problems.extend(_explain(error, entries, values, scope))
         return TrainSection()
 
 
@@ -68,16 +68,19 @@ def elaborate_data(
     """The `data` section and the arithmetic of its bindings; None where there is no section."""
     if section is None:
         return None, ()
-    ports = [p.name for p in (*inputs, *outputs)]
+    ports = [*(i.name for i in inputs), *(o.name for o in outputs)]
     entries = _entries(section, ["source", "split", *ports], scope, problems)
     source = _value(entries["source"], scope, problems) if "source" in entries else None
     if "source" not in entries:
         help = 'write for instance `source = parquet("data.parquet")`'
         problems += scope.error("E0504", "the `data` section has no `source`", section.name, help).diagnostics
     split = _value(entries["split"], scope, problems) if "split" in entries else {"train": 0.8, "test": 0.2}
+    misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {"source", "split", *ports}}
     bindings, preprocessing = [], []
     for port in ports:
         if port not in entries:
+            if port in misspelt:
+                continue
             help = f'bind it to a column: `{port} = column("{port}")`'
             problems += scope.error("E0503", f"`{port}` of the net has no column", section.name, help).diagnostics
             continue
@@ -89,16 +92,18 @@ def elaborate_data(
                 preprocessing.append(Preprocessing(port, entries[port].value))
     if source is None or split is None or len(bindings) < len(ports):
         return None, ()
+    values = {"source": source, "split": split}
     try:
-        return (
-            DataSection(
-                source=source, source_label=scope.label(entries["source"].value), bindings=tuple(bindings), split=split
-            ),
-            tuple(preprocessing),
+        data = DataSection(
+            source=source,
+            source_label=scope.label(entries["source"].value),
+            bindings=tuple(bindings),
+            split=plain(split),
         )
     except ValidationError as error:
-        problems.extend(_explain(error, entries, scope))
+        problems.extend(_explain(error, entries, values, scope))
         return None, ()
+    return data, tuple(preprocessing)
 
 
 def _entries(
@@ -124,7 +129,7 @@ def _value(entry: syntax.Entry, scope: Scope, problems: list[Diagnostic]) -> Any
     """The value of one key, or None where it has become a problem."""
     try:
         table = _CALLS.get(entry.key.text)
-        return plain(evaluate(entry.value, scope)) if table is None else _called(entry, table, scope)
+        return evaluate(entry.value, scope) if table is None else _called(entry, table, scope)
     except SparkNetError as error:
         problems.extend(error.diagnostics)
         return None
@@ -137,8 +142,9 @@ def _called(entry: syntax.Entry, table: Mapping[str, type[BaseModel]], scope: Sc
         value = syntax.Call(span=value.span, name=name, arguments=None)
     names = ", ".join(f"`{n}`" for n in table)
     if not isinstance(value, syntax.Call):
-        found = describe(evaluate(value, scope))
-        raise scope.error("E0502", f"`{entry.key.text}` must be one of {names}, found {found}", value)
+        found = evaluate(value, scope)
+        message = f"`{entry.key.text}` must be one of {names}, found {describe(found)}"
+        raise scope.error("E0502", message, value, _reader_help(found))
     if value.name.text not in table:
         near = closest(value.name.text, table)
         help = f"did you mean `{near}`?" if near else f"write one of {names}"
@@ -146,13 +152,21 @@ def _called(entry: syntax.Entry, table: Mapping[str, type[BaseModel]], scope: Sc
     return bind(table[value.name.text], value, scope)
 
 
-def _explain(error: ValidationError, entries: Mapping[str, syntax.Entry], scope: Scope) -> Iterator[Diagnostic]:
+def _reader_help(value: Any) -> str | None:
+    """For a path alone, the source that reads such files."""
+    kind = str(value).rpartition(".")[2]
+    return f'write `{kind}("{value}")`' if isinstance(value, str) and kind in SOURCES else None
+
+
+def _explain(
+    error: ValidationError, entries: Mapping[str, syntax.Entry], values: Mapping[str, Any], scope: Scope
+) -> Iterator[Diagnostic]:
     seen: set[str] = set()
     for detail in error.errors():
         key = str(detail["loc"][0])
         if key not in seen:
             seen.add(key)
-            message, help = explain_value(detail)
+            message, help = explain_value(detail, values)
             yield from scope.error("E0502", f"`{key}` {message}", entries[key].value, help).diagnostics
 
 
@@ -165,7 +179,9 @@ def _column(entry: syntax.Entry, is_input: bool, scope: Scope, problems: list[Di
         columns = list(_columns(entry.value, scope))
         if len(columns) != 1:
             message = f"a binding needs one column, found {len(columns) or 'none'}"
-            raise scope.error("E0505", message, entry.value, 'write `column("name")`, with arithmetic around it if need be')
+            raise scope.error(
+                "E0505", message, entry.value, 'write `column("name")`, with arithmetic around it if need be'
+            )
         if not is_input and entry.value is not columns[0]:
             message = "the column of an output is taken as it is"
             raise scope.error("E0505", message, entry.value, "prepare the column in Spark before this")
@@ -207,7 +223,5 @@ def _check_call(call: syntax.Call, scope: Scope) -> None:
 
 
 def _column_name(call: syntax.Call) -> str:
-    assert call.arguments is not None  # `_check_call` saw to it
-    name = call.arguments[0].value
-    assert isinstance(name, syntax.String)
-    return name.value
+    """The quoted name in a call that `_check_call` has passed."""
+    return next(a.value.value for a in call.arguments or () if isinstance(a.value, syntax.String))

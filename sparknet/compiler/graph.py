@@ -150,7 +150,9 @@ class GraphBuilder:
         """Give `node`, already in the graph, one more of its optional outputs, or return it if it has it."""
         node = self._producers[node.output]
         if len(node.outputs) == 1:
-            wider = Node(node.op, node.inputs, (*node.outputs, self.fresh(f"{node.output}_extra")), node.attributes, node.layer)
+            wider = Node(
+                node.op, node.inputs, (*node.outputs, self.fresh(f"{node.output}_extra")), node.attributes, node.layer
+            )
             self.nodes[self.nodes.index(node)] = wider
             self._producers.update(dict.fromkeys(wider.outputs, wider))
             node = wider

@@ -15,8 +15,8 @@ _CHAIN_SHOWN = 6
 def infer(net: ElaboratedNet) -> TypedNet:
     """Types and parameters of the whole net.
 
-    Raises SparkNetError with one diagnostic for each layer that cannot take what arrives; layers behind such a layer are
-    not complained about.
+    Raises SparkNetError with one diagnostic for each layer that cannot take what arrives; layers behind such a layer
+    are not complained about.
     """
     types: dict[ValueId, TensorType] = {i.name: i.type for i in net.inputs}
     parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {}
@@ -40,9 +40,9 @@ def infer(net: ElaboratedNet) -> TypedNet:
 
 
 def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
-    code = "E0402" if isinstance(error, TupleSizeError) else "E0401"
+    code, place = ("E0402", use.size_label) if isinstance(error, TupleSizeError) else ("E0401", use.labels[0])
     helps = (error.help,) if error.help else ()
-    return Diagnostic(code, error.message, use.labels, _history(net, use.input, types), helps)
+    return Diagnostic(code, error.message, (place, *use.labels[1:]), _history(net, use.input, types), helps)
 
 
 def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, TensorType]) -> Diagnostic | None:

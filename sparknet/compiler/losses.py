@@ -1,4 +1,4 @@
-"""Losses and metrics, as graph. Each takes a batch of predictions and targets and gives a scalar, the mean over rows."""
+"""Losses and metrics, as graph: each takes a batch of predictions and targets and gives the mean over its rows."""
 
 from __future__ import annotations
 

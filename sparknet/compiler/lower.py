@@ -67,7 +67,7 @@ def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
         gradient = _join(g, [g.op("Reshape", d, g.ints(-1)) for d in gradients])
         state = dict(zip([s.name for s in slots], _cut(g, state_input, slots), strict=True))
         new, new_state = optimizer.update(g, flat, gradient, state, lr)
-        joined = _join(g, [new_state[s.name] for s in slots]) if slots else state_input
+        joined = _join(g, [new_state[s.name] for s in slots])
     _write_scores(g, scores)
     g.output("new_parameters", new, dtype, g.inputs[flat][1])
     g.output("new_optimizer_state", joined, dtype, g.inputs[state_input][1])
@@ -143,4 +143,5 @@ def _cut(g: GraphBuilder, flat: Value, slots: tuple[Slot, ...]) -> tuple[Value, 
 
 
 def _join(g: GraphBuilder, pieces: list[Value]) -> Value:
-    return g.op("Concat", *pieces, axis=0) if len(pieces) > 1 else pieces[0]
+    """One flat vector of the pieces; empty where there are none."""
+    return g.op("Concat", *pieces, axis=0) if pieces else g.constant([])

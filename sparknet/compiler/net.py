@@ -37,6 +37,8 @@ class LayerUse:
     layer: Layer
     input: ValueId
     labels: tuple[Label, ...]
+    size_label: Label
+    """Where a layer tuple says the size that arrives; for other layers the layer itself."""
 
 
 @dataclass(frozen=True)

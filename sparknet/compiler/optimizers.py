@@ -1,6 +1,6 @@
 """Optimizers: their options, their state and their update, as graph on flat vectors.
 
-All of them work on one flat vector of P parameters, so an update is a handful of elementwise operators whatever the net.
+All of them work on one flat vector of P parameters, so an update is a few elementwise operators whatever the net.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class Sgd(BaseModel):
         """Names and lengths of the parts of the state vector."""
         return (("momentum", parameters),) if self.momentum else ()
 
-    def update(self, g: GraphBuilder, p: Value, grad: Value, state: dict[str, Value], lr: Value) -> tuple[Value, dict[str, Value]]:
+    def update(
+        self, g: GraphBuilder, p: Value, grad: Value, state: dict[str, Value], lr: Value
+    ) -> tuple[Value, dict[str, Value]]:
         """New parameters and state from flat parameters, gradient, state and the learning rate (a scalar)."""
         if not self.momentum:
             return g.op("Sub", p, g.op("Mul", grad, lr)), {}
@@ -51,17 +53,24 @@ class Adam(BaseModel):
         """Names and lengths of the parts of the state vector; `step` counts the updates so far."""
         return (("step", 1), ("mean", parameters), ("square", parameters))
 
-    def update(self, g: GraphBuilder, p: Value, grad: Value, state: dict[str, Value], lr: Value) -> tuple[Value, dict[str, Value]]:
+    def update(
+        self, g: GraphBuilder, p: Value, grad: Value, state: dict[str, Value], lr: Value
+    ) -> tuple[Value, dict[str, Value]]:
         """New parameters and state from flat parameters, gradient, state and the learning rate (a scalar)."""
-        one, beta1, beta2 = g.constant(1.0), g.constant(self.beta1), g.constant(self.beta2)
-        step = g.op("Add", state["step"], one)
+        step = g.op("Add", state["step"], g.constant(1.0))
         mean = _blend(g, state["mean"], grad, self.beta1)
         square = _blend(g, state["square"], g.op("Mul", grad, grad), self.beta2)
-        rate = g.op("Div", lr, g.op("Sub", one, g.op("Pow", beta1, step)))
-        scale = g.op("Sqrt", g.op("Sub", one, g.op("Pow", beta2, step)))
+        rate = g.op("Div", lr, _bias_correction(g, self.beta1, step))
+        scale = g.op("Sqrt", _bias_correction(g, self.beta2, step))
         denominator = g.op("Add", g.op("Div", g.op("Sqrt", square), scale), g.constant(self.eps))
         new = g.op("Sub", p, g.op("Mul", g.op("Div", mean, denominator), rate))
         return new, {"step": step, "mean": mean, "square": square}
+
+
+def _bias_correction(g: GraphBuilder, beta: float, step: Value) -> Value:
+    """`1 - beta^step`, in float64: in float32 the first steps would lose half of the digits to cancellation."""
+    power = g.op("Pow", g.constant(beta, "float64"), g.op("Cast", step, to=g.onnx_type("float64")))
+    return g.op("Cast", g.op("Sub", g.constant(1.0, "float64"), power), to=g.onnx_type(g.dtype))
 
 
 def _blend(g: GraphBuilder, old: Value, new: Value, beta: float) -> Value:

@@ -39,12 +39,14 @@ def input_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
 def output_type(declared: syntax.TypeExpr | syntax.LikeType, scope: Scope) -> tuple[Literal["class", "float"], int]:
     """Kind and size of an output: `class[10]` or `float[1]`."""
     if isinstance(declared, syntax.LikeType):
-        raise scope.error("E0404", "an output of type `like` is not understood here", declared)
+        raise scope.error("E0404", "outputs of type `like` are not supported yet", declared)
     _check_kind(declared, OUTPUT_KINDS, scope)
     sizes = _sizes(declared, scope)
     kind = declared.name.text
     if len(sizes) != 1:
-        raise scope.error("E0404", f"`{kind}` of an output takes one number, found {len(sizes)}", declared, f"write `{kind}[10]`")
+        raise scope.error(
+            "E0404", f"`{kind}` of an output takes one number, found {len(sizes)}", declared, f"write `{kind}[10]`"
+        )
     if kind == "class":
         if sizes[0] < 2:
             raise scope.error("E0404", "an output needs at least two classes", declared.arguments[0])

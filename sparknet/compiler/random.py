@@ -7,8 +7,6 @@ computes exactly alike.
 
 from __future__ import annotations
 
-import numpy as np
-
 from sparknet.compiler.graph import GraphBuilder, Value
 
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -25,8 +23,8 @@ def _signed(value: int) -> int:
 def keep_mask(g: GraphBuilder, like: Value, seed: Value, salt: int, rate: float) -> Value:
     """A mask of the shape of `like`: 0 with probability `rate`, else `1 / (1 - rate)`.
 
-    `seed` is an int64 scalar; `salt` separates the streams of a graph. One round of SplitMix64's mixer on a counter that
-    itself starts from a mixed seed.
+    `seed` is an int64 scalar; `salt` separates the streams of a graph. One round of SplitMix64's mixer on a counter
+    that itself starts from a mixed seed.
     """
     shape = g.op("Shape", like)
     count = g.op("ReduceProd", shape, keepdims=0)
@@ -43,7 +41,7 @@ def keep_mask(g: GraphBuilder, like: Value, seed: Value, salt: int, rate: float)
 def _shift_right(g: GraphBuilder, x: Value, bits: int) -> Value:
     """Logical shift of an int64; ONNX shifts unsigned numbers only."""
     unsigned = g.op("Cast", x, to=g.onnx_type("uint64"))
-    shifted = g.op("BitShift", unsigned, g.constant(np.uint64(bits), "uint64"), direction="RIGHT")
+    shifted = g.op("BitShift", unsigned, g.constant(bits, "uint64"), direction="RIGHT")
     return g.op("Cast", shifted, to=g.onnx_type("int64"))
 
 

@@ -56,7 +56,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
-    """The value of an expression: int, float, bool, str, Word, a tuple (lists and dims) or a dict. Raises SparkNetError.
+    """The value of an expression: int, float, bool, str, Word, tuple (lists, dims) or dict. Raises SparkNetError.
 
     A name that the scope lacks is a `Word`; whoever uses the value decides whether that word means something.
     """

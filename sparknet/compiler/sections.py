@@ -52,9 +52,7 @@ class JsonSource(Setting):
 
 
 DataSource = DigitsSource | ParquetSource | CsvSource | JsonSource
-SOURCES: dict[str, type[DataSource]] = {
-    s.name: s for s in (DigitsSource, ParquetSource, CsvSource, JsonSource)
-}
+SOURCES: dict[str, type[DataSource]] = {s.name: s for s in (DigitsSource, ParquetSource, CsvSource, JsonSource)}
 
 
 # ----- synchronisation of workers -----
@@ -92,6 +90,13 @@ class DataSection(Setting):
     bindings: tuple[Binding, ...]
     split: dict[SplitName, float]
     """Shares of the rows; they sum to 1."""
+
+    def describe(self) -> str:
+        """The section in one line."""
+        options = self.source.model_dump(exclude_defaults=True)
+        source = f"{self.source.name}({', '.join(map(repr, options.values()))})"
+        columns = ", ".join(f"{b.port} from column {b.column!r}" for b in self.bindings)
+        return f"{source}: {columns}"
 
     @field_validator("split")
     @classmethod

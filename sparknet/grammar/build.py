@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from lark import Token, Transformer, v_args
 
@@ -53,7 +53,7 @@ from sparknet.grammar.syntax import (
     TypeExpr,
 )
 from sparknet.grammar.syntax import LayerTuple as TupleNode
-from sparknet.grammar.tree import Reject, join, make, widened
+from sparknet.grammar.tree import Reject, join, make, start, widened
 
 RESERVED = frozenset({"and", "else", "false", "if", "like", "not", "or", "repeat", "true"})
 """Words that some place could not read as a name, so that nothing may be called so."""
@@ -255,7 +255,7 @@ class Builder(Transformer[Token, File]):
 
     def boolean(self, token: Token) -> Boolean:
         """`true` or `false`."""
-        return make(Boolean, span=join(token, token), value=token == "true")
+        return make(Boolean, span=join(token, token), value=token.type == "TRUE")
 
     def variable(self, token: Token) -> Name:
         """A bare name."""
@@ -291,22 +291,19 @@ class Builder(Transformer[Token, File]):
 
 def _check_digits(token: Token, span: Span) -> None:
     """Refuse numbers that `int` and `float` would take long over, or hold wrongly."""
-    longest = max(map(len, re.findall(r"[0-9]+", token)))
-    if longest > limits.DIGITS or len(token) > limits.NUMBER_LENGTH:
+    if len(token) > limits.NUMBER_LENGTH:
+        raise Reject("E0108", f"number of {len(token)} characters, the most is {limits.NUMBER_LENGTH}", span)
+    if max(map(len, re.findall(r"[0-9]+", token))) > limits.DIGITS:
         raise Reject("E0108", f"the number has more than {limits.DIGITS} digits in a row", span)
 
 
 def _unescape(match: re.Match[str], token: Token) -> str:
     if match[1] in _ESCAPES:
         return _ESCAPES[match[1]]
-    _refuse_escape(match, token)
-
-
-def _refuse_escape(match: re.Match[str], token: Token) -> NoReturn:
-    start = cast(int, token.start_pos) + 1 + match.start()
+    at = start(token) + 1 + match.start()
     raise Reject(
         "E0106",
         f"unknown escape `{match[0]}` in a text",
-        make(Span, start=start, end=start + 2),
+        Span(start=at, end=at + 2),
         'the escapes are `\\"`, `\\\\`, `\\n` and `\\t`; write `\\\\` for a backslash',
     )

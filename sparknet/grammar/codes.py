@@ -1,6 +1,6 @@
 """Codes of the diagnostics of this package, each with its one-line title.
 
-E00xx: the file itself; E01xx: its text. Later passes keep tables of their own.
+E010x and E011x are about what is written, E012x about the file as a whole. Later passes keep tables of their own.
 """
 
 from __future__ import annotations

@@ -46,4 +46,4 @@ class SparkNetError(Exception):
     def __str__(self) -> str:
         from sparknet.grammar.render import render
 
-        return "\n".join(render(d) for d in self.diagnostics)
+        return "\n\n".join(render(d) for d in self.diagnostics)

@@ -31,8 +31,7 @@ def load(path: str | os.PathLike[str]) -> Source:
     try:
         data = _read(Path(name))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise SparkNetError((_unreadable(name, reason.lower()),)) from None
+        raise SparkNetError((_unreadable(name, error),)) from None
     if len(data) > limits.TEXT_BYTES:
         raise SparkNetError((_too_large(name),))
     try:
@@ -75,20 +74,23 @@ def _read(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise ValueError("it is a folder")
+            raise IsADirectoryError
         if not stat.S_ISREG(mode):
             raise ValueError("it is not a regular file")
         return file.read(limits.TEXT_BYTES + 1)
 
 
-def _unreadable(name: str, reason: str) -> Diagnostic:
+def _unreadable(name: str, error: OSError | ValueError) -> Diagnostic:
     helps: tuple[str, ...] = ()
     path = Path(name)
-    if "no such file" in reason and not name.endswith(".net") and Path(f"{name}.net").is_file():
+    reason = (isinstance(error, OSError) and error.strerror) or str(error)
+    if isinstance(error, IsADirectoryError):
+        reason = "it is a folder"
+    if isinstance(error, FileNotFoundError) and not name.endswith(".net") and Path(f"{name}.net").is_file():
         helps = (f"there is a file `{name}.net`",)
-    elif "folder" in reason and (inside := sorted(path.glob("*.net"))[:3]):
+    elif isinstance(error, IsADirectoryError) and (inside := sorted(path.glob("*.net"))[:3]):
         helps = ("name a file in it: " + ", ".join(f"`{p}`" for p in inside),)
-    return Diagnostic("E0125", f"cannot read `{name}`: {reason}", helps=helps)
+    return Diagnostic("E0125", f"cannot read `{name}`: {reason.lower()}", helps=helps)
 
 
 def _too_large(name: str) -> Diagnostic:

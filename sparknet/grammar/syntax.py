@@ -121,7 +121,7 @@ class Argument(Node):
 class Call(Node):
     """A name with optional arguments: `relu`, `maxpool(2)`, `adam(lr: 0.001)`.
 
-    `arguments` is None where no parentheses were written (only as a step of a chain; in an expression that is a `Name`).
+    `arguments` is None where no parentheses were written: only in a chain, as an expression of that kind is a `Name`.
     """
 
     kind: Literal["call"] = "call"

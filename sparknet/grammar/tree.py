@@ -31,7 +31,7 @@ def make(model: type[M], **values: Any) -> M:
     """
     kind, fields = _form(model)
     if kind is not None:
-        values["kind"] = kind
+        values = {"span": values.pop("span"), "kind": kind, **values}
     node = model.__new__(model)
     _set(node, "__dict__", values)
     _set(node, "__pydantic_fields_set__", fields)

@@ -69,13 +69,18 @@ def is_accepted(kind: pa.DataType) -> bool:
             return _is_number(kind) or pa.types.is_null(kind)
 
 
+def type_name(kind: pa.DataType) -> str:
+    """A type for a message, the same whether it comes from a file or from Spark."""
+    return f"list of {type_name(kind.value_type)}" if _is_list(kind) else str(kind)
+
+
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return any(test(kind) for test in (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list))
 
 
 def _is_number(kind: pa.DataType) -> bool:
     types = pa.types
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+    return any(test(kind) for test in (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal))
 
 
 def _expected_lengths(kind: pa.DataType, port: Port) -> tuple[int | None, ...]:
@@ -128,7 +133,7 @@ def _inspect(array: pa.Array, port: Port) -> Column:
     wrong |= counts != port.type.size
     bad = null | wrong
     if not _is_number(leaf.type) and not pa.types.is_null(leaf.type):
-        text = f"is {_show(array[0])}, of type {_type_name(array.type)}"
+        text = f"is {_show(array[0])}, a {type_name(array.type)}"
         return Column(None, np.ones(rows, np.bool_), BadCell("R0013", 0, text) if rows else None)
     if not bad.any():
         return _check_values(_leaf_numbers(leaf).reshape(rows, port.type.size), port)
@@ -137,7 +142,8 @@ def _inspect(array: pa.Array, port: Port) -> Column:
         inside = "holds null" if array[row].is_valid else "is null"
         return Column(None, bad, BadCell("R0010", row, inside))
     noun = "number" if counts[row] == 1 else "numbers"
-    return Column(None, bad, BadCell("R0012", row, f"has {counts[row]} {noun} or is nested otherwise"))
+    text = f"has {counts[row]} {noun}" if counts[row] != port.type.size else "has lists of other lengths"
+    return Column(None, bad, BadCell("R0012", row, text))
 
 
 def _check_values(numbers: Numbers, port: Port) -> Column:
@@ -192,7 +198,3 @@ def _dense(array: pa.Array) -> pa.Array:
 def _show(cell: pa.Scalar) -> str:
     text = repr(cell.as_py())
     return text if len(text) <= 40 else text[:37] + "..."
-
-
-def _type_name(kind: pa.DataType) -> str:
-    return str(kind).replace("large_", "").replace("_view", "")

@@ -56,19 +56,15 @@ class Field:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a payload holds, in order."""
+    """What a payload holds, in order. Every block but the last of its worker and split has `block_rows` rows."""
 
     fields: tuple[Field, ...]
+    block_rows: int
 
     @property
     def row_bytes(self) -> int:
         """Bytes in a row."""
         return sum(field.nbytes for field in self.fields)
-
-    @property
-    def block_rows(self) -> int:
-        """Rows in every block but the last of its worker and split."""
-        return max(1, BLOCK_BYTES // self.row_bytes)
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,8 @@ class Block:
 
 def choose_layout(bound: Sequence[BoundPort], profile: Profile) -> Layout:
     """The smallest element type for each port that holds all that the profile saw."""
-    return Layout(tuple(Field(b.port, _smallest(r)) for b, r in zip(bound, profile.ranges, strict=True)))
+    fields = tuple(Field(b.port, _smallest(r)) for b, r in zip(bound, profile.ranges, strict=True))
+    return Layout(fields, max(1, BLOCK_BYTES // sum(field.nbytes for field in fields)))
 
 
 def _smallest(seen: Range) -> str:

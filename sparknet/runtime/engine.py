@@ -151,7 +151,7 @@ class _Session:
     """An ONNX Runtime session whose errors name the graph and the shapes."""
 
     def __init__(self, graph: Graph, threads: int) -> None:
-        import onnxruntime as ort  # noqa: PLC0415 - half a second that a Spark driver need not pay
+        import onnxruntime as ort
 
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads

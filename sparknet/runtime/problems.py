@@ -1,15 +1,4 @@
-"""Failures of the runtime, one code each, and the one way to raise them.
-
-| code | meaning |
-| --- | --- |
-| R0001 to R0005 | a source: missing, lacks a column, unreadable, no `data` section, remote without Spark |
-| R0010 to R0016 | a value: null, not finite, wrong length, wrong type, no class, not whole, too large |
-| R0020 to R0023 | a run that cannot start: no rows, none in a split, batch too large, data that changed underway |
-| R0030 to R0032 | a run that broke: loss not finite, a worker that failed, a worker that gave no answer in time |
-| R0040 to R0043 | a run folder: exists already, not there, damaged, made by another version |
-| R0050 to R0052 | a prediction: output exists, a column of that name exists, unknown type of file |
-| R0060 to R0062 | Spark: no Java, a session that does not start, no pyspark |
-"""
+"""The one way in which the runtime raises its diagnostics; their codes are in `codes`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import Binding
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
-from sparknet.runtime.columns import Numbers, is_accepted, read_column
+from sparknet.runtime.columns import Numbers, is_accepted, read_column, type_name
 from sparknet.runtime.problems import listing, marked, problem, suggestion
 
 
@@ -31,7 +31,7 @@ class BoundPort:
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class Range(_Record):
@@ -62,6 +62,11 @@ class Profile(_Record):
     ranges: tuple[Range, ...]
     bad: int = 0
     first: BadRow | None = None
+
+    @classmethod
+    def empty(cls, ports: int) -> Profile:
+        """The profile of no rows."""
+        return cls(rows=0, ranges=(Range(),) * ports)
 
     def merge(self, later: Profile) -> Profile:
         """The profile of these rows followed by `later` ones."""
@@ -101,7 +106,7 @@ def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
     for each in bound:
         kind = schema.field(each.column).type
         if not is_accepted(kind):
-            raise _type_problem(each, str(kind))
+            raise _type_problem(each, type_name(kind))
 
 
 def _type_problem(each: BoundPort, found: str) -> SparkNetError:
@@ -116,7 +121,7 @@ def _type_problem(each: BoundPort, found: str) -> SparkNetError:
 
 def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Profile:
     """The profile of some batches that hold the bound columns, by name."""
-    total = Profile(rows=0, ranges=(Range(),) * len(bound))
+    total = Profile.empty(len(bound))
     for batch in batches:
         total = total.merge(profile_batch(batch, bound))
     return total

@@ -138,7 +138,7 @@ def digits() -> pa.Table:
 
 def _schema(source: FileSource, file: Path) -> pa.Schema:
     if isinstance(source, ParquetSource):
-        import pyarrow.parquet as pq  # noqa: PLC0415 - each reader is slow to import and few runs need two
+        import pyarrow.parquet as pq
 
         return pq.read_schema(file)
     return next(_read(source, file, None)).schema
@@ -147,7 +147,7 @@ def _schema(source: FileSource, file: Path) -> pa.Schema:
 def _read(source: FileSource, file: Path, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """The batches of a file; `columns` None for all."""
     if isinstance(source, ParquetSource):
-        import pyarrow.parquet as pq  # noqa: PLC0415
+        import pyarrow.parquet as pq
 
         with pq.ParquetFile(file) as parquet:
             chosen = None if columns is None else list(columns)
@@ -162,7 +162,7 @@ def _read(source: FileSource, file: Path, columns: Sequence[str] | None) -> Iter
 
 def _read_csv(source: CsvSource, file: Path) -> pa.Table:
     """As Spark reads it: only an empty field is null, and columns without a header are `_c0`, `_c1`, ..."""
-    from pyarrow import csv as arrow_csv  # noqa: PLC0415
+    from pyarrow import csv as arrow_csv
 
     convert = arrow_csv.ConvertOptions(null_values=[""], strings_can_be_null=True)
     read = arrow_csv.ReadOptions(autogenerate_column_names=not source.header, use_threads=False)
@@ -171,6 +171,6 @@ def _read_csv(source: CsvSource, file: Path) -> pa.Table:
 
 
 def _read_json(file: Path) -> pa.Table:
-    from pyarrow import json as arrow_json  # noqa: PLC0415
+    from pyarrow import json as arrow_json
 
     return arrow_json.read_json(file, read_options=arrow_json.ReadOptions(use_threads=False))

@@ -90,10 +90,11 @@ def train(net: CompiledNet, backend: Backend, progress: Progress | None = None) 
 
     Raises SparkNetError for data that cannot be used, for a run that cannot start, and for one that diverges.
     """
-    return _Run(net, _data(net), backend, progress or (lambda event: None)).run()
+    return _Run(net, data_section(net), backend, progress or (lambda event: None)).run()
 
 
-def _data(net: CompiledNet) -> DataSection:
+def data_section(net: CompiledNet) -> DataSection:
+    """The `data` section; raises SparkNetError where the file has none."""
     if net.data is None:
         raise problem(
             "R0004",
@@ -105,7 +106,7 @@ def _data(net: CompiledNet) -> DataSection:
 
 def bound_ports(net: CompiledNet) -> tuple[BoundPort, ...]:
     """All ports of the step graph with their columns: inputs, then targets."""
-    return bind((*net.inputs, *net.targets), _data(net).bindings)
+    return bind((*net.inputs, *net.targets), data_section(net).bindings)
 
 
 @dataclass

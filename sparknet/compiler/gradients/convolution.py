@@ -19,7 +19,7 @@ def _conv(n: Backward) -> list[Value | None]:
 def _input_gradient(n: Backward) -> Value:
     """The transposed convolution (Dumoulin & Visin, 2016, relationship 14).
 
-    Where the stride does not divide evenly, rows at the far edge never met the kernel: `output_padding` brings them back.
+    Where the stride does not divide evenly, rows at the far edge met no kernel: `output_padding` brings them back.
     """
     kernel, strides, pads = _geometry(n)
     sides, outs = n.shape()[2:], n.g.shape(n.y)[2:]

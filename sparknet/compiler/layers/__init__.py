@@ -1,4 +1,4 @@
-"""All layers, by the name that a `.net` file gives them. One file a family; a new layer is listed in its family's file."""
+"""All layers, by the name that a `.net` file gives them: one file a family, which lists its layers."""
 
 from __future__ import annotations
 

@@ -23,8 +23,9 @@ class _Pool(Layer):
         channels, *sides = image_type(self.name, x)
         for window, side in zip(self.window, sides, strict=True):
             if window > side:
+                size = "x".join(map(str, self.window))
                 raise ShapeError(
-                    f"a window of {'x'.join(map(str, self.window))} does not fit into an image of {sides[0]}x{sides[1]}",
+                    f"a window of {size} does not fit into an image of {sides[0]}x{sides[1]}",
                     "use a smaller window, or fewer pooling layers before this one",
                 )
         fit = ((s - w) // k + 1 for s, w, k in zip(sides, self.window, self.strides, strict=True))

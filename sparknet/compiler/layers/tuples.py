@@ -85,7 +85,8 @@ class LayerTuple(Layer):
             return
         what = ("channels" if len(x.shape) == 3 else "features") if self.pointwise else "a side"
         raise TupleSizeError(
-            f"the tuple says {what} of {self.size}, but `{x}` arrives" if not self.pointwise
+            f"the tuple says {what} of {self.size}, but `{x}` arrives"
+            if not self.pointwise
             else f"the tuple says {self.size} {what}, but `{x}` arrives",
             f"the first number is the size that arrives: write `{arriving}`",
         )

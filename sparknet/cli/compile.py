@@ -1,0 +1,23 @@
+"""`sparknet compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparknet.cli.tables import amount, layer_table, line, make_console
+from sparknet.compiler import compile
+from sparknet.compiler.folder import check_output, write_compiled
+
+
+def compile_file(file: Path, output: Path | None) -> None:
+    """Compile the net in `file`, show its table and, where `output` is given, write the graphs; raises SparkNetError."""
+    console = make_console()
+    net = compile(file)
+    if output is not None:
+        check_output(output)
+    console.print(layer_table(net))
+    if output is not None:
+        files = write_compiled(net, output)
+        console.print("")
+        for name, size in files.items():
+            line(console, "wrote", f"{output / name}  {amount(size)}")

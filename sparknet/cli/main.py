@@ -1,0 +1,72 @@
+"""The `sparknet` command. Each subcommand lives in a file of its own and imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from sparknet import __version__
+from sparknet.grammar import SparkNetError, render
+
+NET_FILE = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="sparknet")
+def cli() -> None:
+    """Neural networks on Spark from a short .net file."""
+
+
+@cli.command("compile")
+@click.argument("file", type=NET_FILE)
+@click.option("-o", "--output", type=NET_FILE, help="Folder to write; without it only the table is shown.")
+def compile_command(file: Path, output: Path | None) -> None:
+    """Compile FILE to ONNX graphs: inference, evaluation and a whole training step."""
+    from sparknet.cli.compile import compile_file
+
+    compile_file(file, output)
+
+
+@cli.command("run")
+@click.argument("file", type=NET_FILE)
+@click.option("-o", "--output", type=NET_FILE, help="Folder for the run.  [default: runs/NAME of FILE]")
+@click.option("--workers", type=click.IntRange(1, 10_000), help="Workers, instead of what FILE says.")
+@click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
+@click.option("--local", is_flag=True, help="Train in this process, without Spark and Java.")
+def run_command(file: Path, output: Path | None, workers: int | None, master: str | None, local: bool) -> None:
+    """Train FILE on its data, score it on the test split and save the run."""
+    from sparknet.cli.run import run_file
+
+    run_file(file, output or Path("runs") / file.stem, workers, master, local)
+
+
+@cli.command("predict")
+@click.argument("run", type=NET_FILE)
+@click.option("--input", "source", required=True, help="A file or folder of rows, or a source such as 'digits()'.")
+@click.option("--output", type=NET_FILE, required=True, help="Where the scored rows go.")
+@click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
+@click.option("--local", is_flag=True, help="Score in this process, without Spark and Java.")
+def predict_command(run: Path, source: str, output: Path, master: str | None, local: bool) -> None:
+    """Score rows with the trained net in the folder RUN."""
+    from sparknet.cli.predict import predict_rows
+
+    predict_rows(run, source, output, master, local)
+
+
+def main() -> None:
+    """Run a command; what a user can mend is printed as diagnostics, with exit status 1."""
+    try:
+        status = cli(standalone_mode=False)
+    except SparkNetError as error:
+        color = sys.stderr.isatty()
+        click.echo("\n".join(render(d, color=color) for d in error.diagnostics), err=True)
+        sys.exit(1)
+    except click.Abort:
+        click.echo("interrupted; nothing was written", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    sys.exit(status or 0)

@@ -1,0 +1,20 @@
+"""`sparknet predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sparknet.cli.run import NO_JAVA
+from sparknet.cli.tables import count, line, make_console
+from sparknet.runtime.java import find_java
+from sparknet.runtime.runs import OnSpark, predict_to_file
+
+
+def predict_rows(run: Path, source: str, output: Path, master: str | None, local: bool) -> None:
+    """Score the rows of `source` with the run in the folder `run` into `output`; raises SparkNetError."""
+    console = make_console()
+    if not local and master is None and find_java() is None:
+        line(console, "note", NO_JAVA)
+        local = True
+    rows = predict_to_file(run, source, output, None if local else OnSpark(master))
+    line(console, "saved", f"{output}  ({count(rows, 'row')})")

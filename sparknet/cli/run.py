@@ -1,0 +1,48 @@
+"""`sparknet run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from sparknet.cli.progress import TrainingDisplay, metrics
+from sparknet.cli.tables import layer_table, line, make_console, settings
+from sparknet.compiler import compile
+from sparknet.runtime.java import find_java
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.trainer import TrainedNet
+
+NO_JAVA = (
+    "no Java here, so this trains in this process, without Spark; for Spark install Java 17, "
+    "for example `apt-get install openjdk-17-jre-headless`"
+)
+
+
+def run_file(file: Path, output: Path, workers: int | None, master: str | None, local: bool) -> None:
+    """Train the net in `file`, show how it goes and leave the run in `output`; raises SparkNetError."""
+    console = make_console()
+    net = compile(file)
+    if workers is not None:
+        net = net.with_train(workers=workers)
+    console.print(layer_table(net), "")
+    if net.data is not None:
+        line(console, "data", net.data.describe())
+    line(console, "train", settings(net))
+    if not local and master is None and find_java() is None:
+        line(console, "note", NO_JAVA)
+        local = True
+    display = TrainingDisplay(console, "this process" if local else master or "local[*]")
+    try:
+        trained = run_local(net, output, display) if local else run_spark(net, output, display, OnSpark(master))
+    finally:
+        display.stop()
+    _summary(console, trained, output)
+
+
+def _summary(console: Console, trained: TrainedNet, output: Path) -> None:
+    for score in trained.scores.values():
+        line(console, score.split, f"{metrics(score)}  ({score.rows:,} rows)")
+    compute = sum(record.seconds_compute for record in trained.history)
+    line(console, "time", f"{trained.seconds:.1f} s, of them {compute:.1f} s in training steps")
+    line(console, "saved", str(output))

@@ -1,0 +1,57 @@
+"""What every command prints: labelled lines, numbers as people read them, the table of layers."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sparknet.compiler import CompiledNet
+
+
+def make_console() -> Console:
+    """A console that keeps texts as they are: no markup, no guessed colours, no wrapping in pipes."""
+    return Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def layer_table(net: CompiledNet) -> Table:
+    """One line a layer: as written, the shape of its result, its parameters; the total below."""
+    table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", footer_style="bold")
+    table.add_column("layer", footer=Text("total"), overflow="fold")
+    table.add_column("output")
+    table.add_column("parameters", justify="right", footer=f"{net.parameter_count:,}")
+    for port in net.inputs:
+        table.add_row(Text(f"input {port.name}"), Text(str(port.type)), "")
+    for row in net.layers:
+        table.add_row(Text(row.text), Text(str(row.type)), f"{row.parameters:,}" if row.parameters else "")
+    for port in net.targets:
+        kind = f"class[{port.classes}]" if port.kind == "class" else str(port.type)
+        table.add_row(Text(f"output {port.name}"), Text(kind), "")
+    return table
+
+
+def settings(net: CompiledNet) -> str:
+    """The `train` section in one line."""
+    train = net.train
+    options = ", ".join(f"{k}: {v}" for k, v in train.optimizer.model_dump(exclude_defaults=True).items())
+    optimizer = train.optimizer.name + (f"({options})" if options else "")
+    return f"{optimizer}, {count(train.epochs, 'epoch')}, batch {train.batch}, seed {train.seed}"
+
+
+def count(number: int, what: str) -> str:
+    """`1 round`, `1,797 rows`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def amount(size: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def line(console: Console, label: str, text: str) -> None:
+    """One labelled line, its label in a column of its own."""
+    console.print(Text(f"{label:<7}", style="bold") + Text(text), soft_wrap=True)

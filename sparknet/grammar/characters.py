@@ -1,0 +1,97 @@
+"""Characters that begin no word of the language, and what was probably meant."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from sparknet.grammar.diagnostics import Diagnostic
+from sparknet.grammar.fault import Fault
+from sparknet.grammar.syntax import Span
+from sparknet.grammar.tree import start
+
+_MEANT = {
+    ";": "a line end is enough to end an entry",
+    "&": "write `and`",
+    "|": "write `or`",
+    "!": "write `not`",
+    "^": "there is no operator for powers; write the product out",
+    "\\": "a line goes on where the next one begins with `->`, and inside brackets",
+    "@": "names hold letters, digits and `_`",
+    "$": "write the name of a `let` as it is",
+    "'": 'put texts in double quotes: `"..."`',
+    "`": 'put texts in double quotes: `"..."`',
+    "→": "write the arrow as `->`",
+    "⇒": "write the arrow as `->`",
+    "×": "write sizes with the letter `x`, as in `3x3`, and a product with `*`",  # noqa: RUF001 - the sign that was meant
+    "…": "write every value out",
+}
+_DASHES = "‐‑‒–—―−"  # noqa: RUF001 - the signs that editors put for `-`
+_QUOTES = "“”„‟‘’‚‛«»"  # noqa: RUF001 - the signs that editors put for quotes
+_FOREIGN = {"&", "|", "!"}
+
+
+def explain(fault: Fault) -> Diagnostic:
+    """The diagnostic for a character that no terminal begins with."""
+    character = str(fault.found)
+    if character == '"':
+        return _unclosed_text(fault)
+    if character == ".":
+        return _point(fault)
+    at = start(fault.found)
+    run = re.compile(re.escape(character) + "+").match(fault.source.text, at)
+    size = len(run[0]) if run and character in _FOREIGN else 1
+    span = Span(start=at, end=at + size)
+    code = "E0113" if character in _FOREIGN else "E0104"
+    return fault.error(code, f"unexpected {_name(character * size)}", *_helps(character, fault.rest[1:]), span=span)
+
+
+def _name(text: str) -> str:
+    """The character, and its name where a reader could take it for another."""
+    if text.isascii() or text.isalpha():
+        return f"`{text}`"
+    shown = "" if text.isspace() or unicodedata.category(text)[0] in "CM" else f"`{text}` "
+    return f"{shown}U+{ord(text):04X} ({unicodedata.name(text, 'character without a name').lower()})"
+
+
+def _helps(character: str, text_behind: str) -> tuple[str, ...]:
+    if character in _MEANT:
+        return (_MEANT[character],)
+    if character in _DASHES and text_behind.startswith(">"):
+        return ("write the arrow as `->`",)
+    if character in _DASHES:
+        return ("write the minus sign as `-`",)
+    if character in _QUOTES:
+        return ('put texts in straight double quotes: `"..."`',)
+    if character.isspace():
+        return ("replace it by an ordinary space",)
+    if character.isalpha():
+        return ("write names with the letters a to z, digits and `_`",)
+    return ()
+
+
+def _unclosed_text(fault: Fault) -> Diagnostic:
+    rest = fault.rest.rstrip()
+    begin = start(fault.found)
+    help_ = 'close it with `"` in the same line'
+    if rest.endswith("\\") or rest.endswith('\\"'):
+        help_ = 'write a backslash in a text as `\\\\`, so that the `"` behind it closes the text'
+    return fault.error(
+        "E0105",
+        "the text is not closed in its line",
+        help_,
+        span=Span(start=begin, end=begin + len(rest)),
+    )
+
+
+def _point(fault: Fault) -> Diagnostic:
+    number = re.compile(r"\.[0-9]*").match(fault.source.text, start(fault.found))
+    digits = number[0] if number else "."
+    previous = fault.previous
+    if previous is not None and fault.is_adjacent and previous.type == "NUMBER":
+        span = Span(start=start(previous), end=start(fault.found) + len(digits))
+        return fault.error("E0107", f"`{previous}{digits}` is not a number", f"write `{previous}.0`", span=span)
+    if len(digits) > 1 and not fault.is_adjacent:
+        span = Span(start=start(fault.found), end=start(fault.found) + len(digits))
+        return fault.error("E0107", f"`{digits}` is not a number", f"write `0{digits}`", span=span)
+    return fault.error("E0104", "unexpected `.`", "names hold letters, digits and `_`")

@@ -1,0 +1,42 @@
+"""Codes of the runtime's diagnostics, each with its one-line title."""
+
+from __future__ import annotations
+
+CODES: dict[str, str] = {
+    # ----- sources -----
+    "R0001": "nothing at a path",
+    "R0002": "a column that the data lacks",
+    "R0003": "a file that is not what it should be",
+    "R0004": "no `data` section",
+    "R0005": "a path that only Spark can read",
+    # ----- values -----
+    "R0010": "null",
+    "R0011": "NaN or infinity",
+    "R0012": "the wrong number of numbers",
+    "R0013": "a type that holds no numbers",
+    "R0014": "a label outside the classes",
+    "R0015": "a label that is not whole",
+    "R0016": "a number too large for float32",
+    # ----- runs that cannot start -----
+    "R0020": "no rows",
+    "R0021": "no rows in a split",
+    "R0022": "a batch larger than the rows",
+    "R0023": "data that changed underway",
+    # ----- runs that break -----
+    "R0030": "a loss that is not finite",
+    "R0031": "a worker that failed",
+    "R0032": "no answer in time",
+    # ----- run folders -----
+    "R0040": "a run folder that cannot be written",
+    "R0041": "no run folder",
+    "R0042": "a damaged run folder",
+    "R0043": "a run folder of another version",
+    # ----- predictions -----
+    "R0050": "predictions that cannot be written",
+    "R0051": "a column of that name exists",
+    "R0052": "an unknown type of file",
+    # ----- Spark -----
+    "R0060": "no Java that Spark runs on",
+    "R0061": "Spark does not start",
+    "R0062": "pyspark is not installed",
+}

@@ -1,0 +1,127 @@
+"""Batches of rows with predictions beside them: what local and Spark predictions share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from sparknet.runtime.columns import read_column
+from sparknet.runtime.engine import Engine, Graph
+from sparknet.runtime.problems import listing, problem
+from sparknet.runtime.profile import BadRow, BoundPort, Profile, check_profile
+from sparknet.runtime.run_folder import SavedRun
+
+INFERENCE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An inference graph, the columns that feed it, and the columns that it adds."""
+
+    model: bytes
+    bound: tuple[BoundPort, ...]
+    added: tuple[tuple[str, str], ...]
+    """Name and kind of each new column: `long`, `float` or `floats` (a list)."""
+
+    @cached_property
+    def graph(self) -> Graph:
+        """As the engine takes it."""
+        return Graph("inference", self.model, 0)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that feed the graph, each once."""
+        return list(dict.fromkeys(each.column for each in self.bound))
+
+    def predict(self, batch: pa.RecordBatch, engine: Engine) -> list[pa.Array]:
+        """The new columns of a batch; raises SparkNetError for its first bad row, counted within the batch."""
+        feeds = {each.port.name: self._feed(batch, index) for index, each in enumerate(self.bound)}
+        parts: list[dict[str, NDArray[Any]]] = []
+        for start in range(0, batch.num_rows, INFERENCE_BATCH):
+            window = {name: values[start : start + INFERENCE_BATCH] for name, values in feeds.items()}
+            parts.append(engine.infer(self.graph, window))
+        return [_column([part[name] for part in parts], kind) for name, kind in self.added]
+
+    def _feed(self, batch: pa.RecordBatch, index: int) -> NDArray[Any]:
+        each = self.bound[index]
+        column = read_column(batch.column(each.column), each.port)
+        if column.first is not None or column.numbers is None:
+            cell = column.first
+            first = None if cell is None else BadRow(row=cell.row, port=index, code=cell.code, text=cell.text)
+            profile = Profile.empty(len(self.bound)).model_copy(
+                update={"rows": batch.num_rows, "bad": int(column.bad.sum()), "first": first}
+            )
+            check_profile(profile, self.bound)
+        numbers = np.asarray(column.numbers)
+        return np.ascontiguousarray(numbers.reshape(-1, *each.port.type.shape), each.port.type.dtype)
+
+
+def _column(parts: Sequence[NDArray[Any]], kind: str) -> pa.Array:
+    if kind == "long":
+        return pa.array(np.concatenate([p.reshape(-1) for p in parts]) if parts else [], pa.int64())
+    flat = np.concatenate([p.reshape(-1) for p in parts]) if parts else np.zeros(0, np.float32)
+    values = pa.array(flat.astype(np.float32), pa.float32())
+    if kind == "float":
+        return values
+    width = parts[0].shape[-1] if parts else 1
+    offsets = pa.array(np.arange(0, len(flat) + 1, width, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, values)
+
+
+ARROW_TYPES = {"long": pa.int64(), "float": pa.float32(), "floats": pa.list_(pa.float32())}
+
+
+def predictor(run: SavedRun) -> Predictor:
+    """The predictor of a saved run."""
+    added: list[tuple[str, str]] = []
+    for port in run.manifest.targets:
+        if port.kind == "class":
+            added += [(port.name, "long"), (f"{port.name}_probability", "floats")]
+        else:
+            added.append((port.name, "floats" if port.bound().port.type.size > 1 else "float"))
+    return Predictor(run.inference, tuple(port.bound() for port in run.manifest.inputs), tuple(added))
+
+
+def kept_columns(known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor) -> list[str]:
+    """The input columns that go into the output; raises SparkNetError for an unknown one and for a clash."""
+    kept = list(known if keep is None else dict.fromkeys(keep))
+    unknown = [name for name in kept if name not in known]
+    if unknown:
+        raise problem(
+            "R0002", f"the data has no column `{unknown[0]}` to keep", notes=[f"columns of the data: {listing(known)}"]
+        )
+    clash = {name.lower() for name in kept} & {name.lower() for name, _ in predictor.added}
+    if clash:
+        raise problem(
+            "R0051",
+            f"the data has a column `{min(clash)}`, which is also the name of a prediction",
+            helps=["keep only some columns, without this one, or rename it"],
+        )
+    return kept
+
+
+@dataclass(frozen=True)
+class PredictRows:
+    """The kept columns and the predictions of each batch: for `mapInArrow`, and for tables in this process."""
+
+    predictor: Predictor
+    keep: tuple[str, ...]
+    engine: Engine
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """A batch for each batch."""
+        for batch in batches:
+            columns = [batch.column(name) for name in self.keep] + self.predictor.predict(batch, self.engine)
+            names = [*self.keep, *(name for name, _ in self.predictor.added)]
+            yield pa.RecordBatch.from_arrays(columns, names=names)
+
+    def unlabelled(self) -> PredictRows:
+        """Without places in a `.net` file, for the way to Spark's workers."""
+        bound = tuple(replace(each, label=None) for each in self.predictor.bound)
+        return replace(self, predictor=replace(self.predictor, bound=bound))

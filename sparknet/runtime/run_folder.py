@@ -1,0 +1,243 @@
+"""The folder that a run leaves: written whole or not at all, without pickle, read back as if an enemy had made it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from secrets import token_hex
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.layout import Slot
+from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.runtime.engine import Floats
+from sparknet.runtime.manifest import FORMAT, Manifest, SavedFile, SavedSlot, describe
+from sparknet.runtime.onnx_check import UnsafeModelError, check_model
+from sparknet.runtime.problems import problem
+from sparknet.runtime.trainer import RoundRecord, TrainedNet
+
+MANIFEST, NET, METRICS = "manifest.json", "net.net", "metrics.jsonl"
+INFERENCE, STEP, EVALUATION = "inference.onnx", "step.onnx", "evaluation.onnx"
+PARAMETERS, STATE = "parameters.safetensors", "optimizer_state.safetensors"
+
+_CAPS = {
+    MANIFEST: 64 << 20,
+    NET: 16 << 20,
+    METRICS: 1 << 30,
+    INFERENCE: 2**31 - 1,
+    STEP: 2**31 - 1,
+    EVALUATION: 2**31 - 1,
+    PARAMETERS: 16 << 30,
+    STATE: 64 << 30,
+}
+"""The most bytes that are read of each file."""
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A run folder, read and verified; the graphs are serialized ONNX."""
+
+    folder: Path
+    manifest: Manifest
+    net: str
+    inference: bytes
+    step: bytes
+    evaluation: bytes
+    parameters: Floats
+    optimizer_state: Floats
+    history: tuple[RoundRecord, ...]
+
+
+# ----- writing -----
+
+
+def check_output(folder: Path) -> None:
+    """Raise SparkNetError where a run could not be saved, which is best known before it is trained."""
+    if folder.exists() or folder.is_symlink():
+        helps = ["name another folder, or remove this one; nothing was changed"]
+        raise problem("R0040", f"`{folder}` exists already", helps=helps)
+    parent = next(path for path in folder.absolute().parents if path.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise problem("R0040", f"`{folder}` cannot be written: no folder can be made in `{parent}`")
+
+
+def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
+    """Write a finished run: into a folder of a temporary name, which then takes its own."""
+    check_output(folder)
+    contents = {
+        NET: net.source.text.encode(),
+        INFERENCE: net.inference(trained.parameters).SerializeToString(deterministic=True),
+        STEP: net.step.SerializeToString(deterministic=True),
+        EVALUATION: net.evaluation.SerializeToString(deterministic=True),
+        PARAMETERS: save_tensors(_split(trained.parameters, net.parameters)),
+        STATE: save_tensors(_split(trained.optimizer_state, net.optimizer_state)),
+        METRICS: "".join(json.dumps(asdict(record)) + "\n" for record in trained.history).encode(),
+    }
+    files = {name: SavedFile(bytes=len(data), sha256=sha256(data).hexdigest()) for name, data in contents.items()}
+    contents[MANIFEST] = (describe(net, trained, files).model_dump_json(indent=2) + "\n").encode()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.parent / f".{folder.name}.{token_hex(4)}.partial"
+    try:
+        partial.mkdir()
+        for name, data in contents.items():
+            _write_through(partial / name, data)
+        _sync_folder(partial)
+        check_output(folder)
+        partial.rename(folder)
+        _sync_folder(folder.parent)
+    except OSError as error:
+        raise problem("R0040", f"`{folder}` cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _split(vector: Floats, slots: Sequence[Slot]) -> dict[str, Floats]:
+    return {
+        slot.name: np.ascontiguousarray(vector[slot.offset : slot.offset + slot.size].reshape(slot.shape))
+        for slot in slots
+    }
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    if os.name == "posix":
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+# ----- reading -----
+
+
+def load(folder: Path) -> SavedRun:
+    """Read and verify a run folder; raises SparkNetError that names the file at fault."""
+    if not folder.is_dir():
+        raise problem("R0041", f"there is no run folder at `{folder}`", helps=["`sparknet run` makes one"])
+    manifest = _read_manifest(folder)
+    unknown = set(_CAPS) - {MANIFEST} - set(manifest.files)
+    if unknown or len(manifest.files) != len(_CAPS) - 1:
+        raise _damaged(folder / MANIFEST, "it does not list the files of a run folder")
+    data = {name: _read(folder / name, manifest.files[name]) for name in _CAPS if name != MANIFEST}
+    outputs = {name for port in manifest.targets for name in (port.name, f"{port.name}_probability")}
+    for name in (INFERENCE, STEP, EVALUATION):
+        _check_graph(folder / name, data[name], manifest, outputs if name == INFERENCE else None)
+    return SavedRun(
+        folder=folder,
+        manifest=manifest,
+        net=_text(folder / NET, data[NET]),
+        inference=data[INFERENCE],
+        step=data[STEP],
+        evaluation=data[EVALUATION],
+        parameters=_join(folder / PARAMETERS, data[PARAMETERS], manifest.parameters),
+        optimizer_state=_join(folder / STATE, data[STATE], manifest.optimizer_state),
+        history=_history(folder / METRICS, data[METRICS]),
+    )
+
+
+def _damaged(path: Path, why: str) -> SparkNetError:
+    return problem("R0042", f"`{path}` is damaged: {why}", helps=["take the folder from a backup, or train again"])
+
+
+def _read(path: Path, expected: SavedFile | None = None) -> bytes:
+    """The bytes of a regular file of the folder, which is not followed if it is a link."""
+    cap = _CAPS[path.name]
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError as error:
+        raise _damaged(path, "it is missing") from error
+    except OSError as error:
+        why = "it is a link" if path.is_symlink() else str(error.strerror)
+        raise _damaged(path, why) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not path.is_file() or path.is_symlink():
+            raise _damaged(path, "it is not a regular file")
+        size = os.fstat(descriptor).st_size
+        if size > cap:
+            raise _damaged(path, f"its {size:,} bytes are more than the {cap:,} allowed")
+        if expected is not None and size != expected.bytes:
+            raise _damaged(path, f"it has {size:,} bytes, the manifest says {expected.bytes:,}")
+        data = file.read(size)
+    if expected is not None and sha256(data).hexdigest() != expected.sha256:
+        raise _damaged(path, "its contents are not those that the manifest lists")
+    return data
+
+
+def _read_manifest(folder: Path) -> Manifest:
+    path = folder / MANIFEST
+    data = _read(path)
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        if first["loc"] == ("format",):
+            raise problem(
+                "R0043",
+                f"`{path}` is of another format than {FORMAT}",
+                helps=["read it with the version of sparknet that `versions` in it names"],
+            ) from error
+        raise _damaged(path, f"{place + ': ' if place else ''}{first['msg'][:200]}") from error
+
+
+def _check_graph(path: Path, data: bytes, manifest: Manifest, outputs: set[str] | None) -> None:
+    try:
+        found = check_model(data)
+    except UnsafeModelError as error:
+        raise _damaged(path, str(error)) from error
+    inputs = {port.name for port in manifest.inputs}
+    if not inputs <= found.inputs or (outputs is not None and (found.inputs != inputs or not found.outputs <= outputs)):
+        raise _damaged(path, "its inputs and outputs are not those that the manifest lists")
+
+
+def _join(path: Path, data: bytes, slots: Sequence[SavedSlot]) -> Floats:
+    """The flat vector whose parts the slots name; every tensor must be there, float32, of its shape, and finite."""
+    try:
+        tensors = load_tensors(data)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(path, f"it is not a safetensors file ({error})") from error
+    if set(tensors) != {slot.name for slot in slots}:
+        raise _damaged(path, "its tensors are not those that the manifest lists")
+    offset = 0
+    for slot in slots:
+        tensor = tensors[slot.name]
+        fits = tensor.dtype == np.float32 and tensor.shape == slot.shape
+        if not fits or (slot.offset, slot.size) != (offset, tensor.size):
+            raise _damaged(path, f"tensor `{slot.name}` is not float32{list(slot.shape)} at {slot.offset}")
+        if not np.isfinite(tensor).all():
+            raise _damaged(path, f"tensor `{slot.name}` holds NaN or infinity")
+        offset += slot.size
+    parts = [tensors[slot.name].ravel() for slot in slots]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _text(path: Path, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(path, "it is not UTF-8 text") from error
+
+
+def _history(path: Path, data: bytes) -> tuple[RoundRecord, ...]:
+    reader = TypeAdapter(RoundRecord)
+    try:
+        return tuple(reader.validate_json(line) for line in data.splitlines())
+    except ValidationError as error:
+        raise _damaged(path, error.errors()[0]["msg"][:200]) from error

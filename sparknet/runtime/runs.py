@@ -1,0 +1,123 @@
+"""Whole runs and predictions, local or on Spark: what the command line and embedding programs call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparknet.compiler.compiled import CompiledNet
+from sparknet.runtime import run_folder
+from sparknet.runtime.backend import Backend
+from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.predict import check_target, input_place, predict_local
+from sparknet.runtime.problems import problem
+from sparknet.runtime.run_folder import SavedRun
+from sparknet.runtime.sources import Place, check_source, place_of
+from sparknet.runtime.trainer import Note, Progress, TrainedNet, data_section, train
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class OnSpark:
+    """Which Spark: the session of `data` or `spark` if given, else one of our own at `master` (by default local[*]).
+
+    `data` takes the place of the source in the `.net` file. A session of our own is stopped at the end.
+    """
+
+    master: str | None = None
+    spark: SparkSession | None = None
+    data: DataFrame | None = None
+
+    @contextmanager
+    def session(self, progress: Progress | None = None) -> Iterator[SparkSession]:
+        """The session, for as long as it is needed."""
+        _need_pyspark()
+        given = self.spark if self.data is None else self.data.sparkSession
+        if given is not None:
+            yield given
+            return
+        from sparknet.runtime.spark_session import start_session
+
+        if progress is not None:
+            progress(Note(f"starting Spark on {self.master or 'local[*]'}"))
+        own = start_session(self.master)
+        try:
+            yield own
+        finally:
+            own.stop()
+
+
+def run_local(net: CompiledNet, output: Path | None = None, progress: Progress | None = None) -> TrainedNet:
+    """Train in this process, without Spark or Java; where `output` is given, leave a run folder there."""
+    return _run(net, LocalBackend(_check_before(net, output)), output, progress)
+
+
+def run_spark(
+    net: CompiledNet, output: Path | None = None, progress: Progress | None = None, on: OnSpark | None = None
+) -> TrainedNet:
+    """Train on Spark; where `output` is given, leave a run folder there."""
+    on = on or OnSpark()
+    place = _check_before(net, output, check_data=on.data is None)
+    with on.session(progress) as spark:
+        from sparknet.runtime.spark import SparkBackend
+        from sparknet.runtime.spark_sources import open_frame
+
+        data = open_frame(spark, place) if on.data is None else on.data
+        return _run(net, SparkBackend(data), output, progress)
+
+
+def predict_to_file(
+    folder: Path, source: str, output: Path, on: OnSpark | None = None, keep: Sequence[str] | None = None
+) -> int:
+    """Predict with the run in `folder` for `source` (a path, or `digits`) into `output`; returns the number of rows.
+
+    In this process where `on` is None. `keep` names the input's columns that go into the output, by default all.
+    """
+    check_target(output)
+    place = input_place(source)
+    check_source(place)
+    run = run_folder.load(folder)
+    if on is None:
+        return predict_local(run, place, output, keep)
+    with on.session() as spark:
+        from sparknet.runtime.spark_predict import predict_spark
+
+        return predict_spark(run, place, output, spark, keep)
+
+
+def load_run(folder: Path) -> SavedRun:
+    """Read and verify a run folder."""
+    return run_folder.load(folder)
+
+
+def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Progress | None) -> TrainedNet:
+    with closing(backend):
+        trained = train(net, backend, progress)
+    if output is not None:
+        run_folder.save(output, net, trained)
+    return trained
+
+
+def _check_before(net: CompiledNet, output: Path | None, check_data: bool = True) -> Place:
+    """All that can be known to fail before Spark starts; the place of the data."""
+    data = data_section(net)
+    place = place_of(data.source, data.source_label)
+    if output is not None:
+        run_folder.check_output(output)
+    if check_data:
+        check_source(place)
+    return place
+
+
+def _need_pyspark() -> None:
+    try:
+        import pyspark  # noqa: F401
+    except ImportError as error:
+        raise problem(
+            "R0062", "pyspark is not installed", helps=["pip install pyspark", "`--local` trains without it"]
+        ) from error

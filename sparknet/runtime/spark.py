@@ -1,0 +1,207 @@
+"""The backend on Spark: blocks persisted once, a `mapInArrow` for each round, DataFrame API only.
+
+A round is a plain stage of stateless tasks, one for each worker: not a barrier stage, so Spark retries a lost task by
+itself and workers may outnumber task slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, reduce
+from threading import Timer
+from typing import cast
+from uuid import uuid4
+
+import pyarrow as pa
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as sf
+from pyspark.storagelevel import StorageLevel
+
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.backend import Encoded
+from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, split_limits
+from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.problems import problem
+from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types
+from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
+from sparknet.runtime.spark_tasks import (
+    BLOCK_SCHEMA,
+    PROFILE_SCHEMA,
+    RESULT_SCHEMA,
+    ROW_SCHEMA,
+    EncodeRows,
+    EvaluateRound,
+    PackRows,
+    ProfileRows,
+    TrainRound,
+    as_evaluation,
+    read_results,
+)
+
+JOB_SECONDS = 3600.0
+"""How long one Spark job (a pass over the data, a round, an evaluation) may take before it is called off."""
+
+
+class SparkBackend:
+    """Blocks in Spark's storage, a partition a worker."""
+
+    def __init__(self, data: DataFrame, slots: int | None = None, job_seconds: float = JOB_SECONDS) -> None:
+        self._data = data
+        self._spark: SparkSession = data.sparkSession
+        self._known_slots = slots
+        self._job_seconds = job_seconds
+        self._blocks: DataFrame | None = None
+        self._engine = OnnxRuntimeEngine(threads=task_cpus(self._spark))
+
+    @cached_property
+    def slots(self) -> int:
+        """As `Backend.slots`."""
+        return self._known_slots or count_slots(self._spark)
+
+    def profile(self, bound: Sequence[BoundPort]) -> Profile:
+        """As `Backend.profile`."""
+        check_columns(bound, self._data.columns)
+        chosen = _select(self._data, bound)
+        check_types(bound, arrow_schema(chosen))
+        found = chosen.mapInArrow(ProfileRows(_unlabelled(bound)), PROFILE_SCHEMA)
+        rows = sorted(self._collect(found, "checking the data").to_pylist(), key=lambda row: row["partition"])
+        parts = [Profile.model_validate_json(row["profile"]) for row in rows]
+        profile = reduce(Profile.merge, parts, Profile.empty(len(bound)))
+        check_profile(profile, bound)
+        return profile
+
+    def encode(
+        self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[SplitName, float], workers: int
+    ) -> Encoded:
+        """As `Backend.encode`."""
+        self.close()
+        rows = _select(self._data, bound).mapInArrow(EncodeRows(_unlabelled(bound), layout), ROW_SCHEMA)
+        placed = _place_rows(rows, shares, workers)
+        by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
+        blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
+        self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        counts = self._collect(self._blocks.select("split", "worker", "rows"), "encoding the data").to_pylist()
+        found: dict[tuple[SplitName, int], int] = {}
+        for row in counts:
+            place = (cast(SplitName, row["split"]), row["worker"])
+            found[place] = found.get(place, 0) + row["rows"]
+        return Encoded(found, layout.block_rows)
+
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+        """As `Backend.train`."""
+        blocks = self._split("train")
+        needed = {(shard.worker, index) for shard in shards for index in blocks_needed(task.plan, shard)}
+        held = sum(-(-shard.rows // shard.block_rows) for shard in shards)
+        if len(needed) < held:  # a round reads no more than it trains on
+            places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
+            place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
+            blocks = blocks.filter(sf.array_contains(places, place))
+        results = blocks.mapInArrow(TrainRound(task, tuple(shards), self._engine), RESULT_SCHEMA)
+        return read_results(self._collect(results, f"round {task.plan.round + 1}"))
+
+    def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
+        """As `Backend.evaluate`."""
+        results = self._split(task.split).mapInArrow(EvaluateRound(task, self._engine), RESULT_SCHEMA)
+        found = read_results(self._collect(results, f"evaluating on `{task.split}`"))
+        return [as_evaluation(result) for result in found]
+
+    def close(self) -> None:
+        """As `Backend.close`."""
+        if self._blocks is not None:
+            self._blocks.unpersist()
+            self._blocks = None
+
+    def _split(self, split: SplitName) -> DataFrame:
+        if self._blocks is None:
+            raise ValueError("encode the data first")
+        return self._blocks.filter(sf.col("split") == split)
+
+    def _collect(self, frame: DataFrame, doing: str) -> pa.Table:
+        """Run a job, for `JOB_SECONDS` at most; a failure says what was being done and the first cause."""
+        tag, late = f"sparknet-{uuid4().hex}", []
+
+        def call_off() -> None:
+            late.append(True)
+            self._spark.interruptTag(tag)
+
+        timer = Timer(self._job_seconds, call_off)
+        timer.daemon = True
+        self._spark.addTag(tag)
+        timer.start()
+        try:
+            return frame.toArrow()
+        except Exception as error:
+            if late:
+                raise problem(
+                    "R0032",
+                    f"{doing}: no answer from Spark in {self._job_seconds:,.0f} s",
+                    helps=["see Spark's log: are there executors, and free task slots?"],
+                ) from error
+            if isinstance(error, PySparkException):
+                raise worker_failure(doing, error) from error
+            raise
+        finally:
+            timer.cancel()
+            self._spark.removeTag(tag)
+
+
+# ----- pieces that prediction shares -----
+
+
+def task_cpus(spark: SparkSession) -> int:
+    """CPUs for each task, which is how many threads an engine may use."""
+    return int(spark.conf.get("spark.task.cpus", "1") or 1)
+
+
+def count_slots(spark: SparkSession) -> int:
+    """How many tasks the session can run at once, learned without the SparkContext (Spark Connect has none)."""
+    numbers = spark.range(1 << 20).select(sf.spark_partition_id().alias("partition"))  # a partition a core
+    last = int(numbers.agg(sf.max("partition").alias("last")).toArrow().column("last")[0].as_py())
+    return max(1, (last + 1) // task_cpus(spark))
+
+
+def quoted(name: str) -> Column:
+    """A column by its exact name, which may hold dots and backticks."""
+    return sf.col("`" + name.replace("`", "``") + "`")
+
+
+def arrow_schema(frame: DataFrame) -> pa.Schema:
+    """The schema in which the columns reach Python workers."""
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    return to_arrow_schema(frame.schema)
+
+
+def worker_failure(doing: str, error: PySparkException) -> Exception:
+    """A failed job as a diagnostic: the last line of the Python traceback, if there is one, is the first cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
+    cause = causes[-1] if causes else lines[0] if lines else type(error).__name__
+    return problem("R0031", f"{doing}: a worker failed: {cause[:500]}")
+
+
+def _select(data: DataFrame, bound: Sequence[BoundPort]) -> DataFrame:
+    """The bound columns, each once."""
+    return data.select(*map(quoted, dict.fromkeys(each.column for each in bound)))
+
+
+def _unlabelled(bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
+    """Without the text of the `.net` file, which the workers do not need."""
+    return tuple(replace(each, label=None) for each in bound)
+
+
+def _place_rows(rows: DataFrame, shares: Mapping[SplitName, float], workers: int) -> DataFrame:
+    """`encode.row_key` and `encode.place` in Spark's words."""
+    copies = Window.partitionBy("digest").orderBy("digest")
+    copied = rows.withColumn("copy", sf.row_number().over(copies).cast("string"))
+    keyed = copied.withColumn("key", sf.sha2(sf.concat(sf.hex("digest"), sf.lit(":"), "copy").cast("binary"), 256))
+    draw = sf.conv(sf.substring("key", 1, SPLIT_DIGITS), 16, 10).cast("bigint")
+    share = sf.conv(sf.substring("key", SPLIT_DIGITS + 1, WORKER_DIGITS), 16, 10).cast("bigint")
+    *first, (last, _) = split_limits(shares)
+    split = sf.lit(last)
+    for name, limit in reversed(first):
+        split = sf.when(draw < limit, sf.lit(name)).otherwise(split)
+    worker = sf.shiftright(share * sf.lit(workers), 4 * WORKER_DIGITS).cast("int")
+    return keyed.select(worker.alias("worker"), split.alias("split"), "key", "payload")

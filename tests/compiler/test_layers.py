@@ -1,0 +1,169 @@
+"""Every layer: shape, forward pass and gradients against PyTorch, inference graph against evaluation graph.
+
+A new layer needs one row of `ROWS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import sparknet
+from sparknet.compiler import Slot
+from sparknet.compiler.layers import LAYERS
+from tests.compiler.engine import Graph
+
+Tensors = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A layer as written, the shape that arrives, the shape that leaves, and the same in PyTorch."""
+
+    text: str
+    arrives: tuple[int, ...]
+    leaves: tuple[int, ...]
+    torch: Callable[[torch.Tensor, Tensors], torch.Tensor]
+
+
+def conv(stride: int = 1, pads: tuple[int, int, int, int] = (1, 1, 1, 1), bias: bool = True) -> Any:
+    """Padding as left, right, top, bottom."""
+    return lambda x, p: F.conv2d(F.pad(x, pads), p["conv1.weight"], p["conv1.bias"] if bias else None, stride=stride)
+
+
+def dense(x: torch.Tensor, p: Tensors) -> torch.Tensor:
+    return x @ p["dense1.weight"] + p["dense1.bias"]
+
+
+def then(f: Any, *rest: Any) -> Any:
+    def composed(x: torch.Tensor, p: Tensors) -> torch.Tensor:
+        y = f(x, p)
+        for g in rest:
+            y = g(y)
+        return y
+
+    return composed
+
+
+def tensor_of(flat: Any, slot: Slot) -> torch.Tensor:
+    return torch.tensor(flat[slot.offset : slot.offset + slot.size].reshape(slot.shape), requires_grad=True)
+
+
+VECTOR, IMAGE = (6,), (3, 7, 8)
+ROWS = [
+    Row("dense(4)", VECTOR, (4,), dense),
+    Row("dense(4, bias: false)", VECTOR, (4,), lambda x, p: x @ p["dense1.weight"]),
+    Row("dense(4, tanh)", VECTOR, (4,), then(dense, torch.tanh)),
+    Row("dense(units: 4, activation: softmax)", VECTOR, (4,), then(dense, lambda y: F.softmax(y, 1))),
+    Row("conv(4, 3)", IMAGE, (4, 7, 8), conv()),
+    Row("conv(4, 3x3, relu)", IMAGE, (4, 7, 8), then(conv(), torch.relu)),
+    Row("conv(4, 3x3, bias: false)", IMAGE, (4, 7, 8), conv(bias=False)),
+    Row("conv(4, 3x3, stride: 2)", IMAGE, (4, 4, 4), conv(2, (0, 1, 1, 1))),
+    Row("conv(4, 2x3, stride: 2, pad: valid)", IMAGE, (4, 3, 3), conv(2, (0, 0, 0, 0))),
+    Row("conv(4, 1x1)", IMAGE, (4, 7, 8), conv(1, (0, 0, 0, 0))),
+    Row("conv(4, 4x4)", IMAGE, (4, 7, 8), conv(1, (1, 2, 1, 2))),
+    Row('(7, 3, 3, 4, "RELU")', IMAGE, (4, 7, 8), then(conv(), torch.relu)),
+    Row("(7, 3, 5, 4, tanh)", IMAGE, (4, 7, 8), then(conv(pads=(2, 2, 1, 1)), torch.tanh)),
+    Row(
+        '(3, 1, 1, 4, "RELU")',
+        IMAGE,
+        (4, 7, 8),
+        lambda x, p: torch.relu(F.conv2d(x, p["dense1.weight"], p["dense1.bias"])),
+    ),
+    Row('(3, 1, 1, 4, "SOFTMAX")', IMAGE, (4,), lambda x, p: F.softmax(dense(x.mean((2, 3)), p), 1)),
+    Row('(6, 1, 1, 4, "TANH")', VECTOR, (4,), then(dense, torch.tanh)),
+    Row("maxpool(2)", IMAGE, (3, 3, 4), lambda x, p: F.max_pool2d(x, 2)),
+    Row("maxpool(7x2)", IMAGE, (3, 1, 4), lambda x, p: F.max_pool2d(x, (7, 2))),
+    Row("maxpool(3x3, stride: 2)", IMAGE, (3, 3, 3), lambda x, p: F.max_pool2d(x, 3, 2)),
+    Row("avgpool(2)", IMAGE, (3, 3, 4), lambda x, p: F.avg_pool2d(x, 2)),
+    Row("avgpool(3, stride: 1)", IMAGE, (3, 5, 6), lambda x, p: F.avg_pool2d(x, 3, 1)),
+    Row("globalmaxpool", IMAGE, (3,), lambda x, p: x.amax((2, 3))),
+    Row("globalavgpool", IMAGE, (3,), lambda x, p: x.mean((2, 3))),
+    Row("flatten", IMAGE, (168,), lambda x, p: x.flatten(1)),
+    Row("dropout(0)", VECTOR, (6,), lambda x, p: x),
+    Row("relu", IMAGE, IMAGE, lambda x, p: torch.relu(x)),
+    Row("leakyrelu", VECTOR, VECTOR, lambda x, p: F.leaky_relu(x)),
+    Row("elu", VECTOR, VECTOR, lambda x, p: F.elu(x)),
+    Row("gelu", VECTOR, VECTOR, lambda x, p: F.gelu(x)),
+    Row("silu", VECTOR, VECTOR, lambda x, p: F.silu(x)),
+    Row("sigmoid", VECTOR, VECTOR, lambda x, p: torch.sigmoid(x)),
+    Row("tanh", VECTOR, VECTOR, lambda x, p: torch.tanh(x)),
+    Row("softplus", VECTOR, VECTOR, lambda x, p: F.softplus(x)),
+    Row("softmax", VECTOR, VECTOR, lambda x, p: F.softmax(x, 1)),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[r.text for r in ROWS])
+def test_layer(row: Row) -> None:
+    """Shape, forward pass, loss, and the gradients of the layer's own parameters."""
+    size = int(np.prod(row.leaves))
+    flatten = "flatten" if len(row.leaves) > 1 else ""
+    shape = ", ".join(map(str, row.arrives))
+    net = sparknet.compile(
+        f"net Row {{\n input x: float[{shape}]\n {row.text}\n {flatten}\n output y: float[{size}]\n}}\n"
+        "train { optimizer = sgd(lr: 1) }"
+    )
+    assert net.layers[0].type.shape == row.leaves
+    assert sum(r.parameters for r in net.layers) == net.parameter_count
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, *row.arrives)).astype(np.float32)
+    y = random.normal(size=(5, size)).astype(np.float32)
+    flat = random.normal(size=net.parameter_count).astype(np.float32)
+    parameters = {
+        s.name: torch.tensor(flat[s.offset : s.offset + s.size].reshape(s.shape), requires_grad=True)
+        for s in net.parameters
+    }
+    expected = row.torch(torch.tensor(x), parameters).flatten(1)
+    inferred = Graph(net.inference(flat))(x=x)["y"]
+    np.testing.assert_allclose(inferred, expected.detach(), rtol=1e-4, atol=1e-4)
+
+    loss = F.mse_loss(expected, torch.tensor(y))
+    evaluated = Graph(net.evaluation)(x=x, y=y, parameters=flat)
+    np.testing.assert_allclose(evaluated["loss"], loss.item(), rtol=1e-5)
+    np.testing.assert_allclose(evaluated["loss"], np.mean((inferred - y) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(evaluated["mae"], np.mean(np.abs(inferred - y)), rtol=1e-5)
+    if not parameters:
+        return
+    loss.backward()
+    state = net.initial_optimizer_state()
+    step = Graph(net.step)(x=x, y=y, parameters=flat, optimizer_state=state, learning_rate=1, seed=0)
+    gradient = torch.cat([p.grad.flatten() for p in parameters.values() if p.grad is not None])
+    np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(step["loss"], loss.item(), rtol=1e-5)
+
+
+def test_every_layer_has_a_row() -> None:
+    assert {row.text.split("(")[0] for row in ROWS} - {""} == set(LAYERS)
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if "1" not in r.text and "(" not in r.text], ids=lambda r: r.text)
+def test_gradients_pass_through_layers_without_parameters(row: Row) -> None:
+    """The gradient that reaches a trained layer in front, against PyTorch."""
+    flatten = "flatten" if len(row.leaves) > 1 else ""
+    in_front = "conv(3, 1x1)" if len(row.arrives) == 3 else "dense(6)"
+    size = int(np.prod(row.leaves))
+    net = sparknet.compile(
+        f"net Row {{\n input x: float[{', '.join(map(str, row.arrives))}]\n {in_front}\n {row.text}\n {flatten}\n"
+        f" output y: float[{size}]\n}}\ntrain {{ optimizer = sgd(lr: 1) }}"
+    )
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, *row.arrives)).astype(np.float32)
+    y = random.normal(size=(5, size)).astype(np.float32)
+    flat = random.normal(size=net.parameter_count).astype(np.float32)
+    weight, bias = (tensor_of(flat, s) for s in net.parameters)
+    front = F.conv2d(torch.tensor(x), weight, bias) if len(row.arrives) == 3 else torch.tensor(x) @ weight + bias
+    F.mse_loss(row.torch(front, {}).flatten(1), torch.tensor(y)).backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    step = Graph(net.step)(
+        x=x, y=y, parameters=flat, optimizer_state=net.initial_optimizer_state(), learning_rate=1, seed=0
+    )
+    gradient = torch.cat([weight.grad.flatten(), bias.grad.flatten()])
+    np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,181 @@
+"""Data that cannot be used gets one message: what is wrong, in which row and column, and where it is bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from sparknet.compiler import CompiledNet
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from tests.runtime.conftest import only, rows, small_net
+
+GOOD = [1.0, 2.0, 3.0, 4.0]
+
+
+def table(x: list[Any] | None = None, y: list[Any] | None = None, kind: pa.DataType | None = None) -> pa.Table:
+    """Good rows, with some of them replaced at the end."""
+    points: list[Any] = [GOOD] * 40
+    labels: list[Any] = [0, 1] * 20
+    if x:
+        points[-len(x) :] = x
+    if y:
+        labels[-len(y) :] = y
+    return pa.table({"x": pa.array(points, kind) if kind else points, "y": labels})
+
+
+CASES = {
+    "null": (table(x=[GOOD, None]), "R0010 row 40 of column `x` is null; `point` takes 4 numbers"),
+    "null inside": (table(x=[[1.0, None, 3.0, 4.0]]), "R0010 row 40 of column `x` holds null; `point` takes 4 numbers"),
+    "nan": (table(x=[[1.0, np.nan, 3.0, 4.0], GOOD]), "R0011 row 39 of column `x` holds nan; `point` takes 4 numbers"),
+    "inf": (table(x=[[1.0, -np.inf, 3.0, 4.0]]), "R0011 row 40 of column `x` holds -inf; `point` takes 4 numbers"),
+    "length": (table(x=[[1.0, 2.0]]), "R0012 row 40 of column `x` has 2 numbers; `point` takes 4 numbers"),
+    "texts": (table(x=[list("abcd")] * 40), "R0013 column `x` is of type list of string; `point` takes 4 numbers"),
+    "too large": (table(x=[[1e300, 0, 0, 0]]), "R0016 row 40 of column `x` holds 1e+300; `point` takes 4 numbers"),
+    "no class": (table(y=[3]), "R0014 row 40 of column `y` is 3; `kind` takes a class from 0 to 2"),
+    "negative": (table(y=[-1, 0]), "R0014 row 39 of column `y` is -1; `kind` takes a class from 0 to 2"),
+    "not whole": (table(y=[0.5] + [1.0] * 39), "R0015 row 1 of column `y` is 0.5; `kind` takes a class from 0 to 2"),
+    "text label": (table(y=["a"] * 40), "R0013 column `y` is of type string; `kind` takes a class from 0 to 2"),
+    "null label": (table(y=[None]), "R0010 row 40 of column `y` is null; `kind` takes a class from 0 to 2"),
+}
+
+
+def net_of(folder: Path, data: pa.Table, **settings: object) -> CompiledNet:
+    pq.write_table(data, folder / "rows.parquet")
+    return small_net(folder, **settings)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_values(tmp_path: Path, case: str) -> None:
+    data, message = CASES[case]
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, data))
+    assert only(error) == message
+    (label,) = error.value.diagnostics[0].labels
+    assert label.source.text[label.span.start : label.span.end].startswith("column(")
+
+
+@pytest.mark.parametrize("case", ["null", "nan", "length", "texts", "no class"])
+def test_bad_values_on_spark(tmp_path: Path, spark: SparkSession, case: str) -> None:
+    data, message = CASES[case]
+    with pytest.raises(SparkNetError) as error:
+        run_spark(net_of(tmp_path, data), on=OnSpark(spark=spark))
+    assert only(error) == message
+
+
+def test_the_number_of_other_bad_rows_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, table(x=[None, None], y=[9, 0, 0])))
+    assert only(error).startswith("R0014 row 38")
+    assert "2 more rows are bad, of 40" in error.value.diagnostics[0].notes
+
+
+def test_rows_are_counted_over_all_partitions(tmp_path: Path, spark: SparkSession) -> None:
+    data = table(x=[None])
+    for part in range(4):
+        pq.write_table(data.slice(part * 10, 10), tmp_path / f"part-{part}.parquet")
+    frame = spark.read.parquet(*(str(tmp_path / f"part-{part}.parquet") for part in range(4))).coalesce(3)
+    with pytest.raises(SparkNetError) as error:
+        run_spark(small_net(tmp_path), on=OnSpark(data=frame))
+    assert only(error).startswith("R0010 row ")
+
+
+def test_a_missing_column(tmp_path: Path, spark: SparkSession) -> None:
+    net = net_of(tmp_path, rows().rename_columns(["xs", "label", "id"]))
+    for run in (lambda: run_local(net), lambda: run_spark(net, on=OnSpark(spark=spark))):
+        with pytest.raises(SparkNetError) as error:
+            run()
+        codes = [diagnostic.message for diagnostic in error.value.diagnostics]
+        assert codes == ["the data has no column `x`", "the data has no column `y`"]
+        assert error.value.diagnostics[0].notes == ("columns of the data: `xs`, `label`, `id`",)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    net = small_net(tmp_path)
+    for run in (run_local, run_spark):  # before Spark is started
+        with pytest.raises(SparkNetError) as error:
+            run(net)
+        assert only(error) == f"R0001 there is nothing at `{tmp_path / 'rows.parquet'}`"
+
+
+@pytest.mark.parametrize(("name", "content"), [("parquet", b"PAR1 and no more"), ("json", b"{]"), ("csv", b'a,b\n"\n')])
+def test_a_file_of_another_kind(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / "rows.x").write_bytes(content)
+    with pytest.raises(SparkNetError) as error:
+        run_local(small_net(tmp_path, f'{name}("rows.x")'))
+    assert only(error).startswith(f"R0003 `{tmp_path / 'rows.x'}` cannot be read as {name}: ")
+
+
+def test_a_file_of_another_kind_on_spark(tmp_path: Path, spark: SparkSession) -> None:
+    (tmp_path / "rows.x").write_bytes(b"PAR1 and no more")
+    with pytest.raises(SparkNetError) as error:
+        run_spark(small_net(tmp_path, 'parquet("rows.x")'), on=OnSpark(spark=spark))
+    assert only(error).startswith("R0003 ")
+
+
+def test_remote_paths_need_spark(tmp_path: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_local(small_net(tmp_path, 'parquet("s3a://bucket/rows")'))
+    assert only(error) == "R0005 `s3a://bucket/rows` is not on this machine"
+
+
+def test_no_data_section() -> None:
+    import sparknet
+
+    net = sparknet.compile("net N {\n  input x: float[2]\n  dense(2)\n  output y: class[2]\n}\n")
+    with pytest.raises(SparkNetError) as error:
+        run_local(net)
+    assert only(error).startswith("R0004 ")
+
+
+# ----- runs that cannot start, or break -----
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, rows().slice(0, 0)))
+    assert only(error) == "R0020 the data holds no rows"
+
+
+def test_a_split_without_rows(tmp_path: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, rows(20), split="{train: 0.999, test: 0.001}"))
+    assert only(error) == "R0021 none of the 20 rows fell into `test`"
+
+
+def test_a_batch_larger_than_the_rows(tmp_path: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, rows(20), batch=50))
+    assert only(error) == "R0022 a batch takes 50 rows, but only about 16 of the 20 are for training"
+
+
+def test_more_workers_than_batches(tmp_path: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, rows(20), workers=9))
+    assert only(error).startswith("R0022 9 workers with a batch of 8 rows each take more than the about 16 rows")
+    assert error.value.diagnostics[0].helps == ("lower `workers` to 2 or less, or lower `batch`",)
+
+
+def test_a_loss_that_is_not_finite(tmp_path: Path, spark: SparkSession) -> None:
+    net = net_of(tmp_path, table(x=[[3e38, -3e38, 3e38, -3e38]] * 40), workers=1)
+    for run in (lambda: run_local(net), lambda: run_spark(net, on=OnSpark(spark=spark))):
+        with pytest.raises(SparkNetError) as error:
+            run()
+        assert only(error).startswith("R0030 the loss is not finite: round 1, worker 1, step 1")
+
+
+def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None:
+    from sparknet.runtime.spark import SparkBackend
+    from sparknet.runtime.trainer import train
+
+    net = net_of(tmp_path, rows())
+    backend = SparkBackend(spark.read.parquet(str(tmp_path / "rows.parquet")), slots=1, job_seconds=0.05)
+    with pytest.raises(SparkNetError) as error:
+        train(net, backend)
+    assert only(error).startswith("R0032 ")

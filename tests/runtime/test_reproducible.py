@@ -1,0 +1,119 @@
+"""The same bytes: run after run, with and without Spark, however the data and the cluster are cut."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.trainer import TrainedNet
+from tests.runtime.conftest import rows, small_net
+
+
+def vectors(trained: TrainedNet) -> tuple[bytes, bytes]:
+    return trained.parameters.tobytes(), trained.optimizer_state.tobytes()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_local_and_spark_give_the_same_bytes(folder: Path, spark: SparkSession, workers: int) -> None:
+    net = small_net(folder, workers=workers)
+    first, second = run_local(net), run_local(net)
+    on_spark = run_spark(net, on=OnSpark(spark=spark))
+    assert first.workers == workers
+    assert vectors(first) == vectors(second) == vectors(on_spark)
+    assert [(r.train, r.score) for r in first.history] == [(r.train, r.score) for r in on_spark.history]
+
+
+def test_the_number_of_workers_matters(folder: Path) -> None:
+    # Otherwise the test above would pass with workers that do nothing.
+    results = {run_local(small_net(folder, workers=workers)).parameters.tobytes() for workers in (1, 2, 3)}
+    assert len(results) == 3
+
+
+@pytest.mark.parametrize("partitions", [1, 5])
+def test_partitions_and_order_of_the_input_do_not_matter(folder: Path, spark: SparkSession, partitions: int) -> None:
+    net = small_net(folder, workers=2)
+    shuffled = spark.createDataFrame(rows()).repartition(partitions, "id")
+    assert vectors(run_spark(net, on=OnSpark(data=shuffled))) == vectors(run_local(net))
+
+
+def test_one_large_stage_reads_no_more_than_it_trains_on(
+    folder: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small blocks, short rounds: most rounds need only some of the blocks.
+    monkeypatch.setattr("sparknet.runtime.encode.BLOCK_BYTES", 17 * 4)
+    net = small_net(folder, epochs=1, batch=4, more="\n  workers = 2\n  sync = average(every: 3)")
+    assert len(run_local(net).history) > 3
+    assert vectors(run_spark(net, on=OnSpark(spark=spark))) == vectors(run_local(net))
+
+
+def test_separate_executor_processes_give_the_same_bytes(folder: Path) -> None:
+    """In a process of its own, because a JVM holds one Spark context, and that of the suite is `local[2]`."""
+    net = small_net(folder, workers=2)
+    script = (
+        "import sys, sparknet\n"
+        "from pathlib import Path\n"
+        "from sparknet.runtime.runs import OnSpark, run_spark\n"
+        "trained = run_spark(sparknet.compile(sys.argv[1]), on=OnSpark(master='local-cluster[2,1,1024]'))\n"
+        "Path(sys.argv[2]).write_bytes(trained.parameters.tobytes() + trained.optimizer_state.tobytes())\n"
+    )
+    found = folder / "vectors.bin"
+    command = [sys.executable, "-c", script, str(folder / "small.net"), str(found)]
+    here = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": here}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr == ""
+    assert found.read_bytes() == b"".join(vectors(run_local(net)))
+
+
+def test_copies_of_a_row_are_spread(tmp_path: Path) -> None:
+    # All rows equal: placed by content alone, they would all land in one split.
+    table = rows(400).slice(0, 1)
+    pq.write_table(table.take([0] * 400), tmp_path / "rows.parquet")
+    trained = run_local(small_net(tmp_path, workers=2))
+    assert 280 < trained.rows["train"] < 360
+
+
+def test_a_worker_without_rows_is_left_out(tmp_path: Path, spark: SparkSession) -> None:
+    pq.write_table(rows(14, duplicates=False), tmp_path / "rows.parquet")
+    for workers in range(2, 9):  # with some of these numbers, a worker draws no row at all
+        net = small_net(tmp_path, workers=workers, batch=1)
+        trained = run_local(net)
+        if trained.workers < workers:
+            assert vectors(run_spark(net, on=OnSpark(spark=spark))) == vectors(trained)
+            return
+    pytest.fail("every worker had rows: take another number of rows")
+
+
+# ----- the order of examples -----
+
+
+def test_an_epoch_holds_every_row_once() -> None:
+    shard = Shard(worker=1, rows=1000, block_rows=64)
+    first, second = (epoch_order(5, shard, epoch) for epoch in (0, 1))
+    assert sorted(first) == sorted(second) == list(range(1000))
+    assert not np.array_equal(first, second)
+
+
+def test_rounds_continue_where_the_last_one_ended() -> None:
+    shard = Shard(worker=0, rows=50, block_rows=8)
+    whole = examples(Plan(0, 0, 20, 7, 1, 0.1), shard)
+    parts = [examples(Plan(0, start, 5, 7, 1, 0.1), shard) for start in (0, 5, 10, 15)]
+    assert np.array_equal(whole, np.concatenate(parts))
+    assert np.array_equal(whole[:50], epoch_order(1, shard, 0))
+
+
+def test_blocks_needed_are_those_of_the_examples() -> None:
+    shard = Shard(worker=0, rows=1000, block_rows=100)
+    assert len(blocks_needed(Plan(0, 0, 1, 100, 1, 0.1), shard)) == 1
+    assert blocks_needed(Plan(0, 0, 10, 100, 1, 0.1), shard) == tuple(range(10))
