@@ -71,8 +71,8 @@ def pytorch_steps(name: str) -> Callable[[], None]:
     torch.set_num_threads(1)
     _, shape, batch = NETS[name]
     if len(shape) == 3:
-        layers = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        layers += [nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10)]
+        layers = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()]
+        layers += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10)]
     else:
         layers = [nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)]
     model = nn.Sequential(*layers)
@@ -131,7 +131,8 @@ def main() -> None:
         ratios = [b["wall"] / a["wall"] for a, b in zip(*results.values(), strict=True)]
         for engine, runs in results.items():
             wall, cpu, memory = (statistics.median(run[key] for run in runs) for key in ("wall", "cpu", "memory"))
-            ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})" if engine == "sparknet" else ""
+            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+            ratio = spread if engine == "sparknet" else ""
             print(f"{name:<26}{engine:<10}{1000 * wall:>10.3f}{1000 * cpu:>9.3f}{memory / 2**20:>7.0f}   {ratio}")
 
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sparknet.compiler import compile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sparknet.compiler import compile
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "compile"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the compiler when it is first asked for, so that the grammar alone costs neither numpy nor onnx."""
+    if name != "compile":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sparknet.compiler import compile
+
+    return compile

@@ -10,7 +10,7 @@ from sparknet.compiler.folder import check_output, write_compiled
 
 
 def compile_file(file: Path, output: Path | None) -> None:
-    """Compile the net in `file`, show its table and, where `output` is given, write the graphs; raises SparkNetError."""
+    """Compile the net in `file`, show its table and write the graphs to `output`, if any; raises SparkNetError."""
     console = make_console()
     net = compile(file)
     if output is not None:

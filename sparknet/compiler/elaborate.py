@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from sparknet.compiler.arguments import bind, explain_value, plain
 from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_train, unique_sections
-from sparknet.compiler.layers import LAYERS, Layer, LayerTuple
+from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
@@ -193,12 +193,35 @@ class _Body:
             return self._block(self.blocks[name], step)
         if name in LAYERS:
             return self._use(bind(LAYERS[name], step, self.scope), step)
+        if name in JOINS:
+            return self._join(step)
         raise self._unknown(step)
+
+    def _join(self, step: syntax.Call) -> ValueId:
+        """`add(a, b)` joins the values named; with one name it joins that to the value at hand."""
+        arguments = step.arguments or ()
+        named = [self._named(a.value) for a in arguments if a.key is None]
+        if not named:
+            message = f"`{step.name.text}` needs the names of the values to join"
+            raise self.scope.error("E0302", message, step, f"write `{step.name.text}(a, b)`")
+        values = named if len(named) > 1 else [self._hand(step), *named]
+        options = step.model_copy(update={"arguments": tuple(a for a in arguments if a.key is not None)})
+        return self._use(bind(JOINS[step.name.text], options, self.scope), step, tuple(values))
+
+    def _named(self, expr: syntax.Expr) -> ValueId:
+        if isinstance(expr, syntax.Name) and expr.text in self.values:
+            return self.values[expr.text]
+        if not isinstance(expr, syntax.Name):
+            raise self.scope.error("E0303", "expected the name of a value", expr, "name it first: `short = ...`")
+        near = closest(expr.text, self.values)
+        help = f"did you mean `{near}`?" if near else f"name it first: `{expr.text} = ...`"
+        raise self.scope.error("E0202", f"unknown value `{expr.text}`", expr, help)
 
     def _unknown(self, step: syntax.Call) -> SparkNetError:
         name = step.name.text
-        near = closest(name, [*LAYERS, *self.blocks, *self.values]) or closest(name.lower(), LAYERS)
-        help = f"did you mean `{near}`?" if near else f"layers are {', '.join(f'`{n}`' for n in LAYERS)}"
+        known = [*LAYERS, *JOINS]
+        near = closest(name, [*known, *self.blocks, *self.values])
+        help = f"did you mean `{near}`?" if near else f"layers are {', '.join(f'`{n}`' for n in known)}"
         return self.scope.error("E0201", f"unknown layer `{name}`", step.name, help)
 
     def _tuple(self, step: syntax.LayerTuple) -> Layer:
@@ -219,15 +242,15 @@ class _Body:
                 found += self.scope.error("E0303", message, step.items[place], advice).diagnostics
             raise SparkNetError(found) from None
 
-    def _use(self, layer: Layer, step: syntax.Step) -> ValueId:
-        x = self._hand(step)
+    def _use(self, layer: Layer | Join, step: syntax.Step, joined: tuple[ValueId, ...] | None = None) -> ValueId:
+        inputs = joined or (self._hand(step),)
         if len(self.layers) >= MAX_LAYERS:
             raise self.scope.error("E0208", f"a net of more than {MAX_LAYERS:,} layers", step)
         self.counts[layer.label] = self.counts.get(layer.label, 0) + 1
         name = f"{layer.label}{self.counts[layer.label]}"
         text = " ".join(self.scope.source.text[step.span.start : step.span.end].split())
         sized = self.scope.label(step.items[0] if isinstance(step, syntax.LayerTuple) else step)
-        self.layers.append(LayerUse(name, text, layer, x, (self.scope.label(step), *self.callers), sized))
+        self.layers.append(LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized))
         return name
 
     def _hand(self, node: syntax.Node) -> ValueId:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sparknet.compiler.layers import ParameterSpec, ShapeError, TupleSizeError
+from sparknet.compiler.layers import Join, ParameterSpec, ShapeError, TupleSizeError
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetOutput, TypedNet, ValueId
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
@@ -22,12 +22,14 @@ def infer(net: ElaboratedNet) -> TypedNet:
     parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {}
     problems: list[Diagnostic] = []
     for use in net.layers:
-        if use.input not in types:
+        if any(value not in types for value in use.inputs):
             continue
-        x = types[use.input]
+        xs = [types[value] for value in use.inputs]
         try:
-            types[use.name] = use.layer.infer(x)
-            parameters[use.name] = use.layer.parameters(x)
+            if isinstance(use.layer, Join):
+                types[use.name], parameters[use.name] = use.layer.infer(xs), ()
+            else:
+                types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.parameters(*xs)
         except ShapeError as error:
             problems.append(_misfit(net, use, error, types))
     problems += [p for output in net.outputs if (p := _check_output(net, output, types))]
@@ -42,7 +44,7 @@ def infer(net: ElaboratedNet) -> TypedNet:
 def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
     code, place = ("E0402", use.size_label) if isinstance(error, TupleSizeError) else ("E0401", use.labels[0])
     helps = (error.help,) if error.help else ()
-    return Diagnostic(code, error.message, (place, *use.labels[1:]), _history(net, use.input, types), helps)
+    return Diagnostic(code, error.message, (place, *use.labels[1:]), _history(net, use.inputs[0], types), helps)
 
 
 def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, TensorType]) -> Diagnostic | None:
@@ -67,7 +69,7 @@ def _history(net: ElaboratedNet, value: ValueId, types: dict[ValueId, TensorType
     steps: list[str] = []
     while value in uses:
         steps.append(f"{uses[value].text} gives `{types[value]}`")
-        value = uses[value].input
+        value = uses[value].inputs[0]
     steps.append(f"input `{value}` is `{types[value]}`")
     shown = steps[:_CHAIN_SHOWN][::-1]
     return tuple(["..."] * (len(steps) > _CHAIN_SHOWN) + shown)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sparknet.compiler import losses
 from sparknet.compiler.differentiate import differentiate
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
-from sparknet.compiler.layers import Lowering
+from sparknet.compiler.layers import Join, Lowering
 from sparknet.compiler.layout import Slot, parameter_slots, state_slots
 from sparknet.compiler.net import ElaboratedNet, NetOutput, TypedNet, ValueId
 from sparknet.compiler.preprocess import preprocess
@@ -107,7 +107,11 @@ def _forward(
         own = {p.name: tensors[f"{use.name}.{p.name}"] for p in typed.parameters[use.name]}
         with g.layer(use.name):
             low = Lowering(g, own, seed, salt + 1)
-            values[use.name] = use.layer.lower(low, values[use.input], typed.types[use.input])
+            xs, ts = [values[v] for v in use.inputs], [typed.types[v] for v in use.inputs]
+            if isinstance(use.layer, Join):
+                values[use.name] = use.layer.lower(low, xs, ts)
+            else:
+                values[use.name] = use.layer.lower(low, xs[0], ts[0])
     return values
 
 

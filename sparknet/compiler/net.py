@@ -1,11 +1,11 @@
-"""A net between the passes: a flat list of layers, each naming the value it reads, as plain data."""
+"""A net between the passes: a flat list of layers, each naming the values it reads, as plain data."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from sparknet.compiler.layers import Layer, ParameterSpec
+from sparknet.compiler.layers import Join, Layer, ParameterSpec
 from sparknet.compiler.sections import DataSection, TrainSection
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
@@ -34,8 +34,8 @@ class LayerUse:
 
     name: str
     text: str
-    layer: Layer
-    input: ValueId
+    layer: Layer | Join
+    inputs: tuple[ValueId, ...]
     labels: tuple[Label, ...]
     size_label: Label
     """Where a layer tuple says the size that arrives; for other layers the layer itself."""

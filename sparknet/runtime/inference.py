@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -111,17 +111,13 @@ class PredictRows:
     """The kept columns and the predictions of each batch: for `mapInArrow`, and for tables in this process."""
 
     predictor: Predictor
-    keep: tuple[str, ...]
+    keep: tuple[tuple[str, str], ...]
+    """Columns that are kept: the name in the output, and the name in the batches."""
     engine: Engine
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """A batch for each batch."""
         for batch in batches:
-            columns = [batch.column(name) for name in self.keep] + self.predictor.predict(batch, self.engine)
-            names = [*self.keep, *(name for name, _ in self.predictor.added)]
+            columns = [batch.column(name) for _, name in self.keep] + self.predictor.predict(batch, self.engine)
+            names = [name for name, _ in (*self.keep, *self.predictor.added)]
             yield pa.RecordBatch.from_arrays(columns, names=names)
-
-    def unlabelled(self) -> PredictRows:
-        """Without places in a `.net` file, for the way to Spark's workers."""
-        bound = tuple(replace(each, label=None) for each in self.predictor.bound)
-        return replace(self, predictor=replace(self.predictor, bound=bound))

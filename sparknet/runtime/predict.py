@@ -67,7 +67,7 @@ def predict_local(
     known = table.schema.names
     kept = kept_columns(known, keep, found)
     _check(found, table)
-    rows = PredictRows(found, tuple(kept), engine or OnnxRuntimeEngine())
+    rows = PredictRows(found, tuple((name, name) for name in kept), engine or OnnxRuntimeEngine())
     schema = pa.schema([table.schema.field(name) for name in kept] + [(n, ARROW_TYPES[k]) for n, k in found.added])
     columns = list(dict.fromkeys([*kept, *found.columns]))
     partial = output.with_name(f".{output.name}.{token_hex(4)}.partial")
@@ -105,5 +105,3 @@ def _write(path: Path, suffix: str, schema: pa.Schema, batches: Iterator[pa.Reco
             lines.writelines(json.dumps(row, default=str) + "\n" for row in batch.to_pylist())
             count += batch.num_rows
     return count
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
-from threading import Timer
+from threading import Event, Thread
 from typing import cast
 from uuid import uuid4
 
@@ -62,10 +62,9 @@ class SparkBackend:
 
     def profile(self, bound: Sequence[BoundPort]) -> Profile:
         """As `Backend.profile`."""
-        check_columns(bound, self._data.columns)
-        chosen = _select(self._data, bound)
-        check_types(bound, arrow_schema(chosen))
-        found = chosen.mapInArrow(ProfileRows(_unlabelled(bound)), PROFILE_SCHEMA)
+        check_frame(self._data, bound)
+        chosen, plain = select_plain(self._data, bound)
+        found = chosen.mapInArrow(ProfileRows(plain), PROFILE_SCHEMA)
         rows = sorted(self._collect(found, "checking the data").to_pylist(), key=lambda row: row["partition"])
         parts = [Profile.model_validate_json(row["profile"]) for row in rows]
         profile = reduce(Profile.merge, parts, Profile.empty(len(bound)))
@@ -77,7 +76,8 @@ class SparkBackend:
     ) -> Encoded:
         """As `Backend.encode`."""
         self.close()
-        rows = _select(self._data, bound).mapInArrow(EncodeRows(_unlabelled(bound), layout), ROW_SCHEMA)
+        chosen, plain = select_plain(self._data, bound)
+        rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
         placed = _place_rows(rows, shares, workers)
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
@@ -120,20 +120,20 @@ class SparkBackend:
 
     def _collect(self, frame: DataFrame, doing: str) -> pa.Table:
         """Run a job, for `JOB_SECONDS` at most; a failure says what was being done and the first cause."""
-        tag, late = f"sparknet-{uuid4().hex}", []
+        tag, done, late = f"sparknet-{uuid4().hex}", Event(), Event()
 
         def call_off() -> None:
-            late.append(True)
-            self._spark.interruptTag(tag)
+            if not done.wait(self._job_seconds):
+                late.set()
+            while not done.wait(0.1):  # again and again, because it reaches only what has started
+                self._spark.interruptTag(tag)
 
-        timer = Timer(self._job_seconds, call_off)
-        timer.daemon = True
         self._spark.addTag(tag)
-        timer.start()
+        Thread(target=call_off, name="sparknet-timeout", daemon=True).start()
         try:
             return frame.toArrow()
         except Exception as error:
-            if late:
+            if late.is_set():
                 raise problem(
                     "R0032",
                     f"{doing}: no answer from Spark in {self._job_seconds:,.0f} s",
@@ -143,7 +143,7 @@ class SparkBackend:
                 raise worker_failure(doing, error) from error
             raise
         finally:
-            timer.cancel()
+            done.set()
             self._spark.removeTag(tag)
 
 
@@ -167,11 +167,27 @@ def quoted(name: str) -> Column:
     return sf.col("`" + name.replace("`", "``") + "`")
 
 
-def arrow_schema(frame: DataFrame) -> pa.Schema:
-    """The schema in which the columns reach Python workers."""
+def select_plain(
+    data: DataFrame, bound: Sequence[BoundPort], others: Sequence[str] = ()
+) -> tuple[DataFrame, tuple[BoundPort, ...]]:
+    """The bound columns and `others` under plain names `c0`, `c1`, ..., and the ports bound to those names.
+
+    `mapInArrow` cannot take a column with a dot in its name. The places in the `.net` file are left out: workers need
+    none, and each holds the whole text.
+    """
+    names = list(dict.fromkeys([*others, *(each.column for each in bound)]))
+    plain = {name: f"c{i}" for i, name in enumerate(names)}
+    chosen = data.select(*(quoted(name).alias(alias) for name, alias in plain.items()))
+    return chosen, tuple(replace(each, column=plain[each.column], label=None) for each in bound)
+
+
+def check_frame(data: DataFrame, bound: Sequence[BoundPort]) -> None:
+    """Raise SparkNetError where a bound column is missing or can never hold numbers."""
     from pyspark.sql.pandas.types import to_arrow_schema
 
-    return to_arrow_schema(frame.schema)
+    check_columns(bound, data.columns)
+    names = list(dict.fromkeys(each.column for each in bound))
+    check_types(bound, to_arrow_schema(data.select(*map(quoted, names)).schema))
 
 
 def worker_failure(doing: str, error: PySparkException) -> Exception:
@@ -180,16 +196,6 @@ def worker_failure(doing: str, error: PySparkException) -> Exception:
     causes = [line for line in lines if line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
     cause = causes[-1] if causes else lines[0] if lines else type(error).__name__
     return problem("R0031", f"{doing}: a worker failed: {cause[:500]}")
-
-
-def _select(data: DataFrame, bound: Sequence[BoundPort]) -> DataFrame:
-    """The bound columns, each once."""
-    return data.select(*map(quoted, dict.fromkeys(each.column for each in bound)))
-
-
-def _unlabelled(bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
-    """Without the text of the `.net` file, which the workers do not need."""
-    return tuple(replace(each, label=None) for each in bound)
 
 
 def _place_rows(rows: DataFrame, shares: Mapping[SplitName, float], workers: int) -> DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -15,10 +16,9 @@ from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.inference import PredictRows, kept_columns, predictor
 from sparknet.runtime.predict import check_target
 from sparknet.runtime.problems import problem
-from sparknet.runtime.profile import check_columns, check_types
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place
-from sparknet.runtime.spark import SparkBackend, arrow_schema, quoted, task_cpus, worker_failure
+from sparknet.runtime.spark import SparkBackend, check_frame, select_plain, task_cpus, worker_failure
 from sparknet.runtime.spark_sources import open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "floats": ArrayType(FloatType())}
@@ -30,15 +30,15 @@ def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = N
     The columns are checked at once; a bad row fails the query that meets it.
     """
     found = predictor(run)
-    check_columns(found.bound, data.columns)
-    check_types(found.bound, arrow_schema(data.select(*map(quoted, found.columns))))
+    check_frame(data, found.bound)
     kept = kept_columns(data.columns, keep, found)
-    chosen = data.select(*map(quoted, dict.fromkeys([*kept, *found.columns])))
-    schema = StructType([chosen.schema[name] for name in kept])
+    chosen, plain = select_plain(data, found.bound, kept)
+    schema = StructType([data.schema[name] for name in kept])
     for name, kind in found.added:
         schema = schema.add(name, _TYPES[kind])
-    rows = PredictRows(found, tuple(kept), OnnxRuntimeEngine(task_cpus(data.sparkSession)))
-    return chosen.mapInArrow(rows.unlabelled(), schema)
+    keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
+    rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine(task_cpus(data.sparkSession)))
+    return chosen.mapInArrow(rows, schema)
 
 
 def predict_spark(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from sparknet.compiler.sections import CsvSource, DigitsSource, ParquetSource
@@ -22,7 +22,7 @@ def open_frame(spark: SparkSession, place: Place) -> DataFrame:
         if isinstance(source, CsvSource):
             return spark.read.csv(path, header=source.header, inferSchema=True)
         return spark.read.json(path)
-    except AnalysisException as error:
+    except PySparkException as error:
         if error.getCondition() == "PATH_NOT_FOUND":
             raise missing(place, path) from error
         raise unreadable(place, path, error) from error

@@ -253,5 +253,3 @@ def read_results(table: pa.Table) -> list[WorkerResult]:
 def as_evaluation(result: WorkerResult) -> Evaluation:
     """The part of a result that an evaluation fills."""
     return Evaluation(result.worker, result.sums, result.seconds)
-
-

@@ -255,5 +255,3 @@ def sum_in_order(parts: Sequence[Sums]) -> Sums:
     for part in parts:
         total = total.add(part)
     return total
-
-

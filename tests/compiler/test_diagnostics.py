@@ -23,7 +23,8 @@ def test_the_message_is_exactly_this(file: Path) -> None:
 
 def test_every_code_has_an_example() -> None:
     said = "".join(file.with_suffix(".txt").read_text() for file in FILES)
-    assert [code for code in CODES if f"error[{code}]" not in said] == []
+    folders = {"E0601"}  # needs no .net file but a folder: test_folder.py
+    assert {code for code in CODES if f"error[{code}]" not in said} == folders
 
 
 def test_a_mistake_in_the_middle_is_reported_once() -> None:

@@ -110,6 +110,7 @@ CASES = [
     Case("LogSoftmax", (X,), lambda x: F.log_softmax(x, 1), {"axis": 1}),
     Case("Reshape", (IMAGE,), lambda x: x.reshape(2, 18, 6), {}, ((0, 18, 6),)),
     Case("Unsqueeze", (X,), lambda x: x.unsqueeze(1), {}, ((1,),)),
+    Case("Concat", (X, (3, 2), X), lambda *xs: torch.cat(xs, 1), {"axis": 1}, batched=(0, 1, 2)),
     Case("Transpose", (IMAGE,), lambda x: x.permute(0, 3, 1, 2), {"perm": [0, 3, 1, 2]}),
     Case("Transpose", (X,), lambda x: x.T),
 ]  # fmt: skip

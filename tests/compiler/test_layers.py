@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 import sparknet
 from sparknet.compiler import Slot
-from sparknet.compiler.layers import LAYERS
+from sparknet.compiler.layers import JOINS, LAYERS
 from tests.compiler.engine import Graph
 
 Tensors = dict[str, torch.Tensor]
@@ -141,6 +141,42 @@ def test_layer(row: Row) -> None:
 
 def test_every_layer_has_a_row() -> None:
     assert {row.text.split("(")[0] for row in ROWS} - {""} == set(LAYERS)
+    assert {text.split("(")[0] for text, *_ in JOINED} == set(JOINS)
+
+
+JOINED: list[tuple[str, tuple[int, ...], Callable[[torch.Tensor, torch.Tensor], torch.Tensor]]] = [
+    ("add(a, b)", (3, 4, 4), torch.add),
+    ("add(a)", (3, 4, 4), torch.add),
+    ("add(a, b, a)", (3, 4, 4), lambda a, b: a + b + a),
+    ("multiply(a, b)", (3, 4, 4), torch.mul),
+    ("concat(a, b)", (6, 4, 4), lambda a, b: torch.cat([a, b], 1)),
+    ("concat(a, b, axis: 2)", (3, 4, 8), lambda a, b: torch.cat([a, b], 3)),
+]
+
+
+@pytest.mark.parametrize(("text", "leaves", "join"), JOINED, ids=[text for text, *_ in JOINED])
+def test_join(text: str, leaves: tuple[int, ...], join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> None:
+    """Two trained 1x1 convolutions of one image, joined."""
+    size = int(np.prod(leaves))
+    net = sparknet.compile(
+        f"net Row {{\n input x: float[2, 4, 4]\n a = conv(3, 1x1)\n b = x -> conv(3, 1x1)\n b -> {text} -> flatten\n"
+        f" output y: float[{size}]\n}}\ntrain {{ optimizer = sgd(lr: 1) }}"
+    )
+    assert net.layers[2].type.shape == leaves
+    random = np.random.default_rng(0)
+    x = random.normal(size=(5, 2, 4, 4)).astype(np.float32)
+    y = random.normal(size=(5, size)).astype(np.float32)
+    flat = random.normal(size=net.parameter_count).astype(np.float32)
+    wa, ba, wb, bb = tensors = [tensor_of(flat, s) for s in net.parameters]
+    joined = join(F.conv2d(torch.tensor(x), wa, ba), F.conv2d(torch.tensor(x), wb, bb))
+    loss = F.mse_loss(joined.flatten(1), torch.tensor(y))
+    loss.backward()
+    step = Graph(net.step)(
+        x=x, y=y, parameters=flat, optimizer_state=net.initial_optimizer_state(), learning_rate=1, seed=0
+    )
+    np.testing.assert_allclose(step["loss"], loss.item(), rtol=1e-5)
+    gradient = torch.cat([t.grad.flatten() for t in tensors if t.grad is not None])
+    np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("row", [r for r in ROWS if "1" not in r.text and "(" not in r.text], ids=lambda r: r.text)

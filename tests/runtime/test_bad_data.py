@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
@@ -126,8 +127,6 @@ def test_remote_paths_need_spark(tmp_path: Path) -> None:
 
 
 def test_no_data_section() -> None:
-    import sparknet
-
     net = sparknet.compile("net N {\n  input x: float[2]\n  dense(2)\n  output y: class[2]\n}\n")
     with pytest.raises(SparkNetError) as error:
         run_local(net)
@@ -163,11 +162,14 @@ def test_more_workers_than_batches(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite(tmp_path: Path, spark: SparkSession) -> None:
-    net = net_of(tmp_path, table(x=[[3e38, -3e38, 3e38, -3e38]] * 40), workers=1)
+    path = tmp_path / "small.net"
+    net_of(tmp_path, table(), workers=1)
+    path.write_text(path.read_text("utf-8").replace("lr: 0.01", "lr: 1e38"), "utf-8")
+    net = sparknet.compile(path)
     for run in (lambda: run_local(net), lambda: run_spark(net, on=OnSpark(spark=spark))):
         with pytest.raises(SparkNetError) as error:
             run()
-        assert only(error).startswith("R0030 the loss is not finite: round 1, worker 1, step 1")
+        assert only(error).startswith("R0030 the loss is not finite: round 1, worker 1, step 2")
 
 
 def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None:

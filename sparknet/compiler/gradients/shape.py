@@ -13,8 +13,15 @@ def _transpose(n: Backward) -> list[Value | None]:
     return [n.op("Transpose", n.dy, perm=[int(i) for i in np.argsort(perm)])]
 
 
+def _concat(n: Backward) -> tuple[Value, ...]:
+    axis = n.attribute("axis")
+    sizes = [int(n.shape(i)[axis]) for i in range(len(n.node.inputs))]
+    return n.g.op_n("Split", len(sizes), n.dy, n.g.ints(*sizes), axis=axis)
+
+
 RULES: dict[str, Rule] = {
     "Reshape": lambda n: [n.reshape_like(n.dy), None],
     "Unsqueeze": lambda n: [n.reshape_like(n.dy), None],
     "Transpose": _transpose,
+    "Concat": _concat,
 }

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from sparknet.compiler.layers import activation, convolution, dense, dropout, pooling, shape
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError
+from sparknet.compiler.layers import activation, convolution, dense, dropout, joining, pooling, shape
+from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError
 from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
 
 _FAMILIES = (dense, convolution, pooling, dropout, shape, activation)
 
 LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
+JOINS: dict[str, type[Join]] = {join.name: join for join in joining.JOINS}
 
-__all__ = ["LAYERS", "Layer", "LayerTuple", "Lowering", "ParameterSpec", "ShapeError", "TupleSizeError"]
+__all__ = [
+    "JOINS",
+    "LAYERS",
+    "Join",
+    "Layer",
+    "LayerTuple",
+    "Lowering",
+    "ParameterSpec",
+    "ShapeError",
+    "TupleSizeError",
+]

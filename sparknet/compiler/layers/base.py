@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Annotated, Any, ClassVar
@@ -74,6 +74,26 @@ class Layer(BaseModel):
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """Append the operators that compute this layer on `x`, a batch of `t`, and return the result."""
+        raise NotImplementedError
+
+
+class Join(BaseModel):
+    """Base of the layers that join several values; its fields are options, always written with their names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: ClassVar[str]
+
+    @property
+    def label(self) -> str:
+        """As `Layer.label`."""
+        return self.name
+
+    def infer(self, xs: Sequence[TensorType]) -> TensorType:
+        """Type of the result for two or more inputs; raises ShapeError."""
+        raise NotImplementedError
+
+    def lower(self, low: Lowering, xs: Sequence[Value], ts: Sequence[TensorType]) -> Value:
+        """Append the operators that join `xs`, batches of `ts`, and return the result."""
         raise NotImplementedError
 
 

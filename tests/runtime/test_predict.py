@@ -1,0 +1,122 @@
+"""Predictions: the same here and on Spark, beside the columns that were there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.run_folder import load
+from sparknet.runtime.runs import OnSpark, predict_to_file, run_local
+from sparknet.runtime.spark_predict import predict_frame
+from tests.runtime.conftest import only, rows, small_net
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, `run`, beside its data, `rows.parquet`."""
+    folder = tmp_path_factory.mktemp("made")
+    pq.write_table(rows(), folder / "rows.parquet")
+    run_local(small_net(folder, epochs=30), folder / "run")
+    return folder
+
+
+def test_predictions_stand_beside_the_columns(made: Path, tmp_path: Path) -> None:
+    assert predict_to_file(made / "run", str(made / "rows.parquet"), tmp_path / "out.parquet") == 200
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["x", "y", "id", "kind", "kind_probability"]
+    probability = np.stack(table["kind_probability"].to_numpy())
+    assert np.allclose(probability.sum(axis=1), 1, atol=1e-5)
+    assert np.array_equal(probability.argmax(axis=1), table["kind"].to_numpy())
+    assert np.mean(table["kind"].to_numpy() == table["y"].to_numpy()) > 0.9
+    assert table["id"].to_pylist() == list(range(200))
+
+
+def test_spark_gives_the_same(made: Path, tmp_path: Path, spark: SparkSession) -> None:
+    source = str(made / "rows.parquet")
+    predict_to_file(made / "run", source, tmp_path / "here.parquet", keep=["id"])
+    predict_to_file(made / "run", source, tmp_path / "there.parquet", OnSpark(spark=spark), keep=["id"])
+    here, there = (pq.read_table(tmp_path / f"{name}.parquet").sort_by("id") for name in ("here", "there"))
+    assert here.to_pydict() == there.to_pydict()
+    assert here.column_names == ["id", "kind", "kind_probability"]
+
+
+def test_json_lines(made: Path, tmp_path: Path, spark: SparkSession) -> None:
+    source = str(made / "rows.parquet")
+    predict_to_file(made / "run", source, tmp_path / "out.json")
+    first = json.loads((tmp_path / "out.json").read_text("utf-8").splitlines()[0])
+    assert list(first) == ["x", "y", "id", "kind", "kind_probability"]
+    assert spark.read.json(str(tmp_path / "out.json")).count() == 200
+
+
+def test_a_frame_stays_lazy_and_keeps_odd_names(made: Path, spark: SparkSession) -> None:
+    frame = spark.createDataFrame(rows(10).rename_columns(["x", "a.b", "id"]))
+    found = predict_frame(load(made / "run"), frame).toArrow()
+    assert found.column_names == ["x", "a.b", "id", "kind", "kind_probability"]
+    assert found.num_rows == 10
+
+
+def test_no_rows(made: Path, tmp_path: Path) -> None:
+    pq.write_table(rows().slice(0, 0), tmp_path / "none.parquet")
+    assert predict_to_file(made / "run", str(tmp_path / "none.parquet"), tmp_path / "out.parquet") == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def failing(made: Path, tmp_path: Path, source: str, output: str = "out.parquet") -> str:
+    with pytest.raises(SparkNetError) as error:
+        predict_to_file(made / "run", source, tmp_path / output)
+    assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
+    return only(error)
+
+
+def test_an_output_that_exists(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "out.parquet").touch()
+    message = failing(made, tmp_path, str(made / "rows.parquet"))
+    assert message == f"R0050 `{tmp_path / 'out.parquet'}` exists already"
+
+
+def test_unknown_types_of_file(made: Path, tmp_path: Path) -> None:
+    assert failing(made, tmp_path, str(made / "rows.xls")).startswith("R0052 ")
+    assert failing(made, tmp_path, str(made / "rows.parquet"), "out.csv").startswith("R0052 ")
+
+
+def test_a_missing_input(made: Path, tmp_path: Path) -> None:
+    assert failing(made, tmp_path, "/no/such.parquet") == "R0001 there is nothing at `/no/such.parquet`"
+
+
+def test_a_column_clash(made: Path, tmp_path: Path) -> None:
+    pq.write_table(rows().rename_columns(["x", "Kind", "id"]), tmp_path / "clash.parquet")
+    message = failing(made, tmp_path, str(tmp_path / "clash.parquet"))
+    assert message == "R0051 the data has a column `kind`, which is also the name of a prediction"
+
+
+def test_a_bad_row(made: Path, tmp_path: Path) -> None:
+    table = pa.table({"x": [[1.0, 2.0, 3.0, 4.0]] * 9 + [None]})
+    pq.write_table(table, tmp_path / "bad.parquet")
+    message = failing(made, tmp_path, str(tmp_path / "bad.parquet"))
+    assert message == "R0010 row 10 of column `x` is null; `point` takes 4 numbers"
+
+
+def test_local_runs_need_no_pyspark(made: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, sparknet\n"
+        "from pathlib import Path\n"
+        "from sparknet.runtime.runs import predict_to_file, run_local\n"
+        "run_local(sparknet.compile(sys.argv[1]), Path(sys.argv[2], 'run'))\n"
+        "predict_to_file(Path(sys.argv[2], 'run'), sys.argv[3], Path(sys.argv[2], 'out.parquet'))\n"
+        "assert not [name for name in sys.modules if name.split('.')[0] in ('pyspark', 'py4j')]\n"
+    )
+    command = [sys.executable, "-c", script, str(made / "small.net"), str(tmp_path), str(made / "rows.parquet")]
+    here = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        command, env={"PYTHONPATH": here, "PATH": ""}, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
