@@ -14,7 +14,7 @@ from sparknet.runtime.trainer import Event, Note, Prepared, RoundRecord, Score
 
 def metrics(score: Score) -> str:
     """`loss 0.0412  accuracy 98.6 %`."""
-    parts = [f"loss {score.loss:.4f}"]
+    parts = [f"loss {score.loss:.4f}" if score.loss < 10_000 else f"loss {score.loss:.4g}"]
     for name, value in score.metrics.items():
         parts.append(f"{name} {100 * value:.1f} %" if name.endswith("accuracy") else f"{name} {value:.4g}")
     return "  ".join(parts)

@@ -71,9 +71,9 @@ def missing(place: Place, path: str) -> SparkNetError:
     return problem("R0001", f"there is nothing at `{path}`", label=place.label, helps=helps)
 
 
-def unreadable(place: Place, path: object, error: Exception) -> SparkNetError:
+def unreadable(place: Place, path: object, why: object) -> SparkNetError:
     """The source is there, but is not what it claims to be."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first = (str(why).strip().splitlines() or ["no reason given"])[0]
     return problem("R0003", f"`{path}` cannot be read as {place.source.name}: {first}", label=place.label)
 
 

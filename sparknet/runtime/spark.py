@@ -6,15 +6,14 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
-from threading import Event, Thread
 from typing import cast
-from uuid import uuid4
 
 import pyarrow as pa
-from pyspark.errors import PySparkException
+from pyspark import InheritableThread
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
@@ -41,7 +40,7 @@ from sparknet.runtime.spark_tasks import (
 )
 
 JOB_SECONDS = 3600.0
-"""How long one Spark job (a pass over the data, a round, an evaluation) may take before it is called off."""
+"""How long to wait for one Spark job: a pass over the data, a round, an evaluation."""
 
 
 class SparkBackend:
@@ -119,32 +118,32 @@ class SparkBackend:
         return self._blocks.filter(sf.col("split") == split)
 
     def _collect(self, frame: DataFrame, doing: str) -> pa.Table:
-        """Run a job, for `JOB_SECONDS` at most; a failure says what was being done and the first cause."""
-        tag, done, late = f"sparknet-{uuid4().hex}", Event(), Event()
+        """Run a job and wait for it, `job_seconds` at most; a failure says what was being done and the first cause.
 
-        def call_off() -> None:
-            if not done.wait(self._job_seconds):
-                late.set()
-            while not done.wait(0.1):  # again and again, because it reaches only what has started
-                self._spark.interruptTag(tag)
+        The job runs in a thread of its own. One that is late is left to itself: tags, which would let us call it off,
+        do not reach Python's jobs in Spark 4.3 (`interruptTag` finds none), and `interruptAll` would hit the caller's.
+        """
+        found: list[pa.Table] = []
+        failed: list[Exception] = []
 
-        self._spark.addTag(tag)
-        Thread(target=call_off, name="sparknet-timeout", daemon=True).start()
-        try:
-            return frame.toArrow()
-        except Exception as error:
-            if late.is_set():
-                raise problem(
-                    "R0032",
-                    f"{doing}: no answer from Spark in {self._job_seconds:,.0f} s",
-                    helps=["see Spark's log: are there executors, and free task slots?"],
-                ) from error
-            if isinstance(error, PySparkException):
-                raise worker_failure(doing, error) from error
-            raise
-        finally:
-            done.set()
-            self._spark.removeTag(tag)
+        def run() -> None:
+            try:
+                found.append(frame.toArrow())
+            except Exception as error:
+                failed.append(error)
+
+        job = InheritableThread(target=run, name="sparknet-job", daemon=True, session=self._spark)
+        job.start()
+        job.join(self._job_seconds)
+        if failed:
+            raise worker_failure(doing, failed[0]) from failed[0]
+        if not found:
+            raise problem(
+                "R0032",
+                f"{doing}: no answer from Spark in {self._job_seconds:,.0f} s",
+                helps=["see Spark's log: are there executors, and free task slots?"],
+            )
+        return found[0]
 
 
 # ----- pieces that prediction shares -----
@@ -190,12 +189,18 @@ def check_frame(data: DataFrame, bound: Sequence[BoundPort]) -> None:
     check_types(bound, to_arrow_schema(data.select(*map(quoted, names)).schema))
 
 
-def worker_failure(doing: str, error: PySparkException) -> Exception:
-    """A failed job as a diagnostic: the last line of the Python traceback, if there is one, is the first cause."""
+def worker_failure(doing: str, error: Exception) -> Exception:
+    """A failed job as a diagnostic."""
+    return problem("R0031", f"{doing}: a worker failed: {first_cause(error)}")
+
+
+def first_cause(error: Exception) -> str:
+    """The innermost cause that an error of Spark names: Python's last line, else Java's last `Caused by`."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if line.split(":")[0].split(".")[-1].endswith(("Error", "Exception"))]
-    cause = causes[-1] if causes else lines[0] if lines else type(error).__name__
-    return problem("R0031", f"{doing}: a worker failed: {cause[:500]}")
+    python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    text = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
+    return re.sub(r"^[\w.$]+(Error|Exception): ", "", text)[:500]
 
 
 def _place_rows(rows: DataFrame, shares: Mapping[SplitName, float], workers: int) -> DataFrame:

@@ -59,6 +59,7 @@ def start_session(master: str | None = None, name: str = "sparknet") -> SparkSes
 
 
 def _settings(master: str, log4j: Path) -> dict[str, str]:
+    package = str(Path(sparknet.__file__).parent.parent)
     settings = {
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -67,7 +68,7 @@ def _settings(master: str, log4j: Path) -> dict[str, str]:
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "spark.python.worker.reuse": "true",
         # Wherever this package is imported from, Python workers that see the same file system find it too.
-        "spark.executorEnv.PYTHONPATH": str(Path(sparknet.__file__).parent.parent),
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }
     if master.startswith("local"):
         # A round is one small stage: planning it adaptively and compiling it to Java takes longer than running it.

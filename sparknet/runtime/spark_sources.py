@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from sparknet.compiler.sections import CsvSource, DigitsSource, ParquetSource
 from sparknet.runtime.sources import Place, check_source, digits, is_remote, local_path, missing, unreadable
+from sparknet.runtime.spark import first_cause
 
 
 def open_frame(spark: SparkSession, place: Place) -> DataFrame:
@@ -22,7 +23,7 @@ def open_frame(spark: SparkSession, place: Place) -> DataFrame:
         if isinstance(source, CsvSource):
             return spark.read.csv(path, header=source.header, inferSchema=True)
         return spark.read.json(path)
-    except PySparkException as error:
-        if error.getCondition() == "PATH_NOT_FOUND":
+    except Exception as error:
+        if isinstance(error, AnalysisException) and error.getCondition() == "PATH_NOT_FOUND":
             raise missing(place, path) from error
-        raise unreadable(place, path, error) from error
+        raise unreadable(place, path, first_cause(error)) from error  # pyspark lets some of Java's own through

@@ -84,6 +84,10 @@ class TrainedNet:
 
 # ----- training -----
 
+STEPS_AN_EPOCH = 16
+"""Workers are only added while each has so many steps an epoch: with fewer, averaging costs accuracy (on the digits
+98.0 % with 2 workers, 95.9 % with 8)."""
+
 
 def train(net: CompiledNet, backend: Backend, progress: Progress | None = None) -> TrainedNet:
     """Train `net` on the data of its `data` section, which `backend` holds.
@@ -139,7 +143,7 @@ class _Run:
     # ----- before the first round -----
 
     def _workers(self, profile: Profile) -> int:
-        """How many workers to place rows for: what the file asks for, else as many as slots and rows allow."""
+        """How many workers to place rows for: what the file asks for, else as many as slots and rows are good for."""
         settings, slots = self.net.train, self.backend.slots
         expected = profile.rows * self.data.split["train"]
         if profile.rows == 0:
@@ -153,7 +157,7 @@ class _Run:
             )
         most = max(1, int(expected // settings.batch))
         if settings.workers is None:
-            return min(slots, most)
+            return min(slots, max(1, int(expected // (settings.batch * STEPS_AN_EPOCH))))
         if settings.workers > most:
             raise problem(
                 "R0022",

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -265,7 +266,5 @@ def test_damaged_bytes_do_no_more_than_raise_our_own_error(made: Path, tmp_path:
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     resign(run, file, bytes(content))
-    try:
-        load(run)  # a change that keeps the file valid, such as another weight, is not seen
-    except SparkNetError as error:
-        assert {diagnostic.code for diagnostic in error.diagnostics} == {"R0042"}
+    with suppress(SparkNetError):  # a change that keeps the file valid, such as another weight, is not seen
+        load(run)
