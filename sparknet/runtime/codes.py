@@ -27,7 +27,6 @@ CODES: dict[str, str] = {
     "R0031": "a worker that failed",
     "R0032": "no answer in time",
     # ----- run folders -----
-    "R0040": "a run folder that cannot be written",
     "R0041": "no run folder",
     "R0042": "a damaged run folder",
     "R0043": "a run folder of another version",

@@ -5,7 +5,7 @@ Accepted: numbers and booleans; lists of them, nested or of fixed size; pyspark.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -139,11 +139,24 @@ def _inspect(array: pa.Array, port: Port) -> Column:
         return _check_values(_leaf_numbers(leaf).reshape(rows, port.type.size), port)
     row = int(np.argmax(bad))
     if null[row]:
-        inside = "holds null" if array[row].is_valid else "is null"
-        return Column(None, bad, BadCell("R0010", row, inside))
-    noun = "number" if counts[row] == 1 else "numbers"
-    text = f"has {counts[row]} {noun}" if counts[row] != port.type.size else "has lists of other lengths"
-    return Column(None, bad, BadCell("R0012", row, text))
+        first = BadCell("R0010", row, "holds null" if array[row].is_valid else "is null")
+    else:
+        noun = "number" if counts[row] == 1 else "numbers"
+        text = f"has {counts[row]} {noun}" if counts[row] != port.type.size else "has lists of other lengths"
+        first = BadCell("R0012", row, text)
+    return _with_values(first, bad, leaf.filter(pa.array(~bad[owner])), port)
+
+
+def _with_values(first: BadCell, bad: NDArray[np.bool_], leaf: pa.Array, port: Port) -> Column:
+    """The rows whose structure is bad, and those among the others, whose numbers are in `leaf`, with bad values."""
+    kept = np.flatnonzero(~bad)
+    if len(kept) == 0:
+        return Column(None, bad, first)
+    values = _check_values(_leaf_numbers(leaf).reshape(len(kept), port.type.size), port)
+    bad[kept[values.bad]] = True
+    if values.first is not None and kept[values.first.row] < first.row:
+        first = replace(values.first, row=int(kept[values.first.row]))
+    return Column(None, bad, first)
 
 
 def _check_values(numbers: Numbers, port: Port) -> Column:

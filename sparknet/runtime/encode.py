@@ -1,10 +1,10 @@
 """Rows to bytes, bytes to places, places to blocks.
 
 A row's payload is its ports' numbers side by side, each in the smallest element type that holds the whole column. Where
-a row goes (split, worker, order) depends on nothing but its payload and how many equal rows came before it, so neither
-the order of the source nor the number of partitions nor the shape of the cluster can change a run.
+a row goes (split, worker, order) depends on nothing but its numbers and how many equal rows came before it, so neither
+the order of the source nor the other rows nor the number of partitions nor the shape of the cluster can change it.
 
-    digest = blake2b-16(payload)      copy = 1 for the first row with this digest, 2 for the next, ...
+    digest = blake2b-16(numbers)      copy = 1 for the first row with this digest, 2 for the next, ...
     key    = sha2-256("DIGEST:copy")  in hexadecimal; digits 1 to 13 choose the split, 14 to 21 the worker
 
 Within a worker and split, rows are ordered by key and packed into blocks of about 1 MiB.
@@ -123,9 +123,18 @@ def encode_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layo
     return np.concatenate(parts, axis=1)
 
 
-def digests(payloads: Bytes) -> list[bytes]:
-    """blake2b-16 of each row."""
-    return [blake2b(row, digest_size=16).digest() for row in np.ascontiguousarray(payloads)]
+def digests(payloads: Bytes, layout: Layout) -> list[bytes]:
+    """blake2b-16 of each row's numbers as the graphs take them.
+
+    Of the payload itself, it would change for every row when one new row makes a column need a wider element type.
+    """
+    stops = np.cumsum([field.nbytes for field in layout.fields])[:-1]
+    canonical = [
+        np.ascontiguousarray(part).view(field.dtype).astype(field.port.type.dtype) + 0  # -0.0 becomes 0.0
+        for part, field in zip(np.split(payloads, stops, axis=1), layout.fields, strict=True)
+    ]
+    rows = np.concatenate([part.view(np.uint8) for part in canonical], axis=1)
+    return [blake2b(row, digest_size=16).digest() for row in rows]
 
 
 # ----- bytes to places -----
@@ -210,7 +219,7 @@ def encode_local(
     for batch in batches:
         payloads = encode_batch(batch, bound, layout)
         parts.append(payloads)
-        for digest in digests(payloads):
+        for digest in digests(payloads, layout):
             copies[digest] = copy = copies.get(digest, 0) + 1
             key = row_key(digest, copy)
             split, worker = place(key, limits, workers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from sparknet.runtime.columns import read_column
 from sparknet.runtime.engine import Engine, Graph
+from sparknet.runtime.manifest import bound_port
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.profile import BadRow, BoundPort, Profile, check_profile
 from sparknet.runtime.run_folder import SavedRun
@@ -84,8 +86,8 @@ def predictor(run: SavedRun) -> Predictor:
         if port.kind == "class":
             added += [(port.name, "long"), (f"{port.name}_probability", "floats")]
         else:
-            added.append((port.name, "floats" if port.bound().port.type.size > 1 else "float"))
-    return Predictor(run.inference, tuple(port.bound() for port in run.manifest.inputs), tuple(added))
+            added.append((port.name, "floats" if prod(port.shape) > 1 else "float"))
+    return Predictor(run.inference, tuple(bound_port(port) for port in run.manifest.inputs), tuple(added))
 
 
 def kept_columns(known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor) -> list[str]:

@@ -4,31 +4,41 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from secrets import token_hex
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
-from safetensors.numpy import save as save_tensors
 
 from sparknet.compiler.compiled import CompiledNet
-from sparknet.compiler.layout import Slot
+from sparknet.compiler.folder import (
+    EVALUATION,
+    FORMAT,
+    INFERENCE,
+    MANIFEST,
+    NET,
+    PARAMETERS,
+    STEP,
+    SavedFile,
+    SavedSlot,
+    digests,
+    manifest_bytes,
+    net_contents,
+    tensor_bytes,
+    write_folder,
+)
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.engine import Floats
-from sparknet.runtime.manifest import FORMAT, Manifest, SavedFile, SavedSlot, describe
+from sparknet.runtime.manifest import Manifest, describe
 from sparknet.runtime.onnx_check import UnsafeModelError, check_model
 from sparknet.runtime.problems import problem
 from sparknet.runtime.trainer import RoundRecord, TrainedNet
 
-MANIFEST, NET, METRICS = "manifest.json", "net.net", "metrics.jsonl"
-INFERENCE, STEP, EVALUATION = "inference.onnx", "step.onnx", "evaluation.onnx"
-PARAMETERS, STATE = "parameters.safetensors", "optimizer_state.safetensors"
+STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
 
 _CAPS = {
     MANIFEST: 64 << 20,
@@ -61,67 +71,14 @@ class SavedRun:
 # ----- writing -----
 
 
-def check_output(folder: Path) -> None:
-    """Raise SparkNetError where a run could not be saved, which is best known before it is trained."""
-    if folder.exists() or folder.is_symlink():
-        helps = ["name another folder, or remove this one; nothing was changed"]
-        raise problem("R0040", f"`{folder}` exists already", helps=helps)
-    parent = next(path for path in folder.absolute().parents if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise problem("R0040", f"`{folder}` cannot be written: no folder can be made in `{parent}`")
-
-
 def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
-    """Write a finished run: into a folder of a temporary name, which then takes its own."""
-    check_output(folder)
+    """Write a finished run, whole or not at all; raises SparkNetError."""
     contents = {
-        NET: net.source.text.encode(),
-        INFERENCE: net.inference(trained.parameters).SerializeToString(deterministic=True),
-        STEP: net.step.SerializeToString(deterministic=True),
-        EVALUATION: net.evaluation.SerializeToString(deterministic=True),
-        PARAMETERS: save_tensors(_split(trained.parameters, net.parameters)),
-        STATE: save_tensors(_split(trained.optimizer_state, net.optimizer_state)),
+        **net_contents(net, trained.parameters),
+        STATE: tensor_bytes(trained.optimizer_state, net.optimizer_state),
         METRICS: "".join(json.dumps(asdict(record)) + "\n" for record in trained.history).encode(),
     }
-    files = {name: SavedFile(bytes=len(data), sha256=sha256(data).hexdigest()) for name, data in contents.items()}
-    contents[MANIFEST] = (describe(net, trained, files).model_dump_json(indent=2) + "\n").encode()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.parent / f".{folder.name}.{token_hex(4)}.partial"
-    try:
-        partial.mkdir()
-        for name, data in contents.items():
-            _write_through(partial / name, data)
-        _sync_folder(partial)
-        check_output(folder)
-        partial.rename(folder)
-        _sync_folder(folder.parent)
-    except OSError as error:
-        raise problem("R0040", f"`{folder}` cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _split(vector: Floats, slots: Sequence[Slot]) -> dict[str, Floats]:
-    return {
-        slot.name: np.ascontiguousarray(vector[slot.offset : slot.offset + slot.size].reshape(slot.shape))
-        for slot in slots
-    }
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    write_folder(folder, {**contents, MANIFEST: manifest_bytes(describe(net, trained, digests(contents)))})
 
 
 # ----- reading -----

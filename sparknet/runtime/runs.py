@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.folder import check_output
 from sparknet.runtime import run_folder
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.local import LocalBackend
@@ -108,7 +109,7 @@ def _check_before(net: CompiledNet, output: Path | None, check_data: bool = True
     data = data_section(net)
     place = place_of(data.source, data.source_label)
     if output is not None:
-        run_folder.check_output(output)
+        check_output(output)
     if check_data:
         check_source(place)
     return place

@@ -67,7 +67,7 @@ class EncodeRows:
         for batch in batches:
             for start in range(0, batch.num_rows, most):
                 payloads = encode_batch(batch.slice(start, most), self.bound, self.layout)
-                columns = [pa.array(digests(payloads), pa.binary()), _binary(payloads)]
+                columns = [pa.array(digests(payloads, self.layout), pa.binary()), _binary(payloads)]
                 yield pa.RecordBatch.from_arrays(columns, names=["digest", "payload"])
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 import sparknet
+from sparknet.compiler.folder import write_compiled
+from sparknet.compiler.layers import JOINS, LAYERS
 
 ROOT = Path(__file__).parents[2]
 NETS = [
@@ -27,8 +31,16 @@ def test_the_first_net_of_the_readme_is_the_spec() -> None:
     assert next(text for page, text in NETS if page == "README.md") in spec
 
 
-def test_the_reference_lists_every_layer() -> None:
-    from sparknet.compiler.layers import LAYERS
+def test_the_step_graph_trains_as_the_page_says(tmp_path: Path) -> None:
+    write_compiled(sparknet.compile(ROOT / "specs" / "digits.net"), tmp_path / "build" / "digits")
+    page = (ROOT / "docs" / "step-graph.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    loss, accuracy = re.findall(r"[\d.]+", done.stdout)
+    assert float(loss) < 0.5
+    assert float(accuracy) > 90
 
+
+def test_the_reference_lists_every_layer() -> None:
     reference = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
-    assert [name for name in LAYERS if f"`{name}`" not in reference] == []
+    assert [name for name in (*LAYERS, *JOINS) if not re.search(rf"`{name}[`(]", reference)] == []

@@ -35,6 +35,10 @@ CASES = {
     "null": (table(x=[GOOD, None]), "R0010 row 40 of column `x` is null; `point` takes 4 numbers"),
     "null inside": (table(x=[[1.0, None, 3.0, 4.0]]), "R0010 row 40 of column `x` holds null; `point` takes 4 numbers"),
     "nan": (table(x=[[1.0, np.nan, 3.0, 4.0], GOOD]), "R0011 row 39 of column `x` holds nan; `point` takes 4 numbers"),
+    "nan before null": (
+        table(x=[[np.nan, 2.0, 3.0, 4.0], GOOD, None]),
+        "R0011 row 38 of column `x` holds nan; `point` takes 4 numbers",
+    ),
     "inf": (table(x=[[1.0, -np.inf, 3.0, 4.0]]), "R0011 row 40 of column `x` holds -inf; `point` takes 4 numbers"),
     "length": (table(x=[[1.0, 2.0]]), "R0012 row 40 of column `x` has 2 numbers; `point` takes 4 numbers"),
     "texts": (table(x=[list("abcd")] * 40), "R0013 column `x` is of type list of string; `point` takes 4 numbers"),

@@ -8,10 +8,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+from sparknet.compiler.compiled import Port
+from sparknet.compiler.types import TensorType
+from sparknet.runtime.encode import Field, Layout, digests, encode_batch
+from sparknet.runtime.profile import BoundPort
 from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.trainer import TrainedNet
@@ -30,6 +35,18 @@ def test_local_and_spark_give_the_same_bytes(folder: Path, spark: SparkSession, 
     assert first.workers == workers
     assert vectors(first) == vectors(second) == vectors(on_spark)
     assert [(r.train, r.score) for r in first.history] == [(r.train, r.score) for r in on_spark.history]
+
+
+def test_a_row_stays_in_its_place_when_others_need_a_wider_type() -> None:
+    port = Port("x", "float", TensorType("float32", (2,)))
+    bound = (BoundPort(port, "x"),)
+    values = [[0.0, 3.0], [255.0, -0.0]]
+    found = set()
+    for dtype in ("<u1", "<i4", "<f4"):
+        layout = Layout((Field(port, dtype),), 10)
+        batch = pa.RecordBatch.from_pydict({"x": pa.array(values, pa.list_(pa.float64()))})
+        found.add(tuple(digests(encode_batch(batch, bound, layout), layout)))
+    assert len(found) == 1
 
 
 def test_the_number_of_workers_matters(folder: Path) -> None:

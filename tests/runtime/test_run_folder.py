@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save as save_tensors
 
+from sparknet.compiler.folder import check_output
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.onnx_check import UnsafeModelError, check_model
-from sparknet.runtime.run_folder import check_output, load, save
+from sparknet.runtime.run_folder import load, save
 from sparknet.runtime.runs import run_local
 from tests.runtime.conftest import only, rows, small_net
 
@@ -73,14 +74,14 @@ def test_an_output_that_exists_is_left_alone(made: Path) -> None:
     before = sorted(p.name for p in (made / "run").iterdir())
     with pytest.raises(SparkNetError) as error:
         run_local(small_net(made), made / "run")
-    assert only(error) == f"R0040 `{made / 'run'}` exists already"
+    assert only(error) == f"E0601 `{made / 'run'}` exists already"
     assert sorted(p.name for p in (made / "run").iterdir()) == before
 
 
 def test_an_output_below_a_file_is_refused(made: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         check_output(made / "small.net" / "run")
-    assert only(error).startswith("R0040 ")
+    assert only(error).startswith("E0601 ")
 
 
 def test_a_failed_write_leaves_nothing(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +94,7 @@ def test_a_failed_write_leaves_nothing(made: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SparkNetError) as error:
         save(tmp_path / "run", net, trained)
-    assert only(error) == f"R0040 `{tmp_path / 'run'}` cannot be written: No space left on device"
+    assert only(error) == f"E0601 `{tmp_path / 'run'}` cannot be written: No space left on device"
     assert list(tmp_path.iterdir()) == []
 
 
