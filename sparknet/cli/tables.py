@@ -19,7 +19,7 @@ def layer_table(net: CompiledNet) -> Table:
     table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", footer_style="bold")
     table.add_column("layer", footer=Text("total"), overflow="fold")
     table.add_column("output")
-    table.add_column("parameters", justify="right", footer=f"{net.parameter_count:,}")
+    table.add_column("parameters", justify="right", footer=f"{net.trained_count:,}")
     for port in net.inputs:
         table.add_row(Text(f"input {port.name}"), Text(str(port.type)), "")
     for row in net.layers:

@@ -55,6 +55,11 @@ def _targets(typed: TypedNet) -> tuple[Port, ...]:
 
 def _rows(typed: TypedNet) -> tuple[LayerRow, ...]:
     return tuple(
-        LayerRow(use.name, use.text, typed.types[use.name], sum(p.size for p in typed.parameters[use.name]))
+        LayerRow(
+            use.name,
+            use.text,
+            typed.types[use.name],
+            sum(p.size for p in typed.parameters[use.name] if p.kind == "trained"),
+        )
         for use in typed.net.layers
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparknet.compiler.initializers import draw
-from sparknet.compiler.layout import Slot
+from sparknet.compiler.layout import Slot, named_specs, trained_size
 from sparknet.compiler.lower import lower_inference
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.sections import DataSection, TrainSection
@@ -53,6 +53,8 @@ class CompiledNet:
     `step` is one training step as one graph: inputs are the ports, then `parameters` float32[P],
     `optimizer_state` float32[S], `learning_rate` float32[], `seed` int64[]; outputs are `loss` float32[] (mean over
     the batch), then each of `metrics` float32[] (means), `new_parameters` float32[P], `new_optimizer_state` float32[S].
+    The optimizer changes the trained tensors, which come first in the vector; behind them lie the frozen ones, which no
+    step changes, and the buffers (running means), which each step sets.
 
     `evaluation` takes the ports and `parameters`; gives `loss` and the metrics, dropout and the like switched off.
     """
@@ -85,6 +87,11 @@ class CompiledNet:
         return sum(slot.size for slot in self.parameters)
 
     @property
+    def trained_count(self) -> int:
+        """How many of the numbers of the parameter vector, its first ones, the optimizer trains."""
+        return trained_size(self.parameters)
+
+    @property
     def optimizer_state_size(self) -> int:
         """Length S of the flat optimizer state."""
         return sum(slot.size for slot in self.optimizer_state)
@@ -102,9 +109,8 @@ class CompiledNet:
     def initial_parameters(self, seed: int | None = None) -> NDArray[np.float32]:
         """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section)."""
         seed = self.train.seed if seed is None else seed
-        specs = [(layer, spec) for layer, found in self.typed.parameters.items() for spec in found]
         tensors = [
-            draw(p.initializer, f"{layer}.{p.name}", p.shape, p.fan_in, p.fan_out, seed).ravel() for layer, p in specs
+            draw(p.initializer, name, p.shape, p.fan_in, p.fan_out, seed).ravel() for name, p in named_specs(self.typed)
         ]
         return np.concatenate(tensors) if tensors else np.zeros(0, np.float32)
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save as save_tensors
 
 from sparknet.compiler.compiled import CompiledNet, Port
-from sparknet.compiler.layout import Slot
+from sparknet.compiler.layout import Slot, SlotKind
 from sparknet.compiler.types import DType
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 
@@ -62,6 +62,7 @@ class SavedSlot(Entry):
     shape: Shape
     offset: Count
     size: Count
+    kind: SlotKind
 
 
 class NetManifest(Entry):
@@ -145,7 +146,7 @@ def _saved_port(port: Port, columns: Mapping[str, str]) -> SavedPort:
 
 
 def _saved_slots(slots: Sequence[Slot]) -> tuple[SavedSlot, ...]:
-    return tuple(SavedSlot(name=s.name, shape=s.shape, offset=s.offset, size=s.size) for s in slots)
+    return tuple(SavedSlot(name=s.name, shape=s.shape, offset=s.offset, size=s.size, kind=s.kind) for s in slots)
 
 
 # ----- folders -----

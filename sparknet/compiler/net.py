@@ -83,4 +83,4 @@ class TypedNet:
     net: ElaboratedNet
     types: dict[ValueId, TensorType]
     parameters: dict[ValueId, tuple[ParameterSpec, ...]]
-    """For each layer, its trained tensors, their names as the layer itself calls them."""
+    """For each layer, the tensors that it keeps, their names as the layer itself calls them."""

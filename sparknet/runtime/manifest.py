@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sparknet.compiler.compiled import CompiledNet, Port
-from sparknet.compiler.layout import Slot
+from sparknet.compiler.layout import Slot, SlotKind
 from sparknet.compiler.types import DType, TensorType
 from sparknet.runtime.profile import BoundPort
 from sparknet.runtime.trainer import TrainedNet, bound_ports
@@ -57,6 +57,7 @@ class SavedSlot(Entry):
     shape: Shape
     offset: Count
     size: Count
+    kind: SlotKind
 
 
 class SavedScore(Entry):
@@ -134,4 +135,4 @@ def _saved_port(bound: BoundPort) -> SavedPort:
 
 
 def _saved_slots(slots: Sequence[Slot]) -> tuple[SavedSlot, ...]:
-    return tuple(SavedSlot(name=s.name, shape=s.shape, offset=s.offset, size=s.size) for s in slots)
+    return tuple(SavedSlot(name=s.name, shape=s.shape, offset=s.offset, size=s.size, kind=s.kind) for s in slots)

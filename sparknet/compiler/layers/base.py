@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -23,15 +23,20 @@ class ShapeError(Exception):
         self.help = help
 
 
+ParameterKind = Literal["trained", "frozen", "buffer"]
+"""`trained` by the optimizer; `frozen` at its first value; a `buffer` of which each step computes the new value."""
+
+
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One trained tensor of a layer. `fan_in` and `fan_out` scale its initialisation."""
+    """One tensor that a layer keeps. `fan_in` and `fan_out` scale its initialisation."""
 
     name: str
     shape: tuple[int, ...]
     initializer: Initializer
     fan_in: int
     fan_out: int
+    kind: ParameterKind = "trained"
 
     @property
     def size(self) -> int:
@@ -51,6 +56,13 @@ class Lowering:
     parameters: Mapping[str, Value]
     seed: Value | None
     salt: int
+    buffers: dict[str, Value] = field(default_factory=dict)
+    """The new value of each buffer that the layer has computed; a buffer left out stays as it was."""
+
+    @property
+    def training(self) -> bool:
+        """Whether the graph is that of a training step."""
+        return self.seed is not None
 
 
 class Layer(BaseModel):
@@ -69,7 +81,7 @@ class Layer(BaseModel):
         raise NotImplementedError
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
-        """The trained tensors, in the order in which they lie in the flat parameter vector."""
+        """The tensors that the layer keeps, in the order in which those of a kind lie in the flat vector."""
         return ()
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
