@@ -36,9 +36,7 @@ _EXPECTED: dict[str, str] = {
 
 def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     """The model that `call` describes; raises SparkNetError with one diagnostic for each wrong argument."""
-    arguments = call.arguments or ()
-    names = list(model.model_fields)
-    placed, problems = _place(call, arguments, names, scope)
+    placed, problems = _place(call, model, scope)
     values: dict[str, Any] = {}
     for name, argument in placed.items():
         try:
@@ -67,16 +65,19 @@ def plain(value: Any) -> Any:
 
 
 def _place(
-    call: syntax.Call, arguments: Sequence[syntax.Argument], names: list[str], scope: Scope
+    call: syntax.Call, model: type[BaseModel], scope: Scope
 ) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
-    """Which field each argument fills."""
+    """Which field each argument fills; those in the model's `keyword_only` go last and by their names alone."""
+    keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
+    names = sorted(model.model_fields, key=lambda name: name in keyword_only)
+    positional = len(names) - len(keyword_only)
     placed: dict[str, syntax.Argument] = {}
     problems: list[Diagnostic] = []
     what = call.name.text
-    for position, argument in enumerate(arguments):
+    for position, argument in enumerate(call.arguments or ()):
         if argument.key is None:
-            if position >= len(names):
-                takes = f"`{what}` takes {f'at most {len(names)} arguments' if names else 'no arguments'}"
+            if position >= positional:
+                takes = f"`{what}` takes {_at_most(positional)}{' without their names' if keyword_only else ''}"
                 usage = signature_help(what, names)
                 problems += scope.error("E0304", takes, argument, usage).diagnostics
                 break
@@ -96,6 +97,10 @@ def _place(
         else:
             placed[name] = argument
     return placed, problems
+
+
+def _at_most(count: int) -> str:
+    return f"at most {count} argument{'s' * (count > 1)}" if count else "no arguments"
 
 
 def signature_help(what: str, names: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ def infer(net: ElaboratedNet) -> TypedNet:
             if isinstance(use.layer, Join):
                 types[use.name], parameters[use.name] = use.layer.infer(xs), ()
             else:
-                types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.parameters(*xs)
+                types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.tensors(*xs)
         except ShapeError as error:
             problems.append(_misfit(net, use, error, types))
     problems += [p for output in net.outputs if (p := _check_output(net, output, types))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import onnx
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from sparknet.compiler import losses
 from sparknet.compiler.differentiate import differentiate
+from sparknet.compiler.fold import fold_normalisation
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
-from sparknet.compiler.layers import Join, Lowering
+from sparknet.compiler.layers import Join, Lowering, Weighted
 from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
 from sparknet.compiler.net import ElaboratedNet, NetOutput, TypedNet, ValueId
 from sparknet.compiler.preprocess import preprocess
@@ -29,10 +31,14 @@ class Scores:
 
 @dataclass(frozen=True)
 class _Forward:
-    """The value of every input and layer, and the new values of buffers, by the names of their slots."""
+    """What the layers compute: the value of each, and of each input; new buffers, by the names of their slots.
+
+    `penalties` is what the sizes of weights add to the training loss.
+    """
 
     values: dict[ValueId, Value] = field(default_factory=dict)
     buffers: dict[str, Value] = field(default_factory=dict)
+    penalties: list[Value] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
         probability = value if logits != value else g.op("Softmax", value, axis=1)
         g.output(output.name, g.op("ArgMax", logits, axis=1, keepdims=0), "int64", (BATCH,))
         g.output(f"{output.name}_probability", probability, "float32", (BATCH, output.size))
+    fold_normalisation(g)
     return g.model()
 
 
@@ -111,9 +118,7 @@ def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
     with g.layer("loss"):
         pairs = zip(typed.net.outputs, metric_names(typed.net), strict=True)
         scores = [_score(g, output, metric, forward.values[output.value]) for output, metric in pairs]
-    total = scores[0].loss
-    for score in scores[1:]:
-        total = g.op("Add", total, score.loss)
+        total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
     metrics = {k: v for score in scores for k, v in score.metrics.items()}
     return _Scored(Scores(total, metrics), slots, flat, tensors, forward.buffers)
 
@@ -137,6 +142,8 @@ def _forward(g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], see
                 values[use.name] = use.layer.lower(low, xs, ts)
             else:
                 values[use.name] = use.layer.lower(low, xs[0], ts[0])
+            if low.training and isinstance(use.layer, Weighted):
+                found.penalties.extend(use.layer.penalty(low, typed.parameters[use.name]))
             found.buffers.update({f"{use.name}.{name}": value for name, value in low.buffers.items()})
     return found
 

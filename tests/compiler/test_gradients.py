@@ -104,6 +104,8 @@ CASES = [
     Case("ReduceMean", (IMAGE,), lambda x: x.mean((2, 3)), {"keepdims": 0}, ((2, 3),)),
     Case("ReduceMean", (X,), lambda x: x.mean(), {"keepdims": 0}, ((0, 1),)),
     Case("ReduceMean", (X,), lambda x: x.mean(-1, keepdim=True), {"keepdims": 1}, ((-1,),)),
+    Case("ReduceSumSquare", (IMAGE,), lambda x: (x * x).sum((0, 2, 3), keepdim=True), {"keepdims": 1}, ((0, 2, 3),)),
+    Case("ReduceSumSquare", (X,), lambda x: (x * x).sum(1), {"keepdims": 0}, ((1,),)),
     Case("ReduceMax", (IMAGE,), lambda x: x.amax((2, 3)), {"keepdims": 0}, ((2, 3),)),
     Case("Softmax", (X,), lambda x: F.softmax(x, 1), {"axis": 1}),
     Case("Softmax", (X,), lambda x: F.softmax(x, -1)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -65,6 +65,9 @@ class Lowering:
         return self.seed is not None
 
 
+Penalty = Annotated[float, Field(ge=0, le=1e6)]
+
+
 class Layer(BaseModel):
     """Base of all layers; a subclass's fields, in order, are the layer's arguments."""
 
@@ -84,9 +87,58 @@ class Layer(BaseModel):
         """The tensors that the layer keeps, in the order in which those of a kind lie in the flat vector."""
         return ()
 
+    def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """`parameters`, as the options that all layers share would have them."""
+        return self.parameters(x)
+
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """Append the operators that compute this layer on `x`, a batch of `t`, and return the result."""
         raise NotImplementedError
+
+
+class Trainable(Layer):
+    """Base of the layers that keep trained tensors: `frozen: true` takes them from the optimizer."""
+
+    keyword_only: ClassVar[frozenset[str]] = frozenset({"frozen"})
+    """Arguments that are written by their names alone, behind those of the layer itself."""
+
+    frozen: bool = False
+
+    def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """As `Layer.tensors`, the trained ones frozen where this layer is."""
+        specs = self.parameters(x)
+        return tuple(replace(p, kind="frozen") if self.frozen and p.kind == "trained" else p for p in specs)
+
+
+class Weighted(Trainable):
+    """Base of the layers with weights: how these start (`init`) and what their size costs in training (`l1`, `l2`).
+
+    All three concern the weights proper, the tensors of two axes and more, and leave biases as they are. The penalty,
+    `l1 * sum |w| + l2 * sum w^2`, is part of the training loss only.
+    """
+
+    keyword_only: ClassVar[frozenset[str]] = Trainable.keyword_only | {"init", "l1", "l2"}
+
+    init: Literal["he", "glorot", "normal", "uniform", "zeros", "orthogonal"] | None = None
+    l1: Penalty = 0.0
+    l2: Penalty = 0.0
+
+    def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """As `Trainable.tensors`, with the initializer that was asked for."""
+        specs = super().tensors(x)
+        init = self.init
+        return tuple(replace(p, initializer=init) if init and len(p.shape) > 1 else p for p in specs)
+
+    def penalty(self, low: Lowering, specs: Sequence[ParameterSpec]) -> list[Value]:
+        """The terms that this layer adds to the training loss, scalars."""
+        g = low.graph
+        weights = [low.parameters[p.name] for p in specs if p.kind == "trained" and len(p.shape) > 1]
+        return [
+            g.op("Mul", g.op("ReduceSum", g.op(op, w, *with_itself * (w,)), keepdims=0), g.constant(factor))
+            for op, with_itself, factor in (("Abs", 0, self.l1), ("Mul", 1, self.l2))
+            for w in weights
+            if factor
+        ]
 
 
 class Join(BaseModel):

@@ -6,13 +6,22 @@ from typing import ClassVar, Literal
 
 from sparknet.compiler.graph import Value
 from sparknet.compiler.layers.activation import Activation, activate, weight_initializer
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Units, Window, image_type
+from sparknet.compiler.layers.base import (
+    Layer,
+    Lowering,
+    ParameterSpec,
+    ShapeError,
+    Units,
+    Weighted,
+    Window,
+    image_type,
+)
 from sparknet.compiler.types import TensorType
 
 Padding = Literal["same", "valid"]
 
 
-class Conv(Layer):
+class Conv(Weighted):
     """`conv(filters, 3x3, relu, stride: 2, pad: same)` on images `[channels, height, width]`."""
 
     name: ClassVar[str] = "conv"
