@@ -74,7 +74,7 @@ def _place(
     placed: dict[str, syntax.Argument] = {}
     problems: list[Diagnostic] = []
     what = call.name.text
-    for position, argument in enumerate(call.arguments or ()):
+    for position, argument in enumerate(_gathered(call, getattr(model, "gathers", None))):
         if argument.key is None:
             if position >= positional:
                 takes = f"`{what}` takes {_at_most(positional)}{' without their names' if keyword_only else ''}"
@@ -97,6 +97,17 @@ def _place(
         else:
             placed[name] = argument
     return placed, problems
+
+
+def _gathered(call: syntax.Call, into: str | None) -> tuple[syntax.Argument, ...]:
+    """The arguments, those without names joined to one list for the field `into`: `reshape(1, 28, 28)`."""
+    arguments = call.arguments or ()
+    items = [a for a in arguments if a.key is None]
+    if into is None or not items:
+        return arguments
+    span = syntax.Span(start=items[0].span.start, end=items[-1].span.end)
+    joined = syntax.ListExpr(span=span, items=tuple(a.value for a in items))
+    return (syntax.Argument(span=span, key=None, value=joined), *(a for a in arguments if a.key is not None))
 
 
 def _at_most(count: int) -> str:
@@ -128,11 +139,18 @@ def _explain(
             example = f"write `{what}({', '.join(_required(model))})`"
             diagnostics += scope.error("E0302", f"`{what}` needs `{name}`", call, example).diagnostics
         else:
-            node: syntax.Node = placed[name].value if name in placed else call
+            node = _node(placed[name].value, detail["loc"]) if name in placed else call
             message, help = explain_value(detail, values)
             subject = f"`{name}` of `{what}`" if name else f"`{what}`"
             diagnostics += scope.error("E0303", f"{subject} {message}", node, help).diagnostics
     return diagnostics
+
+
+def _node(value: syntax.Expr, place: Sequence[int | str]) -> syntax.Node:
+    """What was written at `place` within `value`, as near as the tree goes."""
+    if isinstance(value, syntax.ListExpr) and len(place) > 1 and isinstance(place[1], int):
+        return value.items[place[1]]
+    return value
 
 
 def _required(model: type[BaseModel]) -> list[str]:

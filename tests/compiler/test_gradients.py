@@ -29,6 +29,8 @@ class Case:
     torch: Callable[..., torch.Tensor]
     attributes: dict[str, Any] = field(default_factory=dict)
     ints: tuple[tuple[int, ...], ...] = ()
+    floats: tuple[tuple[float, ...] | None, ...] = ()
+    """Constant float32 inputs behind those; None for one that is left out."""
     low: float = -2.0
     condition: bool = False
     batched: tuple[int, ...] = (0,)
@@ -115,6 +117,17 @@ CASES = [
     Case("Concat", (X, (3, 2), X), lambda *xs: torch.cat(xs, 1), {"axis": 1}, batched=(0, 1, 2)),
     Case("Transpose", (IMAGE,), lambda x: x.permute(0, 3, 1, 2), {"perm": [0, 3, 1, 2]}),
     Case("Transpose", (X,), lambda x: x.T),
+    Case("Pad", (IMAGE,), lambda x: F.pad(x, (2, 1, 0, 3)), {}, ((0, 0, 0, 2, 0, 0, 3, 1),)),
+    Case("Pad", (X,), lambda x: x, {}, ((0, 0, 0, 0),)),
+    Case("Slice", (IMAGE,), lambda x: x[:, :, 1:4, 2:], {}, ((1, 2), (4, 6), (2, 3))),
+    Case("Slice", (IMAGE,), lambda x: x[:, :, :, -3:-1], {}, ((-3,), (-1,), (-1,))),
+    Case("Resize", ((2, 3, 4, 2),), lambda x: F.interpolate(x, scale_factor=(2, 3)),
+         {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+         floats=(None, (1, 1, 2, 3))),
+    Case("Resize", ((2, 3, 4, 2),), lambda x: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"),
+         {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, floats=(None, (1, 1, 2, 3))),
+    Case("Resize", ((2, 3, 1),), lambda x: F.interpolate(x, scale_factor=3, mode="linear"),
+         {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, floats=(None, (1, 1, 3))),
 ]  # fmt: skip
 
 CONDITION = torch.tensor(np.random.default_rng(5).random(X) < 0.5)
@@ -133,7 +146,8 @@ def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder
         shape = (BATCH, *array.shape[1:]) if i in case.batched else array.shape
         names.append(g.input(f"x{i}", "float64", shape))
     condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
-    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), **case.attributes)
+    more = ["" if f is None else g.constant(f, "float32") for f in case.floats]
+    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), *more, **case.attributes)
     loss = g.op("ReduceSum", g.op("Mul", y, g.constant(weights)), keepdims=0)
     gradients = differentiate(g, loss, names)
     g.output("loss", loss, "float64", ())

@@ -59,7 +59,7 @@ def tensor_of(flat: Any, slot: Slot) -> torch.Tensor:
     return torch.tensor(flat[slot.offset : slot.offset + slot.size].reshape(slot.shape), requires_grad=True)
 
 
-VECTOR, IMAGE = (6,), (3, 7, 8)
+VECTOR, IMAGE, SIGNAL = (6,), (3, 7, 8), (3, 9)
 ROWS = [
     Row("dense(4)", VECTOR, (4,), dense),
     Row("dense(4, bias: false)", VECTOR, (4,), lambda x, p: x @ p["dense1.weight"]),
@@ -91,6 +91,27 @@ ROWS = [
     Row("globalavgpool", IMAGE, (3,), lambda x, p: x.mean((2, 3))),
     Row("groupnorm(3)", (6, 4, 5), (6, 4, 5), group_norm(3)),
     Row("groupnorm(2, eps: 0.1)", (6,), (6,), group_norm(2, eps=0.1)),
+    Row("pad(1)", IMAGE, (3, 9, 10), lambda x, p: F.pad(x, (1, 1, 1, 1))),
+    Row("pad(0x2)", IMAGE, (3, 7, 12), lambda x, p: F.pad(x, (2, 2, 0, 0))),
+    Row("pad(2)", SIGNAL, (3, 13), lambda x, p: F.pad(x, (2, 2))),
+    Row("crop(1)", IMAGE, (3, 5, 6), lambda x, p: x[:, :, 1:-1, 1:-1]),
+    Row("crop(3x0)", IMAGE, (3, 1, 8), lambda x, p: x[:, :, 3:-3]),
+    Row("crop(2)", SIGNAL, (3, 5), lambda x, p: x[:, :, 2:-2]),
+    Row("upsample(2)", IMAGE, (3, 14, 16), lambda x, p: F.interpolate(x, scale_factor=2)),
+    Row("upsample(3x1)", IMAGE, (3, 21, 8), lambda x, p: F.interpolate(x, scale_factor=(3, 1))),
+    Row("upsample(3)", SIGNAL, (3, 27), lambda x, p: F.interpolate(x, scale_factor=3)),
+    Row("upsample(2, bilinear)", IMAGE, (3, 14, 16), lambda x, p: F.interpolate(x, scale_factor=2, mode="bilinear")),
+    Row(
+        "upsample(2x3, bilinear)",
+        (3, 1, 8),
+        (3, 2, 24),
+        lambda x, p: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"),
+    ),
+    Row("upsample(3, bilinear)", SIGNAL, (3, 27), lambda x, p: F.interpolate(x, scale_factor=3, mode="linear")),
+    Row("reshape(4, 42)", IMAGE, (4, 42), lambda x, p: x.reshape(-1, 4, 42)),
+    Row("reshape(shape: [2, 3])", VECTOR, (2, 3), lambda x, p: x.reshape(-1, 2, 3)),
+    Row("transpose(2, 0, 1)", IMAGE, (8, 3, 7), lambda x, p: x.permute(0, 3, 1, 2)),
+    Row("transpose(1, 0)", SIGNAL, (9, 3), lambda x, p: x.transpose(1, 2)),
     Row("flatten", IMAGE, (168,), lambda x, p: x.flatten(1)),
     Row("dropout(0)", VECTOR, (6,), lambda x, p: x),
     Row("relu", IMAGE, IMAGE, lambda x, p: torch.relu(x)),
@@ -186,22 +207,26 @@ def test_join(text: str, leaves: tuple[int, ...], join: Callable[[torch.Tensor, 
     np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if "1" not in r.text and "(" not in r.text], ids=lambda r: r.text)
+WITHOUT_PARAMETERS = [r for r in ROWS if not r.text.startswith(("(", "dense", "conv", "groupnorm"))]
+
+
+@pytest.mark.parametrize("row", WITHOUT_PARAMETERS, ids=lambda r: r.text)
 def test_gradients_pass_through_layers_without_parameters(row: Row) -> None:
     """The gradient that reaches a trained layer in front, against PyTorch."""
     flatten = "flatten" if len(row.leaves) > 1 else ""
-    in_front = "conv(3, 1x1)" if len(row.arrives) == 3 else "dense(6)"
+    width = int(np.prod(row.arrives))
+    in_front = f"dense({width}) -> reshape({', '.join(map(str, row.arrives))})"
     size = int(np.prod(row.leaves))
     net = sparknet.compile(
-        f"net Row {{\n input x: float[{', '.join(map(str, row.arrives))}]\n {in_front}\n {row.text}\n {flatten}\n"
+        f"net Row {{\n input x: float[6]\n {in_front}\n {row.text}\n {flatten}\n"
         f" output y: float[{size}]\n}}\ntrain {{ optimizer = sgd(lr: 1) }}"
     )
     random = np.random.default_rng(0)
-    x = random.normal(size=(5, *row.arrives)).astype(np.float32)
+    x = random.normal(size=(5, 6)).astype(np.float32)
     y = random.normal(size=(5, size)).astype(np.float32)
     flat = random.normal(size=net.parameter_count).astype(np.float32)
     weight, bias = (tensor_of(flat, s) for s in net.parameters)
-    front = F.conv2d(torch.tensor(x), weight, bias) if len(row.arrives) == 3 else torch.tensor(x) @ weight + bias
+    front = (torch.tensor(x) @ weight + bias).reshape(5, *row.arrives)
     F.mse_loss(row.torch(front, {}).flatten(1), torch.tensor(y)).backward()
     assert weight.grad is not None
     assert bias.grad is not None
