@@ -24,9 +24,9 @@ def layer_table(net: CompiledNet) -> Table:
         table.add_row(Text(f"input {port.name}"), Text(str(port.type)), "")
     for row in net.layers:
         table.add_row(Text(row.text), Text(str(row.type)), f"{row.parameters:,}" if row.parameters else "")
-    for port in net.targets:
-        kind = f"class[{port.classes}]" if port.kind == "class" else str(port.type)
-        table.add_row(Text(f"output {port.name}"), Text(kind), "")
+    for output in net.typed.net.outputs:
+        kind = f"like {output.like}" if output.like else f"{output.kind}[{output.size}]"
+        table.add_row(Text(f"output {output.name}"), Text(kind), "")
     return table
 
 

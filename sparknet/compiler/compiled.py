@@ -19,7 +19,7 @@ from sparknet.grammar.source import Source
 if TYPE_CHECKING:
     import onnx
 
-PortKind = Literal["float", "class"]
+PortKind = Literal["float", "class", "bool"]
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,21 @@ class Port:
     """A graph input that the data feeds, batch first: `[N, *type.shape]` of `type.dtype`.
 
     The step and evaluation graphs take the net's inputs and, under the names of its outputs, the targets.
-    A `class` target is an int64 index below `classes`, shape `[N]`.
+    A `class` target is an int64 index below `classes`, shape `[N]`; a `bool` target is 0 or 1 for each number.
     """
 
     name: str
     kind: PortKind
     type: TensorType
     classes: int | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An output of the inference graph, batch first: `[N, *type.shape]` of `type.dtype`."""
+
+    name: str
+    type: TensorType
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ class CompiledNet:
     The optimizer changes the trained tensors, which come first in the vector; behind them lie the frozen ones, which no
     step changes, and the buffers (running means), which each step sets.
 
+    An output `like` an input has no target: the input, as preprocessed, is what it is compared with.
+
     `evaluation` takes the ports and `parameters`; gives `loss` and the metrics, dropout and the like switched off.
     """
 
@@ -64,6 +74,7 @@ class CompiledNet:
     layers: tuple[LayerRow, ...]
     inputs: tuple[Port, ...]
     targets: tuple[Port, ...]
+    predictions: tuple[Prediction, ...]
     metrics: tuple[str, ...]
     parameters: tuple[Slot, ...]
     optimizer_state: tuple[Slot, ...]
@@ -121,7 +132,11 @@ class CompiledNet:
     def inference(self, parameters: NDArray[np.float32]) -> onnx.ModelProto:
         """The inference graph with `parameters` inside, float32[P].
 
-        Takes the inputs; for each `class` output gives `NAME` int64[N], the index of the likeliest class, and
-        `NAME_probability` float32[N, classes].
+        Takes the inputs and gives `predictions`, by the kind of each output:
+
+        - `class`: `NAME` int64[N], the index of the likeliest class, and `NAME_probability` float32[N, classes];
+        - `float`: the numbers `NAME` float32[N, n];
+        - `bool`: `NAME` bool[N, n], whether the probability is 0.5 or more, and `NAME_probability` float32[N, n];
+        - `like`: the reconstruction `NAME` and `NAME_error` float32[N], its mean squared error in each row.
         """
         return lower_inference(self.typed, parameters)

@@ -158,10 +158,11 @@ class _Body:
     def _output(self, statement: syntax.Output) -> None:
         self._new_port(statement.name)
         before = self.at_hand
-        kind, size = output_type(statement.type, self.scope)
+        kind, shape = output_type(statement.type, {i.name: i.type for i in self.inputs}, self.scope)
+        like = statement.type.name.text if kind == "like" else None
         value = self._chain(statement.value) if statement.value else self._hand(statement)
         label = self.scope.label(statement.type)
-        self.outputs.append(NetOutput(statement.name.text, kind, size, value, label))
+        self.outputs.append(NetOutput(statement.name.text, kind, shape, value, label, like))
         self.at_hand = before
 
     def _new_port(self, name: syntax.Identifier) -> None:

@@ -68,7 +68,8 @@ def elaborate_data(
     """The `data` section and the arithmetic of its bindings; None where there is no section."""
     if section is None:
         return None, ()
-    ports = [*(i.name for i in inputs), *(o.name for o in outputs)]
+    ports = [*(i.name for i in inputs), *(o.name for o in outputs if o.like is None)]
+    section = _without_likes(section, outputs, scope, problems)
     entries = _entries(section, ["source", "split", *ports], scope, problems)
     source = _value(entries["source"], scope, problems) if "source" in entries else None
     if "source" not in entries:
@@ -104,6 +105,19 @@ def elaborate_data(
         problems.extend(_explain(error, entries, values, scope))
         return None, ()
     return data, tuple(preprocessing)
+
+
+def _without_likes(
+    section: syntax.Section, outputs: Sequence[NetOutput], scope: Scope, problems: list[Diagnostic]
+) -> syntax.Section:
+    """The section without keys for outputs that are `like` an input: those become problems."""
+    likes = {o.name: o.like for o in outputs if o.like is not None}
+    for entry in section.entries:
+        name = entry.key.text
+        if name in likes:
+            message = f"`{name}` is like `{likes[name]}` and needs no column"
+            problems += scope.error("E0501", message, entry.key, "remove this line").diagnostics
+    return section.model_copy(update={"entries": tuple(e for e in section.entries if e.key.text not in likes)})
 
 
 def _entries(

@@ -10,23 +10,15 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from sparknet.compiler import losses
 from sparknet.compiler.differentiate import differentiate
 from sparknet.compiler.fold import fold_normalisation
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.layers import Join, Lowering, Weighted
 from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
-from sparknet.compiler.net import ElaboratedNet, NetOutput, TypedNet, ValueId
+from sparknet.compiler.net import TypedNet, ValueId
+from sparknet.compiler.outputs import Scores, metric_names, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.scope import Scope
-
-
-@dataclass(frozen=True)
-class Scores:
-    """The loss of a batch and its metrics, all scalars."""
-
-    loss: Value
-    metrics: dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -65,14 +57,7 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
     }
     values = _forward(g, typed, tensors, seed=None).values
     for output in typed.net.outputs:
-        value = values[output.value]
-        if output.kind == "float":
-            g.output(output.name, value, "float32", (BATCH, output.size))
-            continue
-        logits = losses.logits_of(g, value)
-        probability = value if logits != value else g.op("Softmax", value, axis=1)
-        g.output(output.name, g.op("ArgMax", logits, axis=1, keepdims=0), "int64", (BATCH,))
-        g.output(f"{output.name}_probability", probability, "float32", (BATCH, output.size))
+        write_predictions(g, output, values)
     fold_normalisation(g)
     return g.model()
 
@@ -117,9 +102,9 @@ def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
     forward = _forward(g, typed, tensors, seed_input)
     with g.layer("loss"):
         pairs = zip(typed.net.outputs, metric_names(typed.net), strict=True)
-        scores = [_score(g, output, metric, forward.values[output.value]) for output, metric in pairs]
+        scores = [score(g, output, metric, forward.values) for output, metric in pairs]
         total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
-    metrics = {k: v for score in scores for k, v in score.metrics.items()}
+    metrics = {k: v for s in scores for k, v in s.metrics.items()}
     return _Scored(Scores(total, metrics), slots, flat, tensors, forward.buffers)
 
 
@@ -146,24 +131,6 @@ def _forward(g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], see
                 found.penalties.extend(use.layer.penalty(low, typed.parameters[use.name]))
             found.buffers.update({f"{use.name}.{name}": value for name, value in low.buffers.items()})
     return found
-
-
-def _score(g: GraphBuilder, output: NetOutput, metric: str, value: Value) -> Scores:
-    """Loss and metric of one output, by its kind; the target is an input of the output's name."""
-    if output.kind == "class":
-        target = g.input(output.name, "int64", (BATCH,))
-        logits = losses.logits_of(g, value)
-        loss = losses.cross_entropy(g, logits, target, output.size)
-        return Scores(loss, {metric: losses.accuracy(g, logits, target)})
-    target = g.input(output.name, g.dtype, (BATCH, output.size))
-    loss = losses.mean_squared_error(g, value, target)
-    return Scores(loss, {metric: losses.mean_absolute_error(g, value, target)})
-
-
-def metric_names(net: ElaboratedNet) -> tuple[str, ...]:
-    """The graph outputs that carry the metrics: `accuracy`, or `digit_accuracy` where a net has several outputs."""
-    kinds = [(o.name, "accuracy" if o.kind == "class" else "mae") for o in net.outputs]
-    return tuple(kind if len(kinds) == 1 else f"{name}_{kind}" for name, kind in kinds)
 
 
 def _write_scores(g: GraphBuilder, scores: Scores) -> None:

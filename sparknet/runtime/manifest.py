@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sparknet.compiler.compiled import CompiledNet, Port
+from sparknet.compiler.compiled import CompiledNet, Port, PortKind, Prediction
 from sparknet.compiler.layout import Slot, SlotKind
 from sparknet.compiler.types import DType, TensorType
 from sparknet.runtime.profile import BoundPort
@@ -39,7 +39,7 @@ class SavedPort(Entry):
     """An input or output of the net and the column that it was bound to."""
 
     name: Name
-    kind: Literal["float", "class"]
+    kind: PortKind
     dtype: DType
     shape: Shape
     classes: Count | None
@@ -48,6 +48,14 @@ class SavedPort(Entry):
     def bound(self) -> BoundPort:
         """As the runtime uses it."""
         return BoundPort(Port(self.name, self.kind, TensorType(self.dtype, self.shape), self.classes), self.column)
+
+
+class SavedPrediction(Entry):
+    """An output of the inference graph, batch first."""
+
+    name: Name
+    dtype: DType
+    shape: Shape
 
 
 class SavedSlot(Entry):
@@ -82,6 +90,7 @@ class Manifest(Entry):
     scores: dict[Name, SavedScore]
     inputs: tuple[SavedPort, ...]
     targets: tuple[SavedPort, ...]
+    predictions: tuple[SavedPrediction, ...]
     metrics: tuple[Name, ...]
     parameters: tuple[SavedSlot, ...]
     optimizer_state: tuple[SavedSlot, ...]
@@ -104,6 +113,7 @@ def describe(net: CompiledNet, trained: TrainedNet, files: dict[str, SavedFile])
         scores=scores,
         inputs=ports[: len(net.inputs)],
         targets=ports[len(net.inputs) :],
+        predictions=tuple(_saved_prediction(prediction) for prediction in net.predictions),
         metrics=net.metrics,
         parameters=_saved_slots(net.parameters),
         optimizer_state=_saved_slots(net.optimizer_state),
@@ -132,6 +142,10 @@ def _saved_port(bound: BoundPort) -> SavedPort:
         classes=port.classes,
         column=bound.column,
     )
+
+
+def _saved_prediction(prediction: Prediction) -> SavedPrediction:
+    return SavedPrediction(name=prediction.name, dtype=prediction.type.dtype, shape=prediction.type.shape)
 
 
 def _saved_slots(slots: Sequence[Slot]) -> tuple[SavedSlot, ...]:
