@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.graph import GraphBuilder, Node
 
-_FILTER_AXIS = {"Conv": 0, "Gemm": 1, "MatMul": 1}
-"""The axis of the weight that counts the results: `[filters, ...]`, `[features, units]`."""
+_FILTER_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
+"""The axis of the weight that counts the results: `[filters, ...]`, `[channels, filters, ...]`, `[features, units]`."""
 
 
 def fold_normalisation(g: GraphBuilder) -> None:
@@ -36,6 +36,7 @@ def _foldable(g: GraphBuilder, node: Node, reads: Counter[str]) -> bool:
     tensors = node.inputs[1:]
     return (
         node.op in _FILTER_AXIS
+        and not (node.op == "ConvTranspose" and "group" in node.attributes)
         and reads[node.output] == 1
         and all(t in g.initializers and reads[t] == 1 for t in tensors)
         and g.initializers[tensors[0]].ndim >= 2

@@ -17,6 +17,13 @@ FRONTS = {
     "dense": ("float[6]", "dense(5)", (6,), nn.Linear(6, 5), nn.BatchNorm1d(5)),
     "dense without bias": ("float[6]", "dense(5, bias: false)", (6,), nn.Linear(6, 5, bias=False), nn.BatchNorm1d(5)),
     "conv": ("float[3, 6, 5]", "conv(5, 3x3)", (3, 6, 5), nn.Conv2d(3, 5, 3, padding=1), nn.BatchNorm2d(5)),
+    "signal": ("float[3, 6]", "conv(5, 3)", (3, 6), nn.Conv1d(3, 5, 3, padding=1), nn.BatchNorm1d(5)),
+    "depthwise": (
+        "float[5, 6, 5]", "depthwise(3x3)", (5, 6, 5), nn.Conv2d(5, 5, 3, padding=1, groups=5), nn.BatchNorm2d(5),
+    ),
+    "deconv": (
+        "float[3, 6, 5]", "deconv(5, 3x3)", (3, 6, 5), nn.ConvTranspose2d(3, 5, 3, padding=1), nn.BatchNorm2d(5),
+    ),
     "conv without bias": (
         "float[3, 6, 5]", "conv(5, 1x1, bias: false)", (3, 6, 5), nn.Conv2d(3, 5, 1, bias=False), nn.BatchNorm2d(5),
     ),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sparknet.compiler.graph import GraphBuilder, Value
 from sparknet.compiler.initializers import Initializer
@@ -161,22 +161,5 @@ class Join(BaseModel):
         raise NotImplementedError
 
 
-def _square(value: Any) -> Any:
-    """One number stands for both sides of a window: `2` is `2x2`."""
-    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 Side = Annotated[int, Field(ge=1, le=65_536)]
-Window = Annotated[tuple[Side, Side], BeforeValidator(_square)]
 Units = Annotated[int, Field(ge=1, le=16_777_216)]
-
-
-def image_type(layer: str, x: TensorType) -> tuple[int, int, int]:
-    """Channels, height and width of `x`, or ShapeError where it is no image."""
-    if x.dtype != "float32" or len(x.shape) != 3:
-        raise ShapeError(
-            f"`{layer}` needs an image `[channels, height, width]`, but `{x}` arrives",
-            "`reshape(channels, height, width)` before it makes an image of it" if len(x.shape) != 3 else None,
-        )
-    channels, height, width = x.shape
-    return channels, height, width
