@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 PortKind = Literal["float", "class", "bool"]
 
 
+_COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights"})
+"""Keys of the `train` section that the graphs depend on."""
+
+
 @dataclass(frozen=True)
 class Port:
     """A graph input that the data feeds, batch first: `[N, *type.shape]` of `type.dtype`.
@@ -112,8 +116,9 @@ class CompiledNet:
 
         Raises ValueError for a setting that is compiled into the step graph, pydantic's for an impossible value.
         """
-        if "optimizer" in changes:
-            raise ValueError("the optimizer is part of the step graph: change it in the .net file")
+        compiled_in = sorted(_COMPILED_IN & set(changes))
+        if compiled_in:
+            raise ValueError(f"`{compiled_in[0]}` is part of the step graph: change it in the .net file")
         train = TrainSection.model_validate({**dict(self.train), **changes})
         return replace(self, typed=replace(self.typed, net=replace(self.typed.net, train=train)))
 

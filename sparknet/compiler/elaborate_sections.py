@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_value, plain
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
-from sparknet.compiler.optimizers import OPTIMIZERS
+from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.sections import SOURCES, SYNCS, Binding, DataSection, TrainSection
 from sparknet.grammar import syntax
@@ -18,7 +18,12 @@ from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
 
 _SECTIONS = ("data", "train")
-_CALLS: dict[str, Mapping[str, type[BaseModel]]] = {"optimizer": OPTIMIZERS, "sync": SYNCS, "source": SOURCES}
+_CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
+    "optimizer": OPTIMIZERS,
+    "sync": SYNCS,
+    "source": SOURCES,
+    "clip": CLIPS,
+}
 """Keys whose values are written as `name(arguments)`, and what may be called there."""
 
 

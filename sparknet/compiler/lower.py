@@ -16,6 +16,7 @@ from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.layers import Join, Lowering, Weighted
 from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
 from sparknet.compiler.net import TypedNet, ValueId
+from sparknet.compiler.optimizers import Update
 from sparknet.compiler.outputs import Scores, metric_names, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.scope import Scope
@@ -82,7 +83,10 @@ def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
         gradient = _join(g, [_flat(g, d) for d in gradients])
         state = dict(zip([s.name for s in slots], _cut(g, state_input, slots), strict=True))
         prefix = _trained_prefix(g, scored.flat, scored.slots)
-        updated, new_state = optimizer.update(g, prefix, gradient, state, lr)
+        if typed.net.train.clip is not None:
+            gradient = typed.net.train.clip.clip(g, gradient)
+        sizes = [s.size for s in scored.slots if s.kind == "trained"]
+        updated, new_state = optimizer.update(g, Update(prefix, gradient, state, lr, sizes))
         joined = _join(g, [new_state[s.name] for s in slots])
     _write_scores(g, scored.scores)
     new = _join(g, [updated, *(_flat(g, scored.kept(s)) for s in scored.slots if s.kind != "trained")])

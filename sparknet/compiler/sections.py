@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sparknet.compiler.optimizers import Adam, Optimizer
+from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.grammar.diagnostics import Label
 
 
@@ -111,10 +111,12 @@ class DataSection(Setting):
 class TrainSection(Setting):
     """`train { ... }`; every key has a default, so the section may be left out."""
 
-    optimizer: Optimizer = Adam()
+    optimizer: AnyOptimizer = Adam()
     epochs: int = Field(10, ge=1, le=1_000_000)
     batch: int = Field(32, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=1, le=10_000)
     """Workers that train side by side; None takes one for each task slot."""
     sync: AverageSync = AverageSync()
+    clip: Clip | None = None
+    """How the gradient is kept small before the optimizer sees it."""
