@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_value, plain
+from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
@@ -46,16 +47,23 @@ def unique_sections(file: syntax.File, source: Source, problems: list[Diagnostic
     return sections
 
 
-def elaborate_train(section: syntax.Section | None, scope: Scope, problems: list[Diagnostic]) -> TrainSection:
-    """The `train` section, its defaults where a key or the whole section is left out."""
+def elaborate_train(
+    section: syntax.Section | None, judged: Judged | None, scope: Scope, problems: list[Diagnostic]
+) -> TrainSection:
+    """The `train` section, its defaults where a key or the whole section is left out.
+
+    `judged` is None where the net is broken: then nothing is said about its outputs.
+    """
     if section is None:
         return TrainSection()
     values: dict[str, Any] = {}
     entries = _entries(section, list(TrainSection.model_fields), scope, problems)
     for entry in entries.values():
-        value = _value(entry, scope, problems)
+        value = None if entry.key.text in LOSS_KEYS else _value(entry, scope, problems)
         if value is not None:
             values[entry.key.text] = value
+    if judged is not None:
+        values |= elaborate_losses(entries, judged, scope, problems)
     try:
         return TrainSection.model_validate({key: plain(value) for key, value in values.items()})
     except ValidationError as error:

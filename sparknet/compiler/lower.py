@@ -106,7 +106,7 @@ def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
     forward = _forward(g, typed, tensors, seed_input)
     with g.layer("loss"):
         pairs = zip(typed.net.outputs, metric_names(typed.net), strict=True)
-        scores = [score(g, output, metric, forward.values) for output, metric in pairs]
+        scores = [score(g, typed.net, output, metric, forward.values) for output, metric in pairs]
         total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
     metrics = {k: v for s in scores for k, v in s.metrics.items()}
     return _Scored(Scores(total, metrics), slots, flat, tensors, forward.buffers)

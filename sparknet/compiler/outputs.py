@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sparknet.compiler import losses
+from sparknet.compiler.criteria import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquared, Rows
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.net import ElaboratedNet, NetOutput, OutputKind, ValueId
 from sparknet.compiler.types import TensorType
@@ -27,29 +28,39 @@ def metric_names(net: ElaboratedNet) -> tuple[str, ...]:
     return tuple(kind if len(kinds) == 1 else f"{name}_{kind}" for name, kind in kinds)
 
 
-def score(g: GraphBuilder, output: NetOutput, metric: str, values: Mapping[ValueId, Value]) -> Scores:
+def score(g: GraphBuilder, net: ElaboratedNet, output: NetOutput, metric: str, values: Mapping[str, Value]) -> Scores:
     """Loss and metric of one output; the target is an input of the output's name, or what the output is like."""
     value = values[output.value]
-    if output.kind == "class":
-        target = g.input(output.name, "int64", (BATCH,))
-        logits = losses.logits_of(g, value, "Softmax") or value
-        return Scores(
-            losses.cross_entropy(g, logits, target, output.size), {metric: losses.accuracy(g, logits, target)}
-        )
     if output.like is not None:
         target = values[output.like]
-        squared = losses.mean_squared_error(g, value, target)
-        like_logits = losses.logits_of(g, value, "Sigmoid")
-        return Scores(
-            losses.binary_cross_entropy(g, like_logits, target) if like_logits else squared, {metric: squared}
-        )
-    target = g.input(output.name, g.dtype, (BATCH, *output.shape))
-    if output.kind == "bool":
-        logits = losses.logits_of(g, value, "Sigmoid") or value
-        return Scores(
-            losses.binary_cross_entropy(g, logits, target), {metric: losses.binary_accuracy(g, logits, target)}
-        )
-    return Scores(losses.mean_squared_error(g, value, target), {metric: losses.mean_absolute_error(g, value, target)})
+    elif output.kind == "class":
+        target = g.input(output.name, "int64", (BATCH,))
+    else:
+        target = g.input(output.name, g.dtype, (BATCH, *output.shape))
+    criterion = net.train.loss.get(output.name) or _usual_loss(g, output, value)
+    loss = criterion.loss(g, value, target, Rows(output.size, net.train.class_weights.get(output.name, ())))
+    if output.name in net.train.weights:
+        loss = g.op("Mul", loss, g.constant(net.train.weights[output.name]))
+    return Scores(loss, {metric: _metric(g, output, value, target)})
+
+
+def _usual_loss(g: GraphBuilder, output: NetOutput, value: Value) -> Loss:
+    if output.kind == "class":
+        return CrossEntropy()
+    probabilities = output.kind == "like" and losses.logits_of(g, value, "Sigmoid") is not None
+    return BinaryCrossEntropy() if output.kind == "bool" or probabilities else MeanSquared()
+
+
+def _metric(g: GraphBuilder, output: NetOutput, value: Value, target: Value) -> Value:
+    match output.kind:
+        case "class":
+            return losses.accuracy(g, losses.logits_of(g, value, "Softmax") or value, target)
+        case "bool":
+            return losses.binary_accuracy(g, losses.logits_of(g, value, "Sigmoid") or value, target)
+        case "like":
+            return losses.mean_squared_error(g, value, target)
+        case "float":
+            return losses.mean_absolute_error(g, value, target)
 
 
 def predictions(output: NetOutput) -> tuple[tuple[str, TensorType], ...]:
