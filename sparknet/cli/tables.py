@@ -19,14 +19,14 @@ def layer_table(net: CompiledNet) -> Table:
     table = Table(box=None, pad_edge=False, show_footer=True, header_style="bold", footer_style="bold")
     table.add_column("layer", footer=Text("total"), overflow="fold")
     table.add_column("output")
-    table.add_column("parameters", justify="right", footer=f"{net.parameter_count:,}")
+    table.add_column("parameters", justify="right", footer=f"{net.trained_count:,}")
     for port in net.inputs:
         table.add_row(Text(f"input {port.name}"), Text(str(port.type)), "")
     for row in net.layers:
         table.add_row(Text(row.text), Text(str(row.type)), f"{row.parameters:,}" if row.parameters else "")
-    for port in net.targets:
-        kind = f"class[{port.classes}]" if port.kind == "class" else str(port.type)
-        table.add_row(Text(f"output {port.name}"), Text(kind), "")
+    for output in net.typed.net.outputs:
+        kind = f"like {output.like}" if output.like else f"{output.kind}[{output.size}]"
+        table.add_row(Text(f"output {output.name}"), Text(kind), "")
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sparknet.compiler.compile import compile
-from sparknet.compiler.compiled import CompiledNet, LayerRow, Port
+from sparknet.compiler.compiled import CompiledNet, LayerRow, Port, Prediction
 from sparknet.compiler.layout import Slot
 
-__all__ = ["CompiledNet", "LayerRow", "Port", "Slot", "compile"]
+__all__ = ["CompiledNet", "LayerRow", "Port", "Prediction", "Slot", "compile"]

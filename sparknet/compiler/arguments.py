@@ -36,9 +36,7 @@ _EXPECTED: dict[str, str] = {
 
 def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     """The model that `call` describes; raises SparkNetError with one diagnostic for each wrong argument."""
-    arguments = call.arguments or ()
-    names = list(model.model_fields)
-    placed, problems = _place(call, arguments, names, scope)
+    placed, problems = _place(call, model, scope)
     values: dict[str, Any] = {}
     for name, argument in placed.items():
         try:
@@ -67,16 +65,19 @@ def plain(value: Any) -> Any:
 
 
 def _place(
-    call: syntax.Call, arguments: Sequence[syntax.Argument], names: list[str], scope: Scope
+    call: syntax.Call, model: type[BaseModel], scope: Scope
 ) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
-    """Which field each argument fills."""
+    """Which field each argument fills; those in the model's `keyword_only` go last and by their names alone."""
+    keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
+    names = sorted(model.model_fields, key=lambda name: name in keyword_only)
+    positional = len(names) - len(keyword_only)
     placed: dict[str, syntax.Argument] = {}
     problems: list[Diagnostic] = []
     what = call.name.text
-    for position, argument in enumerate(arguments):
+    for position, argument in enumerate(_gathered(call, getattr(model, "gathers", None))):
         if argument.key is None:
-            if position >= len(names):
-                takes = f"`{what}` takes {f'at most {len(names)} arguments' if names else 'no arguments'}"
+            if position >= positional:
+                takes = f"`{what}` takes {_at_most(positional)}{' without their names' if keyword_only else ''}"
                 usage = signature_help(what, names)
                 problems += scope.error("E0304", takes, argument, usage).diagnostics
                 break
@@ -96,6 +97,21 @@ def _place(
         else:
             placed[name] = argument
     return placed, problems
+
+
+def _gathered(call: syntax.Call, into: str | None) -> tuple[syntax.Argument, ...]:
+    """The arguments, those without names joined to one list for the field `into`: `reshape(1, 28, 28)`."""
+    arguments = call.arguments or ()
+    items = [a for a in arguments if a.key is None]
+    if into is None or not items:
+        return arguments
+    span = syntax.Span(start=items[0].span.start, end=items[-1].span.end)
+    joined = syntax.ListExpr(span=span, items=tuple(a.value for a in items))
+    return (syntax.Argument(span=span, key=None, value=joined), *(a for a in arguments if a.key is not None))
+
+
+def _at_most(count: int) -> str:
+    return f"at most {count} argument{'s' * (count > 1)}" if count else "no arguments"
 
 
 def signature_help(what: str, names: Sequence[str]) -> str:
@@ -123,11 +139,18 @@ def _explain(
             example = f"write `{what}({', '.join(_required(model))})`"
             diagnostics += scope.error("E0302", f"`{what}` needs `{name}`", call, example).diagnostics
         else:
-            node: syntax.Node = placed[name].value if name in placed else call
+            node = _node(placed[name].value, detail["loc"]) if name in placed else call
             message, help = explain_value(detail, values)
             subject = f"`{name}` of `{what}`" if name else f"`{what}`"
             diagnostics += scope.error("E0303", f"{subject} {message}", node, help).diagnostics
     return diagnostics
+
+
+def _node(value: syntax.Expr, place: Sequence[int | str]) -> syntax.Node:
+    """What was written at `place` within `value`, as near as the tree goes."""
+    if isinstance(value, syntax.ListExpr) and len(place) > 1 and isinstance(place[1], int):
+        return value.items[place[1]]
+    return value
 
 
 def _required(model: type[BaseModel]) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sparknet.compiler.compiled import CompiledNet, LayerRow, Port
+from sparknet.compiler.compiled import CompiledNet, LayerRow, Port, Prediction
 from sparknet.compiler.elaborate import elaborate
 from sparknet.compiler.infer import infer
 from sparknet.compiler.layout import parameter_slots, state_slots
-from sparknet.compiler.lower import lower_evaluation, lower_step, metric_names
+from sparknet.compiler.lower import lower_evaluation, lower_step
 from sparknet.compiler.net import TypedNet
+from sparknet.compiler.outputs import metric_names, predictions
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import Source, load, parse
 
@@ -27,6 +28,7 @@ def compile(text_or_path: str | Path | Source) -> CompiledNet:
         layers=_rows(typed),
         inputs=tuple(Port(i.name, "float", i.type) for i in typed.net.inputs),
         targets=_targets(typed),
+        predictions=tuple(Prediction(*p) for o in typed.net.outputs for p in predictions(o)),
         metrics=metric_names(typed.net),
         parameters=parameter_slots(typed),
         optimizer_state=state_slots(typed),
@@ -48,13 +50,19 @@ def _targets(typed: TypedNet) -> tuple[Port, ...]:
     return tuple(
         Port(o.name, "class", TensorType("int64", ()), o.size)
         if o.kind == "class"
-        else Port(o.name, "float", TensorType("float32", (o.size,)))
+        else Port(o.name, "bool" if o.kind == "bool" else "float", TensorType("float32", o.shape))
         for o in typed.net.outputs
+        if o.kind != "like"
     )
 
 
 def _rows(typed: TypedNet) -> tuple[LayerRow, ...]:
     return tuple(
-        LayerRow(use.name, use.text, typed.types[use.name], sum(p.size for p in typed.parameters[use.name]))
+        LayerRow(
+            use.name,
+            use.text,
+            typed.types[use.name],
+            sum(p.size for p in typed.parameters[use.name] if p.kind == "trained"),
+        )
         for use in typed.net.layers
     )

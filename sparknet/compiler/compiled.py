@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparknet.compiler.initializers import draw
-from sparknet.compiler.layout import Slot
+from sparknet.compiler.layout import Slot, named_specs, trained_size
 from sparknet.compiler.lower import lower_inference
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.sections import DataSection, TrainSection
@@ -19,7 +19,11 @@ from sparknet.grammar.source import Source
 if TYPE_CHECKING:
     import onnx
 
-PortKind = Literal["float", "class"]
+PortKind = Literal["float", "class", "bool"]
+
+
+_COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights"})
+"""Keys of the `train` section that the graphs depend on."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,21 @@ class Port:
     """A graph input that the data feeds, batch first: `[N, *type.shape]` of `type.dtype`.
 
     The step and evaluation graphs take the net's inputs and, under the names of its outputs, the targets.
-    A `class` target is an int64 index below `classes`, shape `[N]`.
+    A `class` target is an int64 index below `classes`, shape `[N]`; a `bool` target is 0 or 1 for each number.
     """
 
     name: str
     kind: PortKind
     type: TensorType
     classes: int | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An output of the inference graph, batch first: `[N, *type.shape]` of `type.dtype`."""
+
+    name: str
+    type: TensorType
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,10 @@ class CompiledNet:
     `step` is one training step as one graph: inputs are the ports, then `parameters` float32[P],
     `optimizer_state` float32[S], `learning_rate` float32[], `seed` int64[]; outputs are `loss` float32[] (mean over
     the batch), then each of `metrics` float32[] (means), `new_parameters` float32[P], `new_optimizer_state` float32[S].
+    The optimizer changes the trained tensors, which come first in the vector; behind them lie the frozen ones, which no
+    step changes, and the buffers (running means), which each step sets.
+
+    An output `like` an input has no target: the input, as preprocessed, is what it is compared with.
 
     `evaluation` takes the ports and `parameters`; gives `loss` and the metrics, dropout and the like switched off.
     """
@@ -62,6 +78,7 @@ class CompiledNet:
     layers: tuple[LayerRow, ...]
     inputs: tuple[Port, ...]
     targets: tuple[Port, ...]
+    predictions: tuple[Prediction, ...]
     metrics: tuple[str, ...]
     parameters: tuple[Slot, ...]
     optimizer_state: tuple[Slot, ...]
@@ -85,6 +102,11 @@ class CompiledNet:
         return sum(slot.size for slot in self.parameters)
 
     @property
+    def trained_count(self) -> int:
+        """How many of the numbers of the parameter vector, its first ones, the optimizer trains."""
+        return trained_size(self.parameters)
+
+    @property
     def optimizer_state_size(self) -> int:
         """Length S of the flat optimizer state."""
         return sum(slot.size for slot in self.optimizer_state)
@@ -94,17 +116,17 @@ class CompiledNet:
 
         Raises ValueError for a setting that is compiled into the step graph, pydantic's for an impossible value.
         """
-        if "optimizer" in changes:
-            raise ValueError("the optimizer is part of the step graph: change it in the .net file")
+        compiled_in = sorted(_COMPILED_IN & set(changes))
+        if compiled_in:
+            raise ValueError(f"`{compiled_in[0]}` is part of the step graph: change it in the .net file")
         train = TrainSection.model_validate({**dict(self.train), **changes})
         return replace(self, typed=replace(self.typed, net=replace(self.typed.net, train=train)))
 
     def initial_parameters(self, seed: int | None = None) -> NDArray[np.float32]:
         """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section)."""
         seed = self.train.seed if seed is None else seed
-        specs = [(layer, spec) for layer, found in self.typed.parameters.items() for spec in found]
         tensors = [
-            draw(p.initializer, f"{layer}.{p.name}", p.shape, p.fan_in, p.fan_out, seed).ravel() for layer, p in specs
+            draw(p.initializer, name, p.shape, p.fan_in, p.fan_out, seed).ravel() for name, p in named_specs(self.typed)
         ]
         return np.concatenate(tensors) if tensors else np.zeros(0, np.float32)
 
@@ -115,7 +137,11 @@ class CompiledNet:
     def inference(self, parameters: NDArray[np.float32]) -> onnx.ModelProto:
         """The inference graph with `parameters` inside, float32[P].
 
-        Takes the inputs; for each `class` output gives `NAME` int64[N], the index of the likeliest class, and
-        `NAME_probability` float32[N, classes].
+        Takes the inputs and gives `predictions`, by the kind of each output:
+
+        - `class`: `NAME` int64[N], the index of the likeliest class, and `NAME_probability` float32[N, classes];
+        - `float`: the numbers `NAME` float32[N, n];
+        - `bool`: `NAME` bool[N, n], whether the probability is 0.5 or more, and `NAME_probability` float32[N, n];
+        - `like`: the reconstruction `NAME` and `NAME_error` float32[N], its mean squared error in each row.
         """
         return lower_inference(self.typed, parameters)

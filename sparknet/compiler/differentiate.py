@@ -22,7 +22,8 @@ def differentiate(g: GraphBuilder, loss: Value, parameters: Sequence[Value]) -> 
     """Gradients of `loss`, a scalar, with respect to each of `parameters`, each of its parameter's shape.
 
     Reverse accumulation (Griewank & Walther, 2008, ch. 3): nodes are visited backwards from the loss; a value that is
-    read in several places gets the sum of what comes back from each. Raises MissingGradientError.
+    read in several places gets the sum of what comes back from each. A parameter that does not reach the loss, because
+    nothing reads its layer, gets zeros. Raises MissingGradientError.
     """
     g.infer()
     forward = _path(g, loss, parameters)
@@ -35,7 +36,11 @@ def differentiate(g: GraphBuilder, loss: Value, parameters: Sequence[Value]) -> 
             for x, dx in zip(node.inputs, _apply(g, node, dy), strict=True):
                 if dx is not None:
                     gradients[x] = g.op("Add", gradients[x], dx) if x in gradients else dx
-    return [gradients[p] for p in parameters]
+    return [gradients[p] if p in gradients else _zeros(g, p) for p in parameters]
+
+
+def _zeros(g: GraphBuilder, parameter: Value) -> Value:
+    return g.op("Expand", g.constant(0.0), g.op("Shape", parameter))
 
 
 def _path(g: GraphBuilder, loss: Value, parameters: Sequence[Value]) -> list[Node]:

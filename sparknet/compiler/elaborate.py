@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sparknet.compiler.arguments import bind, explain_value, plain
+from sparknet.compiler.elaborate_losses import Judged
 from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_train, unique_sections
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
@@ -38,7 +39,8 @@ def elaborate(file: syntax.File, source: Source) -> ElaboratedNet:
     body.finish(nets[0])
     sections = unique_sections(file, source, problems)
     scope = Scope(source, lets)
-    train = elaborate_train(sections.get("train"), scope, problems)
+    judged = None if body.broken else Judged(body.outputs, body.layers)
+    train = elaborate_train(sections.get("train"), judged, scope, problems)
     data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems)
     if problems:
         raise SparkNetError(sorted(problems, key=lambda d: d.labels[0].span.start if d.labels else -1))
@@ -158,10 +160,11 @@ class _Body:
     def _output(self, statement: syntax.Output) -> None:
         self._new_port(statement.name)
         before = self.at_hand
-        kind, size = output_type(statement.type, self.scope)
+        kind, shape = output_type(statement.type, {i.name: i.type for i in self.inputs}, self.scope)
+        like = statement.type.name.text if kind == "like" else None
         value = self._chain(statement.value) if statement.value else self._hand(statement)
         label = self.scope.label(statement.type)
-        self.outputs.append(NetOutput(statement.name.text, kind, size, value, label))
+        self.outputs.append(NetOutput(statement.name.text, kind, shape, value, label, like))
         self.at_hand = before
 
     def _new_port(self, name: syntax.Identifier) -> None:

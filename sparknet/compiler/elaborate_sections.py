@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_value, plain
+from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
-from sparknet.compiler.optimizers import OPTIMIZERS
+from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.sections import SOURCES, SYNCS, Binding, DataSection, TrainSection
 from sparknet.grammar import syntax
@@ -18,7 +19,12 @@ from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
 
 _SECTIONS = ("data", "train")
-_CALLS: dict[str, Mapping[str, type[BaseModel]]] = {"optimizer": OPTIMIZERS, "sync": SYNCS, "source": SOURCES}
+_CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
+    "optimizer": OPTIMIZERS,
+    "sync": SYNCS,
+    "source": SOURCES,
+    "clip": CLIPS,
+}
 """Keys whose values are written as `name(arguments)`, and what may be called there."""
 
 
@@ -41,16 +47,23 @@ def unique_sections(file: syntax.File, source: Source, problems: list[Diagnostic
     return sections
 
 
-def elaborate_train(section: syntax.Section | None, scope: Scope, problems: list[Diagnostic]) -> TrainSection:
-    """The `train` section, its defaults where a key or the whole section is left out."""
+def elaborate_train(
+    section: syntax.Section | None, judged: Judged | None, scope: Scope, problems: list[Diagnostic]
+) -> TrainSection:
+    """The `train` section, its defaults where a key or the whole section is left out.
+
+    `judged` is None where the net is broken: then nothing is said about its outputs.
+    """
     if section is None:
         return TrainSection()
     values: dict[str, Any] = {}
     entries = _entries(section, list(TrainSection.model_fields), scope, problems)
     for entry in entries.values():
-        value = _value(entry, scope, problems)
+        value = None if entry.key.text in LOSS_KEYS else _value(entry, scope, problems)
         if value is not None:
             values[entry.key.text] = value
+    if judged is not None:
+        values |= elaborate_losses(entries, judged, scope, problems)
     try:
         return TrainSection.model_validate({key: plain(value) for key, value in values.items()})
     except ValidationError as error:
@@ -68,7 +81,8 @@ def elaborate_data(
     """The `data` section and the arithmetic of its bindings; None where there is no section."""
     if section is None:
         return None, ()
-    ports = [*(i.name for i in inputs), *(o.name for o in outputs)]
+    ports = [*(i.name for i in inputs), *(o.name for o in outputs if o.like is None)]
+    section = _without_likes(section, outputs, scope, problems)
     entries = _entries(section, ["source", "split", *ports], scope, problems)
     source = _value(entries["source"], scope, problems) if "source" in entries else None
     if "source" not in entries:
@@ -104,6 +118,19 @@ def elaborate_data(
         problems.extend(_explain(error, entries, values, scope))
         return None, ()
     return data, tuple(preprocessing)
+
+
+def _without_likes(
+    section: syntax.Section, outputs: Sequence[NetOutput], scope: Scope, problems: list[Diagnostic]
+) -> syntax.Section:
+    """The section without keys for outputs that are `like` an input: those become problems."""
+    likes = {o.name: o.like for o in outputs if o.like is not None}
+    for entry in section.entries:
+        name = entry.key.text
+        if name in likes:
+            message = f"`{name}` is like `{likes[name]}` and needs no column"
+            problems += scope.error("E0501", message, entry.key, "remove this line").diagnostics
+    return section.model_copy(update={"entries": tuple(e for e in section.entries if e.key.text not in likes)})
 
 
 def _entries(

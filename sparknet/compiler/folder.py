@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save as save_tensors
 
-from sparknet.compiler.compiled import CompiledNet, Port
-from sparknet.compiler.layout import Slot
+from sparknet.compiler.compiled import CompiledNet, Port, PortKind, Prediction
+from sparknet.compiler.layout import Slot, SlotKind
 from sparknet.compiler.types import DType
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 
@@ -48,11 +48,19 @@ class SavedPort(Entry):
     """An input or output of the net, batch first in the graphs, and the column that it is bound to, if any."""
 
     name: Text
-    kind: Literal["float", "class"]
+    kind: PortKind
     dtype: DType
     shape: Shape
     classes: Count | None
     column: Text | None
+
+
+class SavedPrediction(Entry):
+    """An output of the inference graph, batch first."""
+
+    name: Text
+    dtype: DType
+    shape: Shape
 
 
 class SavedSlot(Entry):
@@ -62,6 +70,7 @@ class SavedSlot(Entry):
     shape: Shape
     offset: Count
     size: Count
+    kind: SlotKind
 
 
 class NetManifest(Entry):
@@ -73,6 +82,7 @@ class NetManifest(Entry):
     learning_rate: float
     inputs: tuple[SavedPort, ...]
     targets: tuple[SavedPort, ...]
+    predictions: tuple[SavedPrediction, ...]
     metrics: tuple[Text, ...]
     parameters: tuple[SavedSlot, ...]
     optimizer_state: tuple[SavedSlot, ...]
@@ -117,6 +127,7 @@ def describe_net(net: CompiledNet) -> dict[str, object]:
         "learning_rate": net.train.optimizer.lr,
         "inputs": tuple(_saved_port(port, columns) for port in net.inputs),
         "targets": tuple(_saved_port(port, columns) for port in net.targets),
+        "predictions": tuple(_saved_prediction(prediction) for prediction in net.predictions),
         "metrics": net.metrics,
         "parameters": _saved_slots(net.parameters),
         "optimizer_state": _saved_slots(net.optimizer_state),
@@ -144,8 +155,12 @@ def _saved_port(port: Port, columns: Mapping[str, str]) -> SavedPort:
     )
 
 
+def _saved_prediction(prediction: Prediction) -> SavedPrediction:
+    return SavedPrediction(name=prediction.name, dtype=prediction.type.dtype, shape=prediction.type.shape)
+
+
 def _saved_slots(slots: Sequence[Slot]) -> tuple[SavedSlot, ...]:
-    return tuple(SavedSlot(name=s.name, shape=s.shape, offset=s.offset, size=s.size) for s in slots)
+    return tuple(SavedSlot(name=s.name, shape=s.shape, offset=s.offset, size=s.size, kind=s.kind) for s in slots)
 
 
 # ----- folders -----

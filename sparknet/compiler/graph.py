@@ -158,6 +158,14 @@ class GraphBuilder:
             node = wider
         return node.outputs[1]
 
+    def replace(self, node: Node, others: Sequence[Node]) -> None:
+        """Put `others`, which compute the same outputs or none that anything reads, in the place of `node`."""
+        at = self.nodes.index(node)
+        self.nodes[at : at + 1] = others
+        for output in node.outputs:
+            self._producers.pop(output, None)
+        self._producers.update({output: other for other in others for output in other.outputs})
+
     def producer(self, value: Value) -> Node | None:
         """The node that computes `value`; None for an input or a constant."""
         return self._producers.get(value)

@@ -29,7 +29,7 @@ def infer(net: ElaboratedNet) -> TypedNet:
             if isinstance(use.layer, Join):
                 types[use.name], parameters[use.name] = use.layer.infer(xs), ()
             else:
-                types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.parameters(*xs)
+                types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.tensors(*xs)
         except ShapeError as error:
             problems.append(_misfit(net, use, error, types))
     problems += [p for output in net.outputs if (p := _check_output(net, output, types))]
@@ -51,15 +51,17 @@ def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, Te
     if output.value not in types:
         return None
     found = types[output.value]
-    if found == TensorType("float32", (output.size,)):
+    needed = TensorType("float32", output.shape)
+    if found == needed:
         return None
-    flat = "" if len(found.shape) == 1 else "flatten -> "
+    ending = (["flatten"] if len(found.shape) > 1 else []) + [f"dense({output.size})"] * (found.size != needed.size)
+    ending += [f"reshape({', '.join(map(str, output.shape))})"] * (len(output.shape) > 1)
     return Diagnostic(
         "E0403",
-        f"output `{output.name}` needs `float[{output.size}]`, but `{found}` arrives",
+        f"output `{output.name}` needs `{needed}`, but `{found}` arrives",
         (output.label,),
         _history(net, output.value, types),
-        (f"end the net with `{flat}dense({output.size})`",),
+        (f"end the net with `{' -> '.join(ending)}`",),
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from math import sqrt
+from math import prod, sqrt
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Initializer = Literal["he", "glorot", "zeros", "ones"]
+Initializer = Literal["he", "glorot", "normal", "uniform", "zeros", "ones", "orthogonal"]
+_SPREAD = 0.05
 
 
 def draw(
@@ -19,6 +20,9 @@ def draw(
 
     `he`: normal, variance 2 / fan_in (He et al., 2015, eq. 10), for layers followed by a rectifier.
     `glorot`: uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010, eq. 16), for all others.
+    `normal`: of deviation 0.05; `uniform`: in +-0.05, both as in Keras.
+    `orthogonal`: rows or columns, whichever are fewer, of length 1 and at right angles (Saxe et al., 2014), the tensor
+    taken as a matrix of its first axis by all others.
     """
     if initializer == "zeros":
         return np.zeros(shape, np.float32)
@@ -28,5 +32,17 @@ def draw(
     random = np.random.Generator(np.random.Philox(key=key))
     if initializer == "he":
         return (random.standard_normal(shape, np.float32) * np.float32(sqrt(2 / fan_in))).astype(np.float32)
-    limit = sqrt(6 / (fan_in + fan_out))
+    if initializer == "normal":
+        return (random.standard_normal(shape, np.float32) * np.float32(_SPREAD)).astype(np.float32)
+    if initializer == "orthogonal":
+        return _orthogonal(random.standard_normal((shape[0], prod(shape[1:])))).reshape(shape).astype(np.float32)
+    limit = _SPREAD if initializer == "uniform" else sqrt(6 / (fan_in + fan_out))
     return (random.random(shape, np.float32) * np.float32(2 * limit) - np.float32(limit)).astype(np.float32)
+
+
+def _orthogonal(normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The orthogonal factor of a matrix of normal numbers; its signs by those of the triangular one, to be uniform."""
+    rows, columns = normal.shape
+    q, r = np.linalg.qr(normal if rows >= columns else normal.T)
+    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
+    return np.asarray(q if rows >= columns else q.T)

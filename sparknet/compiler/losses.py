@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sparknet.compiler.graph import GraphBuilder, Value
 
+_SHAPE_ONLY = frozenset({"Identity", "Reshape", "Transpose"})
 
-def logits_of(g: GraphBuilder, value: Value) -> Value:
-    """What went into the softmax that made `value`, or `value` itself where it was not made by one."""
+
+def logits_of(g: GraphBuilder, value: Value, squash: str) -> Value | None:
+    """What went into the `squash` (`Softmax`, `Sigmoid`) that made `value`, or None where it was not made by one.
+
+    A sigmoid works number by number, so what has only moved numbers behind it is done to the logits too.
+    """
     node = g.producer(value)
-    return node.inputs[0] if node is not None and node.op == "Softmax" else value
+    if node is None:
+        return None
+    if node.op == squash:
+        return node.inputs[0]
+    if squash != "Sigmoid" or node.op not in _SHAPE_ONLY:
+        return None
+    logits = logits_of(g, node.inputs[0], squash)
+    return logits and g.op(node.op, logits, *node.inputs[1:], **node.attributes)
 
 
-def cross_entropy(g: GraphBuilder, logits: Value, target: Value, classes: int) -> Value:
-    """Mean of `-log softmax(logits)[target]`; logits float[N, classes], target int64[N].
+def cross_entropy(
+    g: GraphBuilder, logits: Value, target: Value, classes: int, smoothing: float = 0.0, weights: Sequence[float] = ()
+) -> Value:
+    """Mean over rows of `-sum over c of weights[c] * wanted[c] * log softmax(logits)[c]`.
 
-    From logits rather than probabilities, so that no probability of 0 ever meets a logarithm.
+    logits float[N, classes], target int64[N]; `wanted` is `smoothing / classes` everywhere and what is left to 1 more
+    at the target. From logits rather than probabilities, so that no probability of 0 ever meets a logarithm. The mean
+    is over rows, not over their weights as in PyTorch: so that of many rows is the same however batches cut them.
     """
     index = g.op("Unsqueeze", target, g.ints(1))
-    onehot = g.op("Cast", g.op("Equal", index, g.constant(np.arange(classes), "int64")), to=g.onnx_type(g.dtype))
-    picked = g.op("ReduceSum", g.op("Mul", g.op("LogSoftmax", logits, axis=1), onehot), g.ints(1), keepdims=0)
+    wanted = g.op("Cast", g.op("Equal", index, g.constant(np.arange(classes), "int64")), to=g.onnx_type(g.dtype))
+    if smoothing:
+        wanted = g.op("Mul", wanted, g.constant(1 - smoothing))
+        wanted = g.op("Add", wanted, g.constant(smoothing / classes))
+    if weights:
+        wanted = g.op("Mul", wanted, g.constant(weights))
+    picked = g.op("ReduceSum", g.op("Mul", g.op("LogSoftmax", logits, axis=1), wanted), g.ints(1), keepdims=0)
     return g.op("Neg", g.op("ReduceMean", picked, g.ints(0), keepdims=0))
 
 
@@ -31,11 +54,42 @@ def accuracy(g: GraphBuilder, logits: Value, target: Value) -> Value:
 
 
 def mean_squared_error(g: GraphBuilder, prediction: Value, target: Value) -> Value:
-    """Mean over rows and numbers of the squared difference; both float[N, n]."""
+    """Mean over rows and numbers of the squared difference; both float[N, ...]."""
     error = g.op("Sub", prediction, target)
-    return g.op("ReduceMean", g.op("Mul", error, error), g.ints(0, 1), keepdims=0)
+    return g.op("ReduceMean", g.op("Mul", error, error), keepdims=0)
 
 
 def mean_absolute_error(g: GraphBuilder, prediction: Value, target: Value) -> Value:
-    """Mean over rows and numbers of the absolute difference; both float[N, n]."""
-    return g.op("ReduceMean", g.op("Abs", g.op("Sub", prediction, target)), g.ints(0, 1), keepdims=0)
+    """Mean over rows and numbers of the absolute difference; both float[N, ...]."""
+    return g.op("ReduceMean", g.op("Abs", g.op("Sub", prediction, target)), keepdims=0)
+
+
+def huber(g: GraphBuilder, prediction: Value, target: Value, delta: float) -> Value:
+    """Mean of `e^2 / 2` where `|e|` is below `delta`, else of `delta (|e| - delta / 2)`; both float[N, ...]."""
+    error = g.op("Sub", prediction, target)
+    size = g.op("Abs", error)
+    near = g.op("Mul", g.op("Mul", error, error), g.constant(0.5))
+    far = g.op("Mul", g.op("Sub", size, g.constant(delta / 2)), g.constant(delta))
+    return g.op("ReduceMean", g.op("Where", g.op("Less", size, g.constant(delta)), near, far), keepdims=0)
+
+
+def squared_error_of_rows(g: GraphBuilder, prediction: Value, target: Value, axes: int) -> Value:
+    """Mean squared difference of each row, float[N]; both float[N, ...] with `axes` axes behind the batch."""
+    error = g.op("Sub", prediction, target)
+    return g.op("ReduceMean", g.op("Mul", error, error), g.ints(*range(1, axes + 1)), keepdims=0)
+
+
+def binary_cross_entropy(g: GraphBuilder, logits: Value, target: Value) -> Value:
+    """Mean of `-t log s(x) - (1 - t) log(1 - s(x))`, s the sigmoid; both float[N, ...], targets from 0 to 1.
+
+    Written as `log(1 + e^x) - t x`, in which neither a large nor a small logit meets a logarithm of 0.
+    """
+    losses = g.op("Sub", g.op("Softplus", logits), g.op("Mul", target, logits))
+    return g.op("ReduceMean", losses, keepdims=0)
+
+
+def binary_accuracy(g: GraphBuilder, logits: Value, target: Value) -> Value:
+    """Share of the numbers, over all rows, whose probability is 0.5 or more just where the target is 1."""
+    said = g.op("GreaterOrEqual", logits, g.constant(0.0))
+    hit = g.op("Equal", said, g.op("GreaterOrEqual", target, g.constant(0.5)))
+    return g.op("ReduceMean", g.op("Cast", hit, to=g.onnx_type(g.dtype)), keepdims=0)

@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from sparknet.compiler import losses
 from sparknet.compiler.differentiate import differentiate
+from sparknet.compiler.fold import fold_normalisation
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
-from sparknet.compiler.layers import Join, Lowering
-from sparknet.compiler.layout import Slot, parameter_slots, state_slots
-from sparknet.compiler.net import ElaboratedNet, NetOutput, TypedNet, ValueId
+from sparknet.compiler.layers import Join, Lowering, Weighted
+from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
+from sparknet.compiler.net import TypedNet, ValueId
+from sparknet.compiler.optimizers import Update
+from sparknet.compiler.outputs import Scores, metric_names, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.scope import Scope
 
 
 @dataclass(frozen=True)
-class Scores:
-    """The loss of a batch and its metrics, all scalars."""
+class _Forward:
+    """What the layers compute: the value of each, and of each input; new buffers, by the names of their slots.
 
-    loss: Value
-    metrics: dict[str, Value]
+    `penalties` is what the sizes of weights add to the training loss.
+    """
+
+    values: dict[ValueId, Value] = field(default_factory=dict)
+    buffers: dict[str, Value] = field(default_factory=dict)
+    penalties: list[Value] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A forward pass with its scores, on the parameters `flat` cut into `tensors` as `slots` say."""
+
+    scores: Scores
+    slots: tuple[Slot, ...]
+    flat: Value
+    tensors: dict[str, Value]
+    buffers: dict[str, Value]
+
+    def kept(self, slot: Slot) -> Value:
+        """The value after the step of a tensor that the optimizer leaves alone."""
+        return self.buffers.get(slot.name, self.tensors[slot.name])
 
 
 def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.ModelProto:
@@ -34,24 +56,17 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
         s.name: g.initializer(s.name, parameters[s.offset : s.offset + s.size].reshape(s.shape))
         for s in parameter_slots(typed)
     }
-    values = _forward(g, typed, tensors, seed=None)
+    values = _forward(g, typed, tensors, seed=None).values
     for output in typed.net.outputs:
-        value = values[output.value]
-        if output.kind == "float":
-            g.output(output.name, value, "float32", (BATCH, output.size))
-            continue
-        logits = losses.logits_of(g, value)
-        probability = value if logits != value else g.op("Softmax", value, axis=1)
-        g.output(output.name, g.op("ArgMax", logits, axis=1, keepdims=0), "int64", (BATCH,))
-        g.output(f"{output.name}_probability", probability, "float32", (BATCH, output.size))
+        write_predictions(g, output, values)
+    fold_normalisation(g)
     return g.model()
 
 
 def lower_evaluation(typed: TypedNet) -> onnx.ModelProto:
     """The evaluation graph; see `CompiledNet`."""
     g = GraphBuilder(f"{typed.net.name}_evaluation")
-    scores = _scored(g, typed, seed=False)[0]
-    _write_scores(g, scores)
+    _write_scores(g, _scored(g, typed, seed=False).scores)
     return g.model()
 
 
@@ -59,22 +74,28 @@ def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
     """The graph of one training step; see `CompiledNet`. In float64 it serves to check gradients."""
     g = GraphBuilder(f"{typed.net.name}_step", dtype)
     optimizer, slots = typed.net.train.optimizer, state_slots(typed)
-    scores, tensors, flat = _scored(g, typed, seed=True)
+    scored = _scored(g, typed, seed=True)
     state_input = g.input("optimizer_state", dtype, (sum(s.size for s in slots),))
     lr = g.input("learning_rate", dtype, ())
-    gradients = differentiate(g, scores.loss, list(tensors.values()))
+    trained = [s.name for s in scored.slots if s.kind == "trained"]
+    gradients = differentiate(g, scored.scores.loss, [scored.tensors[name] for name in trained])
     with g.layer("optimizer"):
-        gradient = _join(g, [g.op("Reshape", d, g.ints(-1)) for d in gradients])
+        gradient = _join(g, [_flat(g, d) for d in gradients])
         state = dict(zip([s.name for s in slots], _cut(g, state_input, slots), strict=True))
-        new, new_state = optimizer.update(g, flat, gradient, state, lr)
+        prefix = _trained_prefix(g, scored.flat, scored.slots)
+        if typed.net.train.clip is not None:
+            gradient = typed.net.train.clip.clip(g, gradient)
+        sizes = [s.size for s in scored.slots if s.kind == "trained"]
+        updated, new_state = optimizer.update(g, Update(prefix, gradient, state, lr, sizes))
         joined = _join(g, [new_state[s.name] for s in slots])
-    _write_scores(g, scores)
-    g.output("new_parameters", new, dtype, g.inputs[flat][1])
+    _write_scores(g, scored.scores)
+    new = _join(g, [updated, *(_flat(g, scored.kept(s)) for s in scored.slots if s.kind != "trained")])
+    g.output("new_parameters", new, dtype, g.inputs[scored.flat][1])
     g.output("new_optimizer_state", joined, dtype, g.inputs[state_input][1])
     return g.model()
 
 
-def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> tuple[Scores, dict[str, Value], Value]:
+def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
     """Forward pass, loss and metrics on parameters that come in as one flat vector."""
     slots = parameter_slots(typed)
     flat = g.input("parameters", g.dtype, (sum(s.size for s in slots),))
@@ -82,21 +103,19 @@ def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> tuple[Scores, dict[
         s.name: g.op("Reshape", piece, g.ints(*s.shape)) for s, piece in zip(slots, _cut(g, flat, slots), strict=True)
     }
     seed_input = g.input("seed", "int64", ()) if seed else None
-    values = _forward(g, typed, tensors, seed_input)
+    forward = _forward(g, typed, tensors, seed_input)
     with g.layer("loss"):
         pairs = zip(typed.net.outputs, metric_names(typed.net), strict=True)
-        scores = [_score(g, output, metric, values[output.value]) for output, metric in pairs]
-    total = scores[0].loss
-    for score in scores[1:]:
-        total = g.op("Add", total, score.loss)
-    return Scores(total, {k: v for score in scores for k, v in score.metrics.items()}), tensors, flat
+        scores = [score(g, typed.net, output, metric, forward.values) for output, metric in pairs]
+        total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
+    metrics = {k: v for s in scores for k, v in s.metrics.items()}
+    return _Scored(Scores(total, metrics), slots, flat, tensors, forward.buffers)
 
 
-def _forward(
-    g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], seed: Value | None
-) -> dict[ValueId, Value]:
+def _forward(g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], seed: Value | None) -> _Forward:
     net = typed.net
-    values: dict[ValueId, Value] = {}
+    found = _Forward()
+    values = found.values
     expressions = {p.port: p.expression for p in net.preprocessing}
     for i in net.inputs:
         values[i.name] = g.input(i.name, g.dtype, (BATCH, *i.type.shape))
@@ -112,25 +131,10 @@ def _forward(
                 values[use.name] = use.layer.lower(low, xs, ts)
             else:
                 values[use.name] = use.layer.lower(low, xs[0], ts[0])
-    return values
-
-
-def _score(g: GraphBuilder, output: NetOutput, metric: str, value: Value) -> Scores:
-    """Loss and metric of one output, by its kind; the target is an input of the output's name."""
-    if output.kind == "class":
-        target = g.input(output.name, "int64", (BATCH,))
-        logits = losses.logits_of(g, value)
-        loss = losses.cross_entropy(g, logits, target, output.size)
-        return Scores(loss, {metric: losses.accuracy(g, logits, target)})
-    target = g.input(output.name, g.dtype, (BATCH, output.size))
-    loss = losses.mean_squared_error(g, value, target)
-    return Scores(loss, {metric: losses.mean_absolute_error(g, value, target)})
-
-
-def metric_names(net: ElaboratedNet) -> tuple[str, ...]:
-    """The graph outputs that carry the metrics: `accuracy`, or `digit_accuracy` where a net has several outputs."""
-    kinds = [(o.name, "accuracy" if o.kind == "class" else "mae") for o in net.outputs]
-    return tuple(kind if len(kinds) == 1 else f"{name}_{kind}" for name, kind in kinds)
+            if low.training and isinstance(use.layer, Weighted):
+                found.penalties.extend(use.layer.penalty(low, typed.parameters[use.name]))
+            found.buffers.update({f"{use.name}.{name}": value for name, value in low.buffers.items()})
+    return found
 
 
 def _write_scores(g: GraphBuilder, scores: Scores) -> None:
@@ -146,6 +150,18 @@ def _cut(g: GraphBuilder, flat: Value, slots: tuple[Slot, ...]) -> tuple[Value, 
     return g.op_n("Split", len(slots), flat, g.ints(*(s.size for s in slots)), axis=0)
 
 
+def _trained_prefix(g: GraphBuilder, flat: Value, slots: tuple[Slot, ...]) -> Value:
+    """The first part of the parameter vector, which the optimizer works on."""
+    trained, total = trained_size(slots), sum(s.size for s in slots)
+    return flat if trained == total else g.op_n("Split", 2, flat, g.ints(trained, total - trained), axis=0)[0]
+
+
+def _flat(g: GraphBuilder, tensor: Value) -> Value:
+    return g.op("Reshape", tensor, g.ints(-1))
+
+
 def _join(g: GraphBuilder, pieces: list[Value]) -> Value:
     """One flat vector of the pieces; empty where there are none."""
+    if len(pieces) == 1:
+        return pieces[0]
     return g.op("Concat", *pieces, axis=0) if pieces else g.constant([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 from sparknet.compiler.layers import Join, Layer, ParameterSpec
@@ -14,6 +15,9 @@ from sparknet.grammar.source import Source
 
 ValueId = str
 """Name of an input, or of the layer that computes the value."""
+
+
+OutputKind = Literal["class", "float", "bool", "like"]
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,20 @@ class LayerUse:
 
 @dataclass(frozen=True)
 class NetOutput:
-    """One output: `kind` decides the loss and what inference gives; `size` numbers for each row."""
+    """One output: `kind` decides the loss and what inference gives; each row of its value has `shape`."""
 
     name: str
-    kind: Literal["class", "float"]
-    size: int
+    kind: OutputKind
+    shape: tuple[int, ...]
     value: ValueId
     label: Label
+    like: ValueId | None = None
+    """The input that an output of kind `like` reconstructs, which is its target."""
+
+    @property
+    def size(self) -> int:
+        """Numbers in a row."""
+        return prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -83,4 +94,4 @@ class TypedNet:
     net: ElaboratedNet
     types: dict[ValueId, TensorType]
     parameters: dict[ValueId, tuple[ParameterSpec, ...]]
-    """For each layer, its trained tensors, their names as the layer itself calls them."""
+    """For each layer, the tensors that it keeps, their names as the layer itself calls them."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
 
+from sparknet.compiler.net import OutputKind
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.suggest import closest
 
 RESERVED = frozenset(
-    {"loss", "accuracy", "mae", "parameters", "optimizer_state", "learning_rate", "seed", "new_parameters"}
+    {"loss", "accuracy", "mae", "mse", "parameters", "optimizer_state", "learning_rate", "seed", "new_parameters"}
     | {"new_optimizer_state"}
 )
 """Names of the graphs' own inputs and outputs."""
@@ -18,7 +19,7 @@ _SECTION_KEYS = frozenset({"source", "split"})
 _MAX_SIDE = 2**31 - 1
 
 INPUT_KINDS = ("float",)
-OUTPUT_KINDS = ("class", "float")
+OUTPUT_KINDS = ("class", "float", "bool")
 
 
 def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
@@ -36,10 +37,12 @@ def input_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
     return TensorType("float32", _sizes(declared, scope))
 
 
-def output_type(declared: syntax.TypeExpr | syntax.LikeType, scope: Scope) -> tuple[Literal["class", "float"], int]:
-    """Kind and size of an output: `class[10]` or `float[1]`."""
+def output_type(
+    declared: syntax.TypeExpr | syntax.LikeType, inputs: Mapping[str, TensorType], scope: Scope
+) -> tuple[OutputKind, tuple[int, ...]]:
+    """Kind and shape of an output: `class[10]`, `float[1]`, `bool[30]`, or `like` one of the `inputs`."""
     if isinstance(declared, syntax.LikeType):
-        raise scope.error("E0404", "outputs of type `like` are not supported yet", declared)
+        return "like", _reconstructed(declared, inputs, scope).shape
     _check_kind(declared, OUTPUT_KINDS, scope)
     sizes = _sizes(declared, scope)
     kind = declared.name.text
@@ -50,8 +53,20 @@ def output_type(declared: syntax.TypeExpr | syntax.LikeType, scope: Scope) -> tu
     if kind == "class":
         if sizes[0] < 2:
             raise scope.error("E0404", "an output needs at least two classes", declared.arguments[0])
-        return "class", sizes[0]
-    return "float", sizes[0]
+        return "class", sizes
+    return "bool" if kind == "bool" else "float", sizes
+
+
+def _reconstructed(declared: syntax.LikeType, inputs: Mapping[str, TensorType], scope: Scope) -> TensorType:
+    """The type of the input that an output is to be like."""
+    name = declared.name.text
+    if name not in inputs:
+        near = closest(name, inputs)
+        help = f"did you mean `{near}`?" if near else f"inputs above this line: {', '.join(f'`{i}`' for i in inputs)}"
+        raise scope.error("E0202", f"there is no input `{name}`", declared.name, help)
+    if inputs[name].dtype != "float32":
+        raise scope.error("E0404", f"`{name}` is `{inputs[name]}`: only numbers can be reconstructed", declared.name)
+    return inputs[name]
 
 
 def _check_kind(declared: syntax.TypeExpr, kinds: tuple[str, ...], scope: Scope) -> None:

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from sparknet.compiler.optimizers import Adam, Optimizer
+from sparknet.compiler.criteria import Loss
+from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.grammar.diagnostics import Label
 
 
@@ -111,10 +112,18 @@ class DataSection(Setting):
 class TrainSection(Setting):
     """`train { ... }`; every key has a default, so the section may be left out."""
 
-    optimizer: Optimizer = Adam()
+    optimizer: AnyOptimizer = Adam()
     epochs: int = Field(10, ge=1, le=1_000_000)
     batch: int = Field(32, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=1, le=10_000)
     """Workers that train side by side; None takes one for each task slot."""
     sync: AverageSync = AverageSync()
+    loss: dict[str, Loss] = Field(default_factory=dict)
+    """The loss of an output, by its name; one left out takes that of its kind."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """What the loss of an output counts in the sum; 1 where left out."""
+    class_weights: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    """What each class of an output counts; 1 where left out."""
+    clip: Clip | None = None
+    """How the gradient is kept small before the optimizer sees it."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
-DType = Literal["float32", "int64"]
+DType = Literal["float32", "int64", "bool"]
 
 
 @dataclass(frozen=True)

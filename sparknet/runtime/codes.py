@@ -17,6 +17,7 @@ CODES: dict[str, str] = {
     "R0014": "a label outside the classes",
     "R0015": "a label that is not whole",
     "R0016": "a number too large for float32",
+    "R0017": "neither 0 nor 1",
     # ----- runs that cannot start -----
     "R0020": "no rows",
     "R0021": "no rows in a split",

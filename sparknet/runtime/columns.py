@@ -166,22 +166,31 @@ def _check_values(numbers: Numbers, port: Port) -> Column:
     if rows == 0:
         return Column(numbers, none)
     low, high = numbers.min(), numbers.max()
-    top = _FLOAT32_MAX if port.classes is None else port.classes - 1
-    in_range = bool(np.isfinite(low) and np.isfinite(high) and low >= (-top if port.classes is None else 0))
-    if in_range and high <= top and (port.classes is None or _whole(numbers)):
+    bottom, top = _bounds(port)
+    in_range = bool(np.isfinite(low) and np.isfinite(high) and low >= bottom)
+    if in_range and high <= top and (port.kind == "float" or _whole(numbers)):
         return Column(numbers, none)
     floats = numbers.astype(np.float64)
     masks = {"R0011": ~np.isfinite(floats)}
-    if port.classes is None:
-        masks["R0016"] = np.abs(floats) > _FLOAT32_MAX
-    else:
+    if port.kind == "class":
         masks["R0015"] = np.floor(floats) != floats
-        masks["R0014"] = (floats < 0) | (floats >= port.classes)
+        masks["R0014"] = (floats < bottom) | (floats > top)
+    elif port.kind == "bool":
+        masks["R0017"] = (floats != 0) & (floats != 1)
+    else:
+        masks["R0016"] = np.abs(floats) > _FLOAT32_MAX
     bad = np.logical_or.reduce(list(masks.values())).any(axis=1)
     row = int(np.argmax(bad))
     code = next(code for code, mask in masks.items() if mask[row].any())
     value = numbers[row][masks[code][row]][0]
     return Column(None, bad, BadCell(code, row, f"{'holds' if port.type.size > 1 else 'is'} {value}"))
+
+
+def _bounds(port: Port) -> tuple[float, float]:
+    """The smallest and the largest number that a port takes."""
+    if port.classes is not None:
+        return 0, port.classes - 1
+    return (0, 1) if port.kind == "bool" else (-_FLOAT32_MAX, _FLOAT32_MAX)
 
 
 def _whole(numbers: Numbers) -> bool:

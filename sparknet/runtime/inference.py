@@ -29,7 +29,7 @@ class Predictor:
     model: bytes
     bound: tuple[BoundPort, ...]
     added: tuple[tuple[str, str], ...]
-    """Name and kind of each new column: `long`, `float` or `floats` (a list)."""
+    """Name and kind of each new column: `long`, `float` or `bool`, or a list of such: `floats`."""
 
     @cached_property
     def graph(self) -> Graph:
@@ -65,29 +65,26 @@ class Predictor:
 
 
 def _column(parts: Sequence[NDArray[Any]], kind: str) -> pa.Array:
-    if kind == "long":
-        return pa.array(np.concatenate([p.reshape(-1) for p in parts]) if parts else [], pa.int64())
-    flat = np.concatenate([p.reshape(-1) for p in parts]) if parts else np.zeros(0, np.float32)
-    values = pa.array(flat.astype(np.float32), pa.float32())
-    if kind == "float":
+    """The parts one behind the other; a list holds the numbers of a row, whatever their shape, one after the other."""
+    element = ARROW_TYPES[kind.removesuffix("s")]
+    flat = np.concatenate([p.reshape(-1) for p in parts]) if parts else np.zeros(0, element.to_pandas_dtype())
+    values = pa.array(flat, element)
+    if not kind.endswith("s"):
         return values
-    width = parts[0].shape[-1] if parts else 1
+    width = prod(parts[0].shape[1:]) if parts else 1
     offsets = pa.array(np.arange(0, len(flat) + 1, width, dtype=np.int32))
     return pa.ListArray.from_arrays(offsets, values)
 
 
-ARROW_TYPES = {"long": pa.int64(), "float": pa.float32(), "floats": pa.list_(pa.float32())}
+ARROW_TYPES: dict[str, pa.DataType] = {"long": pa.int64(), "float": pa.float32(), "bool": pa.bool_()}
+ARROW_TYPES |= {f"{kind}s": pa.list_(element) for kind, element in ARROW_TYPES.items()}
+_KINDS = {"int64": "long", "float32": "float", "bool": "bool"}
 
 
 def predictor(run: SavedRun) -> Predictor:
     """The predictor of a saved run."""
-    added: list[tuple[str, str]] = []
-    for port in run.manifest.targets:
-        if port.kind == "class":
-            added += [(port.name, "long"), (f"{port.name}_probability", "floats")]
-        else:
-            added.append((port.name, "floats" if prod(port.shape) > 1 else "float"))
-    return Predictor(run.inference, tuple(bound_port(port) for port in run.manifest.inputs), tuple(added))
+    added = tuple((p.name, _KINDS[p.dtype] + "s" * (prod(p.shape) > 1)) for p in run.manifest.predictions)
+    return Predictor(run.inference, tuple(bound_port(port) for port in run.manifest.inputs), added)
 
 
 def kept_columns(known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor) -> list[str]:

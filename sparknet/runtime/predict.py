@@ -1,4 +1,4 @@
-"""Predictions for a file: its columns, and beside them `NAME` and `NAME_probability` for each class output.
+"""Predictions for a file: its columns, and beside them the outputs of the inference graph.
 
 Bad rows are found by a pass over the data before the first prediction, with the messages of training; the output is
 written under a temporary name and renamed.

@@ -167,6 +167,7 @@ _HELPS = {
     "R0013": "turn the column into numbers first",
     "R0014": "classes count from 0: check the number in `class[...]`, or shift the labels",
     "R0015": "classes are whole numbers",
+    "R0017": "answers are 0 or 1, or false or true",
     "R0016": "scale the column: the net computes in float32",
 }
 
@@ -174,6 +175,8 @@ _HELPS = {
 def _wanted(port: Port) -> str:
     if port.classes is not None:
         return f"a class from 0 to {port.classes - 1}"
+    if port.kind == "bool":
+        return "0 or 1" if port.type.size == 1 else f"{port.type.size:,} numbers, each 0 or 1"
     if port.type.size == 1:
         return "one number"
     shape = ", ".join(map(str, port.type.shape))

@@ -93,7 +93,7 @@ def load(folder: Path) -> SavedRun:
     if unknown or len(manifest.files) != len(_CAPS) - 1:
         raise _damaged(folder / MANIFEST, "it does not list the files of a run folder")
     data = {name: _read(folder / name, manifest.files[name]) for name in _CAPS if name != MANIFEST}
-    outputs = {name for port in manifest.targets for name in (port.name, f"{port.name}_probability")}
+    outputs = {prediction.name for prediction in manifest.predictions}
     for name in (INFERENCE, STEP, EVALUATION):
         _check_graph(folder / name, data[name], manifest, outputs if name == INFERENCE else None)
     return SavedRun(
@@ -160,7 +160,7 @@ def _check_graph(path: Path, data: bytes, manifest: Manifest, outputs: set[str] 
     except UnsafeModelError as error:
         raise _damaged(path, str(error)) from error
     inputs = {port.name for port in manifest.inputs}
-    if not inputs <= found.inputs or (outputs is not None and (found.inputs != inputs or not found.outputs <= outputs)):
+    if not inputs <= found.inputs or (outputs is not None and (found.inputs != inputs or found.outputs != outputs)):
         raise _damaged(path, "its inputs and outputs are not those that the manifest lists")
 
 

@@ -10,7 +10,7 @@ from secrets import token_hex
 
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, DataType, FloatType, LongType, StructType
+from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StructType
 
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.inference import PredictRows, kept_columns, predictor
@@ -21,7 +21,8 @@ from sparknet.runtime.sources import Place
 from sparknet.runtime.spark import SparkBackend, check_frame, select_plain, task_cpus, worker_failure
 from sparknet.runtime.spark_sources import open_frame
 
-_TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "floats": ArrayType(FloatType())}
+_TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
+_TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
 
 
 def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None) -> DataFrame:

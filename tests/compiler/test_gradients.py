@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
+from onnx.reference.op_run import OpRun
 
 from sparknet.compiler.differentiate import MissingGradientError, differentiate
 from sparknet.compiler.gradients import NO_GRADIENT, RULES
@@ -29,6 +30,8 @@ class Case:
     torch: Callable[..., torch.Tensor]
     attributes: dict[str, Any] = field(default_factory=dict)
     ints: tuple[tuple[int, ...], ...] = ()
+    floats: tuple[tuple[float, ...] | None, ...] = ()
+    """Constant float32 inputs behind those; None for one that is left out."""
     low: float = -2.0
     condition: bool = False
     batched: tuple[int, ...] = (0,)
@@ -91,6 +94,34 @@ CASES = [
          conv([2, 3], [2, 2], [0, 1, 1, 1])),
     Case("Conv", (IMAGE, (4, 3, 1, 1), (4,)), lambda x, w, b: torch_conv(x, w, b, strides=[3, 3], pads=[0, 0, 0, 0]),
          conv([1, 1], [3, 3], [0, 0, 0, 0])),
+    Case("Conv", (IMAGE, (4, 3, 2, 3)), lambda x, w: F.conv2d(x, w, dilation=(2, 1), stride=(1, 2)),
+         {**conv([2, 3], [1, 2], [0, 0, 0, 0]), "dilations": [2, 1]}),
+    Case("Conv", ((2, 4, 5, 4), (6, 2, 3, 3), (6,)), lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=2),
+         {**conv([3, 3], [1, 1], [1, 1, 1, 1]), "group": 2}),
+    Case("Conv", (IMAGE, (6, 1, 3, 2)), lambda x, w: F.conv2d(x, w, groups=3, stride=2, dilation=2),
+         {**conv([3, 2], [2, 2], [0, 0, 0, 0]), "group": 3, "dilations": [2, 2]}),
+    Case("Conv", ((2, 3, 7), (4, 3, 3), (4,)), lambda x, w, b: F.conv1d(F.pad(x, (1, 0)), w, b, stride=2),
+         conv([3], [2], [1, 0])),
+    Case("Conv", ((2, 4, 7), (4, 2, 2)), lambda x, w: F.conv1d(x, w, groups=2, dilation=3),
+         {**conv([2], [1], [0, 0]), "group": 2, "dilations": [3]}),
+    Case("ConvTranspose", ((2, 3, 3, 4), (3, 2, 3, 2), (2,)), lambda x, w, b: F.conv_transpose2d(
+        x, w, b, stride=(2, 1)), conv([3, 2], [2, 1], [0, 0, 0, 0])),
+    Case("ConvTranspose", ((2, 3, 3, 4), (3, 2, 3, 3)),
+         lambda x, w: F.conv_transpose2d(x, w, stride=2)[:, :, :-1, 1:],
+         conv([3, 3], [2, 2], [0, 1, 1, 0])),
+    Case("ConvTranspose", ((2, 4, 3, 2), (4, 3, 2, 2)),
+         lambda x, w: F.conv_transpose2d(x, w, stride=3, groups=2, output_padding=1),
+         {**conv([2, 2], [3, 3], [0, 0, 0, 0]), "group": 2, "output_padding": [1, 1]}),
+    Case("ConvTranspose", ((2, 3, 5), (3, 2, 4), (2,)), lambda x, w, b: F.conv_transpose1d(
+        x, w, b, stride=2, padding=1), conv([4], [2], [1, 1])),
+    Case("MaxPool", ((2, 3, 7),), lambda x: F.max_pool1d(F.pad(x, (1, 1), value=-9), 3, 2),
+         {**pool([3], [2]), "pads": [1, 1]}),
+    Case("MaxPool", ((2, 3, 6),), lambda x: F.max_pool1d(x, 2), pool([2], [2])),
+    Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, 3, 2, 1), {**pool([3, 3], [2, 2]), "pads": [1, 1, 1, 1]}),
+    Case("AveragePool", (IMAGE,), lambda x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+         {**pool([3, 3], [2, 2]), "pads": [1, 1, 1, 1]}),
+    Case("AveragePool", ((2, 3, 7),), lambda x: F.avg_pool1d(x, 2, ceil_mode=True),
+         {**pool([2], [2]), "pads": [0, 1]}),
     Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, 2), pool([2, 2], [2, 2])),
     Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, (3, 2)), pool([3, 2], [3, 2])),
     Case("MaxPool", (IMAGE,), lambda x: F.max_pool2d(x, 3, 2), pool([3, 3], [2, 2])),
@@ -104,6 +135,8 @@ CASES = [
     Case("ReduceMean", (IMAGE,), lambda x: x.mean((2, 3)), {"keepdims": 0}, ((2, 3),)),
     Case("ReduceMean", (X,), lambda x: x.mean(), {"keepdims": 0}, ((0, 1),)),
     Case("ReduceMean", (X,), lambda x: x.mean(-1, keepdim=True), {"keepdims": 1}, ((-1,),)),
+    Case("ReduceSumSquare", (IMAGE,), lambda x: (x * x).sum((0, 2, 3), keepdim=True), {"keepdims": 1}, ((0, 2, 3),)),
+    Case("ReduceSumSquare", (X,), lambda x: (x * x).sum(1), {"keepdims": 0}, ((1,),)),
     Case("ReduceMax", (IMAGE,), lambda x: x.amax((2, 3)), {"keepdims": 0}, ((2, 3),)),
     Case("Softmax", (X,), lambda x: F.softmax(x, 1), {"axis": 1}),
     Case("Softmax", (X,), lambda x: F.softmax(x, -1)),
@@ -113,9 +146,38 @@ CASES = [
     Case("Concat", (X, (3, 2), X), lambda *xs: torch.cat(xs, 1), {"axis": 1}, batched=(0, 1, 2)),
     Case("Transpose", (IMAGE,), lambda x: x.permute(0, 3, 1, 2), {"perm": [0, 3, 1, 2]}),
     Case("Transpose", (X,), lambda x: x.T),
+    Case("Pad", (IMAGE,), lambda x: F.pad(x, (2, 1, 0, 3)), {}, ((0, 0, 0, 2, 0, 0, 3, 1),)),
+    Case("Pad", (X,), lambda x: x, {}, ((0, 0, 0, 0),)),
+    Case("Slice", (IMAGE,), lambda x: x[:, :, 1:4, 2:], {}, ((1, 2), (4, 6), (2, 3))),
+    Case("Slice", (IMAGE,), lambda x: x[:, :, :, -3:-1], {}, ((-3,), (-1,), (-1,))),
+    Case("Resize", ((2, 3, 4, 2),), lambda x: F.interpolate(x, scale_factor=(2, 3)),
+         {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+         floats=(None, (1, 1, 2, 3))),
+    Case("Resize", ((2, 3, 4, 2),), lambda x: F.interpolate(x, scale_factor=(2, 3), mode="bilinear"),
+         {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, floats=(None, (1, 1, 2, 3))),
+    Case("Resize", ((2, 3, 1),), lambda x: F.interpolate(x, scale_factor=3, mode="linear"),
+         {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, floats=(None, (1, 1, 3))),
 ]  # fmt: skip
 
 CONDITION = torch.tensor(np.random.default_rng(5).random(X) < 0.5)
+
+
+class ConvTranspose(OpRun):
+    """PyTorch's, for onnx.reference (1.23) has none for groups; the layers' tests run ONNX Runtime's."""
+
+    op_domain = ""
+
+    def _run(self, x: Array, w: Array, b: Array | None = None, **options: Any) -> tuple[Array]:
+        found = {k: v for k, v in options.items() if v is not None}
+        rank, strides = x.ndim - 2, found["strides"]
+        pads, extra = found.get("pads", [0] * 2 * rank), found.get("output_padding", [0] * rank)
+        run = F.conv_transpose1d if rank == 1 else F.conv_transpose2d
+        bias = None if b is None else torch.tensor(b)
+        dilation, group = tuple(found.get("dilations", [1] * rank)), found["group"]
+        y = run(torch.tensor(x), torch.tensor(w), bias, tuple(strides), 0, 0, group, dilation)
+        ends = [pads[axis + rank] - extra[axis] for axis in range(rank)]
+        cuts = [(-pads[axis], -ends[axis]) for axis in range(rank)]
+        return (F.pad(y, tuple(c for cut in reversed(cuts) for c in cut)).numpy(),)
 
 
 def values(case: Case, seed: int = 0) -> list[Array]:
@@ -131,7 +193,8 @@ def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder
         shape = (BATCH, *array.shape[1:]) if i in case.batched else array.shape
         names.append(g.input(f"x{i}", "float64", shape))
     condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
-    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), **case.attributes)
+    more = ["" if f is None else g.constant(f, "float32") for f in case.floats]
+    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), *more, **case.attributes)
     loss = g.op("ReduceSum", g.op("Mul", y, g.constant(weights)), keepdims=0)
     gradients = differentiate(g, loss, names)
     g.output("loss", loss, "float64", ())
@@ -160,7 +223,7 @@ def test_rule(case: Case) -> None:
     y = case.torch(*tensors)
     weights = np.random.default_rng(1).normal(size=tuple(y.shape))
     g, names = build(case, arrays, weights)
-    evaluator = ReferenceEvaluator(g.model())
+    evaluator = ReferenceEvaluator(g.model(), new_ops=[ConvTranspose] if case.attributes.get("group", 1) > 1 else None)
 
     def run(moved: list[Array]) -> float:
         return float(evaluator.run(["loss"], dict(zip(names, moved, strict=True)))[0])

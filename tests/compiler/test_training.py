@@ -62,6 +62,21 @@ def batches(steps: int = STEPS) -> list[tuple[Any, Any]]:
             "adam(lr: 0.002, beta1: 0.8, beta2: 0.99, eps: 1e-6)",
             lambda p: torch.optim.Adam(p, lr=0.002, betas=(0.8, 0.99), eps=1e-6),
         ),
+        (
+            "sgd(lr: 0.02, momentum: 0.9, weight_decay: 0.01)",
+            lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=0.01),
+        ),
+        ("adam(weight_decay: 0.1)", lambda p: torch.optim.Adam(p, lr=0.001, weight_decay=0.1)),
+        ("adamw(weight_decay: 0.5)", lambda p: torch.optim.AdamW(p, lr=0.001, weight_decay=0.5)),
+        ("rmsprop(lr: 0.0005)", lambda p: torch.optim.RMSprop(p, lr=0.0005)),
+        (
+            "rmsprop(lr: 0.0002, alpha: 0.9, eps: 0.01, momentum: 0.5, centered: true, weight_decay: 0.1)",
+            lambda p: torch.optim.RMSprop(
+                p, lr=0.0002, alpha=0.9, eps=0.01, momentum=0.5, centered=True, weight_decay=0.1
+            ),
+        ),
+        ("adagrad", lambda p: torch.optim.Adagrad(p, lr=0.01)),
+        ("adagrad(lr: 0.02, weight_decay: 0.01)", lambda p: torch.optim.Adagrad(p, lr=0.02, weight_decay=0.01)),
     ],
 )
 def test_fifty_steps_give_pytorchs_losses(optimizer: str, make: Any) -> None:

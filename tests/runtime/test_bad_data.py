@@ -56,6 +56,19 @@ def net_of(folder: Path, data: pa.Table, **settings: object) -> CompiledNet:
     return small_net(folder, **settings)
 
 
+def test_answers_other_than_yes_and_no(tmp_path: Path) -> None:
+    answers: list[Any] = [[0, 1]] * 39 + [[1, 2]]
+    pq.write_table(pa.table({"x": [GOOD] * 40, "y": answers}), tmp_path / "rows.parquet")
+    net = tmp_path / "net.net"
+    net.write_text(
+        "net N {\n input point: float[4]\n dense(2)\n output tags: bool[2]\n}\n"
+        'data {\n source = parquet("rows.parquet")\n point = column("x")\n tags = column("y")\n}'
+    )
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(net))
+    assert only(error) == "R0017 row 40 of column `y` holds 2; `tags` takes 2 numbers, each 0 or 1"
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bad_values(tmp_path: Path, case: str) -> None:
     data, message = CASES[case]

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
+import sparknet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local
@@ -120,3 +121,53 @@ def test_local_runs_need_no_pyspark(made: Path, tmp_path: Path) -> None:
         command, env={"PYTHONPATH": here, "PATH": ""}, capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_outputs_of_every_kind(tmp_path: Path, spark: SparkSession) -> None:
+    """Numbers, answers and reconstructions, each alone and several of them; here and on Spark."""
+    kinds = {
+        "price": ("float[1]", pa.float32()),
+        "prices": ("float[2]", pa.list_(pa.float32())),
+        "tag": ("bool[1]", pa.bool_()),
+        "tag_probability": (None, pa.float32()),
+        "tags": ("bool[2]", pa.list_(pa.bool_())),
+        "tags_probability": (None, pa.list_(pa.float32())),
+        "rebuilt": ("like x", pa.list_(pa.float32())),
+        "rebuilt_error": (None, pa.float32()),
+    }
+    outputs = {name: kind for name, (kind, _) in kinds.items() if kind}
+    made = rows(64, duplicates=False)
+    values = np.array(made["x"].to_pylist(), np.float64)
+    bits = values > 2
+    columns = {
+        "a": values,
+        "price": values[:, 0],
+        "prices": list(values[:, :2]),
+        "tag": bits[:, 0],
+        "tags": list(bits[:, :2]),
+    }
+    pq.write_table(pa.table({**columns, "a": list(values)}), tmp_path / "rows.parquet")
+    net = tmp_path / "net.net"
+    sizes = {"price": 1, "prices": 2, "tag": 1, "tags": 2, "rebuilt": 4}
+    lines = [
+        f"  output {n}: {k} = h -> dense({sizes[n]}){' -> reshape(2, 2)' * (n == 'rebuilt')}"
+        for n, k in outputs.items()
+    ]
+    bindings = [f'  {n} = column("{n}")' for n in outputs if n != "rebuilt"]
+    net.write_text(
+        "net N {\n  input x: float[2, 2]\n  h = flatten -> dense(8, relu)\n" + "\n".join(lines) + "\n}\n"
+        'data {\n  source = parquet("rows.parquet")\n  x = column("a")\n' + "\n".join(bindings) + "\n}\n"
+        "train {\n  epochs = 2\n  batch = 8\n}\n"
+    )
+    run_local(sparknet.compile(net), tmp_path / "run")
+    source = str(tmp_path / "rows.parquet")
+    predict_to_file(tmp_path / "run", source, tmp_path / "here.parquet", keep=["a"])
+    here = pq.read_table(tmp_path / "here.parquet")
+    assert {name: here.schema.field(name).type for name in kinds} == {name: kind for name, (_, kind) in kinds.items()}
+    rebuilt = np.stack(here["rebuilt"].to_numpy())
+    error = np.mean((rebuilt - values) ** 2, axis=1)
+    np.testing.assert_allclose(here["rebuilt_error"].to_numpy(), error, rtol=1e-4)
+    assert here["tag"].to_pylist() == [p >= 0.5 for p in here["tag_probability"].to_pylist()]
+    predict_to_file(tmp_path / "run", source, tmp_path / "there.parquet", OnSpark(spark=spark), keep=["a"])
+    there = pq.read_table(tmp_path / "there.parquet")
+    assert there.sort_by("price").to_pydict() == here.sort_by("price").to_pydict()

@@ -6,7 +6,7 @@ A new rule is one line in the file of its family.
 
 from __future__ import annotations
 
-from sparknet.compiler.gradients import convolution, elementwise, linear, pooling, reduction, shape
+from sparknet.compiler.gradients import convolution, elementwise, linear, pooling, reduction, resizing, shape
 from sparknet.compiler.gradients.base import Backward, Rule
 
 RULES: dict[str, Rule] = {
@@ -16,10 +16,24 @@ RULES: dict[str, Rule] = {
     **pooling.RULES,
     **reduction.RULES,
     **shape.RULES,
+    **resizing.RULES,
 }
 
 NO_GRADIENT = frozenset(
-    {"ArgMax", "BitShift", "BitwiseXor", "Cast", "Equal", "Greater", "Less", "Range", "Shape", "Sign", "Size"}
+    {
+        "ArgMax",
+        "BitShift",
+        "BitwiseXor",
+        "Cast",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "Range",
+        "Shape",
+        "Sign",
+        "Size",
+    }
 )
 
 __all__ = ["NO_GRADIENT", "RULES", "Backward", "Rule"]

@@ -1,19 +1,63 @@
-"""Gradients of the convolution of images."""
+"""Gradients of convolutions and transposed convolutions, of images and signals, in groups and with gaps."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import product
 from math import prod
+from typing import Any
 
 from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
 
 
+@dataclass(frozen=True)
+class _Geometry:
+    """How a kernel slides: one number a side, `pads` before each side and then after each."""
+
+    kernel: list[int]
+    strides: list[int]
+    dilations: list[int]
+    pads: list[int]
+    group: int
+
+    @classmethod
+    def of(cls, n: Backward) -> _Geometry:
+        """That of a node, with ONNX's defaults."""
+        kernel = list(n.attribute("kernel_shape"))
+        ones = [1] * len(kernel)
+        strides, dilations = (list(n.attribute(name, ones)) for name in ("strides", "dilations"))
+        return cls(
+            kernel, strides, dilations, list(n.attribute("pads", [0] * 2 * len(kernel))), n.attribute("group", 1)
+        )
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """As operators take them."""
+        found = {"kernel_shape": self.kernel, "strides": self.strides, "pads": self.pads}
+        if max(self.dilations) > 1:
+            found["dilations"] = self.dilations
+        return {**found, "group": self.group} if self.group > 1 else found
+
+
 def _conv(n: Backward) -> list[Value | None]:
-    gradients: list[Value | None] = [_input_gradient(n), _weight_gradient(n)]
-    if len(n.node.inputs) > 2:
-        gradients.append(n.op("ReduceSum", n.dy, n.g.ints(0, 2, 3), keepdims=0))
-    return gradients
+    return [_input_gradient(n), _weight_gradient(n, _Geometry.of(n), n.x(), n.dy), *_bias_gradient(n)]
+
+
+def _conv_transpose(n: Backward) -> list[Value | None]:
+    """A transposed convolution is the input gradient of a convolution, so its own is that convolution.
+
+    Its weight gradient is that of the convolution, with the parts of input and output exchanged.
+    """
+    geometry = _Geometry.of(n)
+    dx = n.op("Conv", n.dy, n.x(1), **geometry.attributes)
+    return [dx, _weight_gradient(n, geometry, n.dy, n.x()), *_bias_gradient(n)]
+
+
+def _bias_gradient(n: Backward) -> list[Value]:
+    if len(n.node.inputs) < 3:
+        return []
+    return [n.op("ReduceSum", n.dy, n.g.ints(0, *range(2, n.g.rank(n.y))), keepdims=0)]
 
 
 def _input_gradient(n: Backward) -> Value:
@@ -21,42 +65,47 @@ def _input_gradient(n: Backward) -> Value:
 
     Where the stride does not divide evenly, rows at the far edge met no kernel: `output_padding` brings them back.
     """
-    kernel, strides, pads = _geometry(n)
-    sides, outs = n.shape()[2:], n.g.shape(n.y)[2:]
+    s = _Geometry.of(n)
+    sides, outs, count = n.shape()[2:], n.g.shape(n.y)[2:], len(s.kernel)
     extra = [
-        int(side) - ((int(out) - 1) * stride + k - pads[a] - pads[a + 2])
-        for a, (side, out, stride, k) in enumerate(zip(sides, outs, strides, kernel, strict=True))
-    ]
-    return n.op("ConvTranspose", n.dy, n.x(1), kernel_shape=kernel, strides=strides, pads=pads, output_padding=extra)
+        int(side) - ((int(outs[a]) - 1) * s.strides[a] + (s.kernel[a] - 1) * s.dilations[a] + 1)
+        + s.pads[a] + s.pads[a + count]
+        for a, side in enumerate(sides)
+    ]  # fmt: skip
+    return n.op("ConvTranspose", n.dy, n.x(1), **s.attributes, output_padding=extra)
 
 
-def _weight_gradient(n: Backward) -> Value:
-    """`dW[f, c, i, j] = sum over batch and places of dy[f, place] * x[c, place * stride + (i, j)]`.
+def _weight_gradient(n: Backward, s: _Geometry, x: Value, dy: Value) -> Value:
+    """`dW[f, c, i] = sum over batch and places of dy[f, place] * x[c, place * stride + i * dilation]`, in each group.
 
     The patches of every kernel position are sliced from the padded input and laid side by side, so that all positions
-    take part in one matrix product per row of the batch.
+    take part in one matrix product per row of the batch. `x` is the larger side of the convolution, `dy` the smaller.
     """
-    kernel, strides, pads = _geometry(n)
-    filters, channels = n.g.shape(n.x(1))[:2]
-    outs = [int(o) for o in n.g.shape(n.y)[2:]]
-    x = n.op("Pad", n.x(), n.g.ints(0, 0, *pads[:2], 0, 0, *pads[2:])) if any(pads) else n.x()
-    patches = [_slice(n, x, at, outs, strides) for at in product(*map(range, kernel))]
-    places = n.op("Concat", *patches, axis=1) if len(patches) > 1 else patches[0]
-    places = n.op("Reshape", places, n.g.ints(0, prod(kernel) * int(channels), prod(outs)))
-    dy = n.op("Reshape", n.dy, n.g.ints(0, int(filters), prod(outs)))
-    dw = n.op("ReduceSum", n.op("MatMul", dy, n.op("Transpose", places, perm=[0, 2, 1])), n.g.ints(0), keepdims=0)
-    dw = n.op("Reshape", dw, n.g.ints(int(filters), *kernel, int(channels)))
-    return n.op("Transpose", dw, perm=[0, 3, 1, 2])
+    filters, channels = (int(d) for d in n.shape(1)[:2])
+    smaller = n.shape() if dy == n.x() else n.g.shape(n.y)
+    outs = [int(o) for o in smaller[2:]]
+    count, sides = len(s.kernel), prod(outs)
+    padded = n.op("Pad", x, n.g.ints(0, 0, *s.pads[:count], 0, 0, *s.pads[count:])) if any(s.pads) else x
+    patches = [_patch(n, padded, at, outs, s) for at in product(*map(range, s.kernel))]
+    groups, axis = ([s.group], 2) if s.group > 1 else ([], 1)
+    if groups:  # a group's patches must lie side by side, so the groups get an axis of their own
+        patches = [n.op("Reshape", p, n.g.ints(0, *groups, channels, sides)) for p in patches]
+    places = n.op("Concat", *patches, axis=axis) if len(patches) > 1 else patches[0]
+    places = n.op("Reshape", places, n.g.ints(0, *groups, prod(s.kernel) * channels, sides))
+    rows = n.op("Reshape", dy, n.g.ints(0, *groups, filters // s.group, sides))
+    swapped = [*range(axis), axis + 1, axis]
+    product_ = n.op("MatMul", rows, n.op("Transpose", places, perm=swapped))
+    dw = n.op("Reshape", n.op("ReduceSum", product_, n.g.ints(0), keepdims=0), n.g.ints(filters, *s.kernel, channels))
+    return n.op("Transpose", dw, perm=[0, count + 1, *range(1, count + 1)])
 
 
-def _slice(n: Backward, x: Value, at: tuple[int, ...], outs: list[int], strides: list[int]) -> Value:
-    """The numbers that kernel position `at` meets, one for each place of the output."""
-    ends = [a + (o - 1) * s + 1 for a, o, s in zip(at, outs, strides, strict=True)]
-    return n.op("Slice", x, n.g.ints(*at), n.g.ints(*ends), n.g.ints(2, 3), n.g.ints(*strides))
+def _patch(n: Backward, x: Value, at: tuple[int, ...], outs: list[int], s: _Geometry) -> Value:
+    """The numbers that kernel position `at` meets, one for each place."""
+    starts = [a * d for a, d in zip(at, s.dilations, strict=True)]
+    ends = [a + (o - 1) * step + 1 for a, o, step in zip(starts, outs, s.strides, strict=True)]
+    return n.op(
+        "Slice", x, n.g.ints(*starts), n.g.ints(*ends), n.g.ints(*range(2, 2 + len(outs))), n.g.ints(*s.strides)
+    )
 
 
-def _geometry(n: Backward) -> tuple[list[int], list[int], list[int]]:
-    return list(n.attribute("kernel_shape")), list(n.attribute("strides")), list(n.attribute("pads"))
-
-
-RULES: dict[str, Rule] = {"Conv": _conv}
+RULES: dict[str, Rule] = {"Conv": _conv, "ConvTranspose": _conv_transpose}

@@ -61,7 +61,7 @@ RULES: dict[str, Rule] = {
     "Softplus": lambda n: [n.op("Mul", n.dy, n.op("Sigmoid", n.x()))],
     # ----- two inputs, broadcast against each other -----
     "Add": lambda n: [n.sum_to(n.dy, 0), n.sum_to(n.dy, 1)],
-    "Sub": lambda n: [n.sum_to(n.dy, 0), n.sum_to(n.op("Neg", n.dy), 1)],
+    "Sub": lambda n: [n.sum_to(n.dy, 0), n.op("Neg", n.sum_to(n.dy, 1))],
     "Mul": lambda n: [n.sum_to(n.op("Mul", n.dy, n.x(1)), 0), n.sum_to(n.op("Mul", n.dy, n.x(0)), 1)],
     "Div": _div,
     "Pow": _pow,

@@ -6,6 +6,7 @@ from itertools import product
 from math import prod
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
@@ -15,28 +16,30 @@ def _max_pool(n: Backward) -> list[Value | None]:
     """Where windows neither overlap nor leave a rest, by comparing; else by scattering to the indices."""
     kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
     sides = [int(s) for s in n.shape()[2:]]
-    if kernel == strides and all(side % k == 0 for side, k in zip(sides, kernel, strict=True)):
-        return [_first_of_window(n, kernel)]
+    padded = any(n.attribute("pads", ()))
+    if kernel == strides and not padded and all(side % k == 0 for side, k in zip(sides, kernel, strict=True)):
+        return [_first_of_window(n, kernel, sides)]
     return [_scattered(n)]
 
 
-def _first_of_window(n: Backward, kernel: list[int]) -> Value:
+def _first_of_window(n: Backward, kernel: list[int], sides: list[int]) -> Value:
     """`dy` at the first place of each window that holds its maximum, as PyTorch chooses; 0 at the others.
 
     Each place of the window is compared in turn; one that is chosen closes the window for those after it.
     """
-    channels, height, width = (int(d) for d in n.shape()[1:])
-    rows, columns = height // kernel[0], width // kernel[1]
-    zero = n.constant(0.0)
+    channels, rank = int(n.shape()[1]), len(kernel)
+    windows = [side // k for side, k in zip(sides, kernel, strict=True)]
+    zero, last = n.constant(0.0), 2 + rank
+    axes = n.g.ints(*range(2, last))
     open_dy, places = n.dy, []
-    for i, j in product(*map(range, kernel)):
-        x = n.op("Slice", n.x(), n.g.ints(i, j), n.g.ints(height, width), n.g.ints(2, 3), n.g.ints(*kernel))
+    for at in product(*map(range, kernel)):
+        x = n.op("Slice", n.x(), n.g.ints(*at), n.g.ints(*sides), axes, n.g.ints(*kernel))
         chosen = n.op("Equal", x, n.y)
-        places.append(n.op("Unsqueeze", n.op("Where", chosen, open_dy, zero), n.g.ints(4)))
+        places.append(n.op("Unsqueeze", n.op("Where", chosen, open_dy, zero), n.g.ints(last)))
         open_dy = n.op("Where", chosen, zero, open_dy)
-    grid = n.op("Reshape", n.op("Concat", *places, axis=4), n.g.ints(0, channels, rows, columns, *kernel))
-    grid = n.op("Transpose", grid, perm=[0, 1, 2, 4, 3, 5])
-    return n.op("Reshape", grid, n.g.ints(0, channels, height, width))
+    grid = n.op("Reshape", n.op("Concat", *places, axis=last), n.g.ints(0, channels, *windows, *kernel))
+    pairs = [axis for side in range(rank) for axis in (2 + side, last + side)]
+    return n.op("Reshape", n.op("Transpose", grid, perm=[0, 1, *pairs]), n.g.ints(0, channels, *sides))
 
 
 def _scattered(n: Backward) -> Value:
@@ -49,16 +52,38 @@ def _scattered(n: Backward) -> Value:
 
 
 def _average_pool(n: Backward) -> list[Value | None]:
-    """Spread each number evenly over its window: a transposed convolution, channel by channel, with ones."""
+    """Spread each number evenly over its window: a transposed convolution, channel by channel, with ones.
+
+    What a window shares with the padding did not count, so each number is divided by how many did.
+    """
     kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
     channels, *sides = (int(d) for d in n.shape()[1:])
-    outs = [int(o) for o in n.g.shape(n.y)[2:]]
-    extra = [side - ((out - 1) * s + k) for side, out, s, k in zip(sides, outs, strides, kernel, strict=True)]
-    ones = n.g.constant(np.full((channels, 1, *kernel), 1 / prod(kernel)))
-    dx = n.op("ConvTranspose", n.dy, ones, kernel_shape=kernel, strides=strides, group=channels)
-    if any(extra):
-        dx = n.op("Pad", dx, n.g.ints(0, 0, 0, 0, 0, 0, *extra))
+    outs, rank = [int(o) for o in n.g.shape(n.y)[2:]], len(kernel)
+    pads = list(n.attribute("pads", [0] * 2 * rank))
+    dy, share = n.dy, 1 / prod(kernel)
+    if any(pads):
+        dy, share = n.op("Div", dy, n.g.constant(_counted(sides, outs, kernel, strides, pads))), 1.0
+    ones = n.g.constant(np.full((channels, 1, *kernel), share))
+    reach = [(out - 1) * s + k - pads[a] for a, (out, s, k) in enumerate(zip(outs, strides, kernel, strict=True))]
+    beyond = [r - side for side, r in zip(sides, reach, strict=True)]
+    cut = [*pads[:rank], *(max(b, 0) for b in beyond)]
+    padding = {"pads": cut} if any(cut) else {}
+    dx = n.op("ConvTranspose", dy, ones, kernel_shape=kernel, strides=strides, group=channels, **padding)
+    if min(beyond) < 0:
+        dx = n.op("Pad", dx, n.g.ints(*[0] * (rank + 4), *(max(-b, 0) for b in beyond)))
     return [dx]
+
+
+def _counted(
+    sides: list[int], outs: list[int], kernel: list[int], strides: list[int], pads: list[int]
+) -> NDArray[np.float64]:
+    """How many numbers of the input each window covers, of the shape of `outs`."""
+    counts = np.ones(())
+    for side, out, k, step, before in zip(sides, outs, kernel, strides, pads, strict=False):
+        starts = np.arange(out) * step - before
+        covered = np.minimum(starts + k, side) - np.maximum(starts, 0)
+        counts = np.multiply.outer(counts, covered.astype(np.float64))
+    return counts
 
 
 RULES: dict[str, Rule] = {"MaxPool": _max_pool, "AveragePool": _average_pool}

@@ -44,6 +44,11 @@ def _reduce_max(n: Backward) -> list[Value | None]:
     return _padded(n, n.op("Mul", hit, n.op("Div", _unreduced(n, n.dy), ties)))
 
 
+def _reduce_sum_square(n: Backward) -> list[Value | None]:
+    """`dx = 2 x dy`; the product spreads `dy` by itself."""
+    return _padded(n, n.op("Mul", n.x(), n.op("Mul", _unreduced(n, n.dy), n.constant(2.0))))
+
+
 def _padded(n: Backward, dx: Value) -> list[Value | None]:
     return [dx] + [None] * (len(n.node.inputs) - 1)
 
@@ -64,6 +69,7 @@ def _log_softmax(n: Backward) -> list[Value | None]:
 RULES: dict[str, Rule] = {
     "ReduceSum": lambda n: _padded(n, _spread(n, n.dy)),
     "ReduceMean": _reduce_mean,
+    "ReduceSumSquare": _reduce_sum_square,
     "ReduceMax": _reduce_max,
     "Softmax": _softmax,
     "LogSoftmax": _log_softmax,

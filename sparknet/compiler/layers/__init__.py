@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from sparknet.compiler.layers import activation, convolution, dense, dropout, joining, pooling, shape
-from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError
+from sparknet.compiler.layers import (
+    activation,
+    batchnorm,
+    convolution,
+    dense,
+    dropout,
+    joining,
+    pooling,
+    resizing,
+    shape,
+)
+from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError, Weighted
 from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
 
-_FAMILIES = (dense, convolution, pooling, dropout, shape, activation)
+_FAMILIES = (dense, convolution, pooling, batchnorm, dropout, shape, resizing, activation)
 
 LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
 JOINS: dict[str, type[Join]] = {join.name: join for join in joining.JOINS}
@@ -21,4 +31,5 @@ __all__ = [
     "ParameterSpec",
     "ShapeError",
     "TupleSizeError",
+    "Weighted",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sparknet.compiler.graph import GraphBuilder, Value
 from sparknet.compiler.initializers import Initializer
@@ -23,15 +23,20 @@ class ShapeError(Exception):
         self.help = help
 
 
+ParameterKind = Literal["trained", "frozen", "buffer"]
+"""`trained` by the optimizer; `frozen` at its first value; a `buffer` of which each step computes the new value."""
+
+
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One trained tensor of a layer. `fan_in` and `fan_out` scale its initialisation."""
+    """One tensor that a layer keeps. `fan_in` and `fan_out` scale its initialisation."""
 
     name: str
     shape: tuple[int, ...]
     initializer: Initializer
     fan_in: int
     fan_out: int
+    kind: ParameterKind = "trained"
 
     @property
     def size(self) -> int:
@@ -51,6 +56,16 @@ class Lowering:
     parameters: Mapping[str, Value]
     seed: Value | None
     salt: int
+    buffers: dict[str, Value] = field(default_factory=dict)
+    """The new value of each buffer that the layer has computed; a buffer left out stays as it was."""
+
+    @property
+    def training(self) -> bool:
+        """Whether the graph is that of a training step."""
+        return self.seed is not None
+
+
+Penalty = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class Layer(BaseModel):
@@ -69,12 +84,61 @@ class Layer(BaseModel):
         raise NotImplementedError
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
-        """The trained tensors, in the order in which they lie in the flat parameter vector."""
+        """The tensors that the layer keeps, in the order in which those of a kind lie in the flat vector."""
         return ()
+
+    def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """`parameters`, as the options that all layers share would have them."""
+        return self.parameters(x)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """Append the operators that compute this layer on `x`, a batch of `t`, and return the result."""
         raise NotImplementedError
+
+
+class Trainable(Layer):
+    """Base of the layers that keep trained tensors: `frozen: true` takes them from the optimizer."""
+
+    keyword_only: ClassVar[frozenset[str]] = frozenset({"frozen"})
+    """Arguments that are written by their names alone, behind those of the layer itself."""
+
+    frozen: bool = False
+
+    def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """As `Layer.tensors`, the trained ones frozen where this layer is."""
+        specs = self.parameters(x)
+        return tuple(replace(p, kind="frozen") if self.frozen and p.kind == "trained" else p for p in specs)
+
+
+class Weighted(Trainable):
+    """Base of the layers with weights: how these start (`init`) and what their size costs in training (`l1`, `l2`).
+
+    All three concern the weights proper, the tensors of two axes and more, and leave biases as they are. The penalty,
+    `l1 * sum |w| + l2 * sum w^2`, is part of the training loss only.
+    """
+
+    keyword_only: ClassVar[frozenset[str]] = Trainable.keyword_only | {"init", "l1", "l2"}
+
+    init: Literal["he", "glorot", "normal", "uniform", "zeros", "orthogonal"] | None = None
+    l1: Penalty = 0.0
+    l2: Penalty = 0.0
+
+    def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """As `Trainable.tensors`, with the initializer that was asked for."""
+        specs = super().tensors(x)
+        init = self.init
+        return tuple(replace(p, initializer=init) if init and len(p.shape) > 1 else p for p in specs)
+
+    def penalty(self, low: Lowering, specs: Sequence[ParameterSpec]) -> list[Value]:
+        """The terms that this layer adds to the training loss, scalars."""
+        g = low.graph
+        weights = [low.parameters[p.name] for p in specs if p.kind == "trained" and len(p.shape) > 1]
+        return [
+            g.op("Mul", g.op("ReduceSum", g.op(op, w, *with_itself * (w,)), keepdims=0), g.constant(factor))
+            for op, with_itself, factor in (("Abs", 0, self.l1), ("Mul", 1, self.l2))
+            for w in weights
+            if factor
+        ]
 
 
 class Join(BaseModel):
@@ -97,22 +161,5 @@ class Join(BaseModel):
         raise NotImplementedError
 
 
-def _square(value: Any) -> Any:
-    """One number stands for both sides of a window: `2` is `2x2`."""
-    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
 Side = Annotated[int, Field(ge=1, le=65_536)]
-Window = Annotated[tuple[Side, Side], BeforeValidator(_square)]
 Units = Annotated[int, Field(ge=1, le=16_777_216)]
-
-
-def image_type(layer: str, x: TensorType) -> tuple[int, int, int]:
-    """Channels, height and width of `x`, or ShapeError where it is no image."""
-    if x.dtype != "float32" or len(x.shape) != 3:
-        raise ShapeError(
-            f"`{layer}` needs an image `[channels, height, width]`, but `{x}` arrives",
-            "`reshape(channels, height, width)` before it makes an image of it" if len(x.shape) != 3 else None,
-        )
-    channels, height, width = x.shape
-    return channels, height, width

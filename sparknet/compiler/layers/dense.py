@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from sparknet.compiler.graph import Value
 from sparknet.compiler.layers.activation import Activation, activate, weight_initializer
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Units
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Units, Weighted
 from sparknet.compiler.types import TensorType
 
 
-class Dense(Layer):
+class Dense(Weighted):
     """`dense(units, activation)`: `y = activation(x W + b)`, `x` a vector."""
 
     name: ClassVar[str] = "dense"

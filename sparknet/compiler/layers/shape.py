@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from math import prod
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field, field_validator
 
 from sparknet.compiler.graph import Value
-from sparknet.compiler.layers.base import Layer, Lowering
+from sparknet.compiler.layers.base import Layer, Lowering, ShapeError, Units
 from sparknet.compiler.types import TensorType
+
+_MAX_AXES = 8
 
 
 class Flatten(Layer):
@@ -24,4 +28,55 @@ class Flatten(Layer):
         return low.graph.op("Reshape", x, low.graph.ints(0, t.size))
 
 
-LAYERS: tuple[type[Layer], ...] = (Flatten,)
+class Reshape(Layer):
+    """`reshape(1, 28, 28)`: the same numbers in the same order, counted by other axes."""
+
+    name: ClassVar[str] = "reshape"
+    gathers: ClassVar[str] = "shape"
+
+    shape: Annotated[tuple[Units, ...], Field(min_length=1, max_length=_MAX_AXES)]
+
+    def infer(self, x: TensorType) -> TensorType:
+        """Any shape of `x.size` numbers to `shape`."""
+        if prod(self.shape) != x.size:
+            raise ShapeError(
+                f"`{x}` has {x.size:,} numbers, but [{', '.join(map(str, self.shape))}] asks for {prod(self.shape):,}"
+            )
+        return TensorType(x.dtype, self.shape)
+
+    def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
+        """One `Reshape`; the 0 keeps the batch."""
+        return low.graph.op("Reshape", x, low.graph.ints(0, *self.shape))
+
+
+class Transpose(Layer):
+    """`transpose(1, 0)`: the axes in another order; axis `i` of the result is axis `axes[i]` of what arrives."""
+
+    name: ClassVar[str] = "transpose"
+    gathers: ClassVar[str] = "axes"
+
+    axes: Annotated[tuple[Annotated[int, Field(ge=0, lt=_MAX_AXES)], ...], Field(min_length=1, max_length=_MAX_AXES)]
+
+    @field_validator("axes")
+    @classmethod
+    def _permutation(cls, axes: tuple[int, ...]) -> tuple[int, ...]:
+        if sorted(axes) != list(range(len(axes))):
+            raise ValueError(f"must name each axis from 0 to {len(axes) - 1} once")
+        return axes
+
+    def infer(self, x: TensorType) -> TensorType:
+        """`[a, b, ...]` to those sizes in the order of `axes`; the batch is not counted and stays in front."""
+        if len(self.axes) != len(x.shape):
+            counted = ", ".join(map(str, range(len(x.shape))))
+            raise ShapeError(
+                f"`transpose` names {len(self.axes)} axes, but `{x}` has {len(x.shape)}",
+                f"give an order of {counted}",
+            )
+        return TensorType(x.dtype, tuple(x.shape[a] for a in self.axes))
+
+    def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
+        """One `Transpose`; the batch is ONNX's axis 0."""
+        return low.graph.op("Transpose", x, perm=[0, *(a + 1 for a in self.axes)])
+
+
+LAYERS: tuple[type[Layer], ...] = (Flatten, Reshape, Transpose)

@@ -1,0 +1,136 @@
+"""Elaboration of the keys of `train` that speak of the outputs: `loss`, `weights`, `class_weights`.
+
+A net with one output that a key can mean gives it a plain value; with several, a map from their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from sparknet.compiler.arguments import bind
+from sparknet.compiler.criteria import LOSSES
+from sparknet.compiler.net import LayerUse, NetOutput
+from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.grammar import syntax
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+from sparknet.grammar.suggest import closest
+
+LOSS_KEYS = ("loss", "weights", "class_weights")
+_MOVES_NUMBERS = frozenset({"flatten", "reshape", "transpose"})
+_LARGEST_WEIGHT = 1e6
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The outputs of a net, and the layers that lead to them."""
+
+    outputs: Sequence[NetOutput]
+    layers: Sequence[LayerUse]
+
+    def ends_in_sigmoid(self, output: NetOutput) -> bool:
+        """Whether the numbers of an output come out of a sigmoid, layers that only move numbers not counted."""
+        uses = {use.name: use for use in self.layers}
+        use = uses.get(output.value)
+        while use is not None and use.layer.name in _MOVES_NUMBERS:
+            use = uses.get(use.inputs[0])
+        return use is not None and "sigmoid" in (use.layer.name, getattr(use.layer, "activation", None))
+
+
+def elaborate_losses(
+    entries: Mapping[str, syntax.Entry], judged: Judged, scope: Scope, problems: list[Diagnostic]
+) -> dict[str, dict[str, Any]]:
+    """For each of the keys that is written, its value for each output by name."""
+    readers: dict[str, Callable[[syntax.Expr, NetOutput, Judged, Scope], Any]] = {
+        "loss": _loss,
+        "weights": _weight,
+        "class_weights": _class_weights,
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for key, reader in readers.items():
+        if key not in entries:
+            continue
+        found[key] = {}
+        try:
+            chosen = _by_output(entries[key], judged, scope)
+        except SparkNetError as error:
+            problems.extend(error.diagnostics)
+            continue
+        for output, expr in chosen:
+            try:
+                found[key][output.name] = reader(expr, output, judged, scope)
+            except SparkNetError as error:
+                problems.extend(error.diagnostics)
+    return found
+
+
+def _by_output(entry: syntax.Entry, judged: Judged, scope: Scope) -> list[tuple[NetOutput, syntax.Expr]]:
+    key = entry.key.text
+    meant = [o for o in judged.outputs if key != "class_weights" or o.kind == "class"]
+    if not meant:
+        raise scope.error("E0502", f"`{key}` speaks of `class[...]` outputs, and this net has none", entry.key)
+    names = [o.name for o in meant]
+    if not isinstance(entry.value, syntax.MapExpr):
+        if len(meant) > 1 or key == "weights":
+            example = ", ".join(f"{name}: ..." for name in names)
+            message = f"`{key}` must say which output it means"
+            raise scope.error("E0502", message, entry.value, f"write `{key} = {{{example}}}`")
+        return [(meant[0], entry.value)]
+    problems: list[Diagnostic] = []
+    chosen: dict[str, tuple[NetOutput, syntax.Expr]] = {}
+    for item in entry.value.entries:
+        name = item.key.text
+        if name in chosen:
+            problems += scope.error("E0205", f"`{name}` is given twice", item.key).diagnostics
+        elif name in names:
+            chosen[name] = (meant[names.index(name)], item.value)
+        else:
+            near = closest(name, names)
+            kind = "`class[...]` output" if key == "class_weights" else "output"
+            help = f"did you mean `{near}`?" if near else f"it has {', '.join(f'`{n}`' for n in names)}"
+            problems += scope.error("E0501", f"the net has no {kind} `{name}`", item.key, help).diagnostics
+    if problems:
+        raise SparkNetError(problems)
+    return list(chosen.values())
+
+
+def _loss(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> Any:
+    call = expr
+    if isinstance(expr, syntax.Name):
+        call = syntax.Call(span=expr.span, name=syntax.Identifier(span=expr.span, text=expr.text), arguments=None)
+    fitting = [name for name, loss in LOSSES.items() if output.kind in loss.kinds]
+    choices = f"a loss for `{output.name}` is {' or '.join(f'`{name}`' for name in fitting)}"
+    if not isinstance(call, syntax.Call):
+        raise scope.error("E0502", f"`loss` must name a loss, found {describe(evaluate(expr, scope))}", expr, choices)
+    name = call.name.text
+    if name not in LOSSES:
+        near = closest(name, LOSSES)
+        raise scope.error("E0502", f"unknown loss `{name}`", call.name, f"did you mean `{near}`?" if near else choices)
+    if name not in fitting:
+        kind = f"like {output.like}" if output.like else f"{output.kind}[{output.size}]"
+        raise scope.error("E0502", f"`{name}` cannot judge `{output.name}`, which is `{kind}`", call.name, choices)
+    if name == "binary_cross_entropy" and output.kind == "like" and not judged.ends_in_sigmoid(output):
+        message = f"`{name}` needs probabilities, but the chain of `{output.name}` does not end in a sigmoid"
+        raise scope.error("E0502", message, call.name, "end it with `sigmoid`")
+    return bind(LOSSES[name], call, scope)
+
+
+def _weight(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> float:
+    value = evaluate(expr, scope)
+    if isinstance(value, Word):
+        raise unknown_word(value.text, expr, scope)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not isfinite(value) or not 0 <= value <= _LARGEST_WEIGHT:
+        message = f"a weight is a number from 0 to {_LARGEST_WEIGHT:,.0f}, found {describe(value)}"
+        raise scope.error("E0502", message, expr)
+    return float(value)
+
+
+def _class_weights(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> tuple[float, ...]:
+    if not isinstance(expr, syntax.ListExpr) or len(expr.items) != output.size:
+        found = f"{len(expr.items)} numbers" if isinstance(expr, syntax.ListExpr) else "no list"
+        message = f"`{output.name}` has {output.size} classes and needs a weight for each, found {found}"
+        raise scope.error("E0502", message, expr, "write `[1, 2.5, ...]`")
+    return tuple(_weight(item, output, judged, scope) for item in expr.items)
