@@ -25,7 +25,7 @@ def compile(text_or_path: str | Path | Source) -> CompiledNet:
         name=typed.net.name,
         source=source,
         layers=_rows(typed),
-        inputs=tuple(Port(i.name, "float", i.type) for i in typed.net.inputs),
+        inputs=_inputs(typed),
         targets=_targets(typed),
         metrics=metric_names(typed.net),
         parameters=parameter_slots(typed),
@@ -42,6 +42,13 @@ def _source(text_or_path: str | Path | Source) -> Source:
     if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
         return Source("<text>", text_or_path)
     return load(text_or_path)
+
+
+def _inputs(typed: TypedNet) -> tuple[Port, ...]:
+    return tuple(
+        Port(i.name, "float" if i.type.vocabulary is None else "token", i.type, i.type.vocabulary)
+        for i in typed.net.inputs
+    )
 
 
 def _targets(typed: TypedNet) -> tuple[Port, ...]:

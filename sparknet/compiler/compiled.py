@@ -19,7 +19,7 @@ from sparknet.grammar.source import Source
 if TYPE_CHECKING:
     import onnx
 
-PortKind = Literal["float", "class"]
+PortKind = Literal["float", "class", "token"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Port:
     """A graph input that the data feeds, batch first: `[N, *type.shape]` of `type.dtype`.
 
     The step and evaluation graphs take the net's inputs and, under the names of its outputs, the targets.
-    A `class` target is an int64 index below `classes`, shape `[N]`.
+    A `class` target is an int64 index below `classes`, shape `[N]`; a `token` input holds such indices.
     """
 
     name: str

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors.numpy import save as save_tensors
 
-from sparknet.compiler.compiled import CompiledNet, Port
+from sparknet.compiler.compiled import CompiledNet, Port, PortKind
 from sparknet.compiler.layout import Slot
 from sparknet.compiler.types import DType
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
@@ -48,7 +48,7 @@ class SavedPort(Entry):
     """An input or output of the net, batch first in the graphs, and the column that it is bound to, if any."""
 
     name: Text
-    kind: Literal["float", "class"]
+    kind: PortKind
     dtype: DType
     shape: Shape
     classes: Count | None

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Initializer = Literal["he", "glorot", "zeros", "ones"]
+Initializer = Literal["he", "glorot", "zeros", "ones", "normal", "uniform"]
 
 
 def draw(
@@ -19,6 +19,8 @@ def draw(
 
     `he`: normal, variance 2 / fan_in (He et al., 2015, eq. 10), for layers followed by a rectifier.
     `glorot`: uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio, 2010, eq. 16), for all others.
+    `uniform`: in +-1 / sqrt(fan_in), as PyTorch starts recurrent layers from their number of units.
+    `normal`: mean 0, variance 1, as PyTorch starts embeddings.
     """
     if initializer == "zeros":
         return np.zeros(shape, np.float32)
@@ -26,7 +28,8 @@ def draw(
         return np.ones(shape, np.float32)
     key = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "little")
     random = np.random.Generator(np.random.Philox(key=key))
-    if initializer == "he":
-        return (random.standard_normal(shape, np.float32) * np.float32(sqrt(2 / fan_in))).astype(np.float32)
-    limit = sqrt(6 / (fan_in + fan_out))
+    if initializer in ("he", "normal"):
+        deviation = sqrt(2 / fan_in) if initializer == "he" else 1.0
+        return (random.standard_normal(shape, np.float32) * np.float32(deviation)).astype(np.float32)
+    limit = sqrt(6 / (fan_in + fan_out)) if initializer == "glorot" else sqrt(1 / fan_in)
     return (random.random(shape, np.float32) * np.float32(2 * limit) - np.float32(limit)).astype(np.float32)

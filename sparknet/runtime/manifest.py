@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sparknet.compiler.compiled import CompiledNet, Port
+from sparknet.compiler.compiled import CompiledNet, Port, PortKind
 from sparknet.compiler.layout import Slot
 from sparknet.compiler.types import DType, TensorType
 from sparknet.runtime.profile import BoundPort
@@ -39,7 +39,7 @@ class SavedPort(Entry):
     """An input or output of the net and the column that it was bound to."""
 
     name: Name
-    kind: Literal["float", "class"]
+    kind: PortKind
     dtype: DType
     shape: Shape
     classes: Count | None

@@ -113,6 +113,8 @@ CASES = [
     Case("Concat", (X, (3, 2), X), lambda *xs: torch.cat(xs, 1), {"axis": 1}, batched=(0, 1, 2)),
     Case("Transpose", (IMAGE,), lambda x: x.permute(0, 3, 1, 2), {"perm": [0, 3, 1, 2]}),
     Case("Transpose", (X,), lambda x: x.T),
+    Case("Gather", ((5, 4),), lambda w: w[torch.tensor([3, 0, 3, 1])], {"axis": 0}, ((3, 0, 3, 1),), batched=()),
+    Case("Gather", ((99, 2),), lambda w: w[torch.tensor([3, 0, 3])], {"axis": 0}, ((3, 0, 3),), batched=()),
 ]  # fmt: skip
 
 CONDITION = torch.tensor(np.random.default_rng(5).random(X) < 0.5)

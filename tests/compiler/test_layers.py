@@ -30,6 +30,19 @@ class Row:
     arrives: tuple[int, ...]
     leaves: tuple[int, ...]
     torch: Callable[[torch.Tensor, Tensors], torch.Tensor]
+    vocabulary: int | None = None
+    """For a layer on tokens."""
+
+    @property
+    def type(self) -> str:
+        shape = ", ".join(map(str, self.arrives))
+        return f"float[{shape}]" if self.vocabulary is None else f"token[{shape}, vocabulary: {self.vocabulary}]"
+
+    def batch(self, random: np.random.Generator) -> Any:
+        """Five rows of what arrives."""
+        if self.vocabulary is None:
+            return random.normal(size=(5, *self.arrives)).astype(np.float32)
+        return random.integers(0, self.vocabulary, (5, *self.arrives))
 
 
 def conv(stride: int = 1, pads: tuple[int, int, int, int] = (1, 1, 1, 1), bias: bool = True) -> Any:
@@ -96,6 +109,8 @@ ROWS = [
     Row("tanh", VECTOR, VECTOR, lambda x, p: torch.tanh(x)),
     Row("softplus", VECTOR, VECTOR, lambda x, p: F.softplus(x)),
     Row("softmax", VECTOR, VECTOR, lambda x, p: F.softmax(x, 1)),
+    Row("embedding(4)", (7,), (7, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=9),
+    Row("embedding(4)", (2, 3), (2, 3, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=100),
 ]
 
 
@@ -104,16 +119,15 @@ def test_layer(row: Row) -> None:
     """Shape, forward pass, loss, and the gradients of the layer's own parameters."""
     size = int(np.prod(row.leaves))
     flatten = "flatten" if len(row.leaves) > 1 else ""
-    shape = ", ".join(map(str, row.arrives))
     net = sparknet.compile(
-        f"net Row {{\n input x: float[{shape}]\n {row.text}\n {flatten}\n output y: float[{size}]\n}}\n"
+        f"net Row {{\n input x: {row.type}\n {row.text}\n {flatten}\n output y: float[{size}]\n}}\n"
         "train { optimizer = sgd(lr: 1) }"
     )
     assert net.layers[0].type.shape == row.leaves
     assert sum(r.parameters for r in net.layers) == net.parameter_count
 
     random = np.random.default_rng(0)
-    x = random.normal(size=(5, *row.arrives)).astype(np.float32)
+    x = row.batch(random)
     y = random.normal(size=(5, size)).astype(np.float32)
     flat = random.normal(size=net.parameter_count).astype(np.float32)
     parameters = {

@@ -58,6 +58,8 @@ class Layer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
+    takes_tokens: ClassVar[bool] = False
+    """Whether this layer looks up tokens; all others compute with numbers."""
 
     @property
     def label(self) -> str:
