@@ -68,11 +68,14 @@ def tensor_of(flat: Any, slot: Slot) -> torch.Tensor:
     return torch.tensor(flat[slot.offset : slot.offset + slot.size].reshape(slot.shape), requires_grad=True)
 
 
-VECTOR, IMAGE = (6,), (3, 7, 8)
+VECTOR, IMAGE, SEQUENCE = (6,), (3, 7, 8), (5, 6)
 ROWS = [
     Row("dense(4)", VECTOR, (4,), dense),
     Row("dense(4, bias: false)", VECTOR, (4,), lambda x, p: x @ p["dense1.weight"]),
     Row("dense(4, tanh)", VECTOR, (4,), then(dense, torch.tanh)),
+    Row("dense(4)", SEQUENCE, (5, 4), dense),
+    Row("dense(4, softmax)", SEQUENCE, (5, 4), then(dense, lambda y: F.softmax(y, 2))),
+    Row("dense(4, relu, bias: false)", SEQUENCE, (5, 4), lambda x, p: F.relu(x @ p["dense1.weight"])),
     Row("dense(units: 4, activation: softmax)", VECTOR, (4,), then(dense, lambda y: F.softmax(y, 1))),
     Row("conv(4, 3)", IMAGE, (4, 7, 8), conv()),
     Row("conv(4, 3x3, relu)", IMAGE, (4, 7, 8), then(conv(), torch.relu)),

@@ -8,7 +8,15 @@ from sparknet.compiler.graph import Value
 
 def _matmul(n: Backward) -> tuple[Value, Value]:
     """`Y = A B`: `dA = dY B^T`, `dB = A^T dY`, for matrices and batches of them."""
+    if len(n.shape(0)) > len(n.shape(1)) == 2:
+        return n.op("MatMul", n.dy, _transposed(n, 1)), _of_all_rows(n)
     return n.sum_to(n.op("MatMul", n.dy, _transposed(n, 1)), 0), n.sum_to(n.op("MatMul", _transposed(n, 0), n.dy), 1)
+
+
+def _of_all_rows(n: Backward) -> Value:
+    """`dB` where one matrix `B` meets a batch of matrices: a single product over the rows of them all."""
+    a, dy = (n.op("Reshape", v, n.g.ints(-1, int(k))) for v, k in zip((n.x(0), n.dy), n.shape(1), strict=True))
+    return n.op("Gemm", a, dy, transA=1)
 
 
 def _transposed(n: Backward, i: int) -> Value:
