@@ -37,7 +37,7 @@ _EXPECTED: dict[str, str] = {
 def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     """The model that `call` describes; raises SparkNetError with one diagnostic for each wrong argument."""
     arguments = call.arguments or ()
-    names = list(model.model_fields)
+    names = [field.alias or name for name, field in model.model_fields.items()]
     placed, problems = _place(call, arguments, names, scope)
     values: dict[str, Any] = {}
     for name, argument in placed.items():
@@ -131,7 +131,7 @@ def _explain(
 
 
 def _required(model: type[BaseModel]) -> list[str]:
-    return [name for name, field in model.model_fields.items() if field.is_required()]
+    return [field.alias or name for name, field in model.model_fields.items() if field.is_required()]
 
 
 def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str, str | None]:

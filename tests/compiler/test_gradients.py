@@ -83,6 +83,9 @@ CASES = [
     Case("MatMul", ((2, 3, 4), (4, 5)), torch.matmul),
     Case("MatMul", ((2, 3, 4), (2, 4, 5)), torch.matmul, batched=(0, 1)),
     Case("Gemm", (X, (4, 5), (5,)), lambda x, w, b: x @ w + b),
+    Case("Gemm", (X, (5, 4), (5,)), lambda x, w, b: x @ w.T + b, {"transB": 1}),
+    Case("Gemm", (X, (5, 4), (3, 5)), lambda x, w, c: x @ w.T + c, {"transB": 1}, batched=(0, 2)),
+    Case("Gemm", (X, (4, 5)), lambda x, w: x @ w),
     Case("Conv", (IMAGE, (4, 3, 3, 3)), lambda x, w: torch_conv(x, w, strides=[1, 1], pads=[1, 1, 1, 1]),
          conv([3, 3], [1, 1], [1, 1, 1, 1])),
     Case("Conv", (IMAGE, (4, 3, 3, 3), (4,)), lambda x, w, b: torch_conv(x, w, b, strides=[1, 1], pads=[0, 0, 0, 0]),
@@ -113,6 +116,8 @@ CASES = [
     Case("Concat", (X, (3, 2), X), lambda *xs: torch.cat(xs, 1), {"axis": 1}, batched=(0, 1, 2)),
     Case("Transpose", (IMAGE,), lambda x: x.permute(0, 3, 1, 2), {"perm": [0, 3, 1, 2]}),
     Case("Transpose", (X,), lambda x: x.T),
+    Case("Split", ((3, 6),), lambda x: x[:, :3], {"axis": 1, "num_outputs": 2}),
+    Case("Split", ((3, 6),), lambda x: x[:, :2], {"axis": 1}, ((2, 4),)),
     Case("Gather", ((5, 4),), lambda w: w[torch.tensor([3, 0, 3, 1])], {"axis": 0}, ((3, 0, 3, 1),), batched=()),
     Case("Gather", ((99, 2),), lambda w: w[torch.tensor([3, 0, 3])], {"axis": 0}, ((3, 0, 3),), batched=()),
 ]  # fmt: skip
@@ -133,7 +138,8 @@ def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder
         shape = (BATCH, *array.shape[1:]) if i in case.batched else array.shape
         names.append(g.input(f"x{i}", "float64", shape))
     condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
-    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), **case.attributes)
+    count = 2 if case.op == "Split" else 1
+    y = g.op_n(case.op, count, *condition, *names, *(g.ints(*i) for i in case.ints), **case.attributes)[0]
     loss = g.op("ReduceSum", g.op("Mul", y, g.constant(weights)), keepdims=0)
     gradients = differentiate(g, loss, names)
     g.output("loss", loss, "float64", ())
@@ -179,7 +185,7 @@ def test_rule(case: Case) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {case.op for case in CASES} == set(RULES)
+    assert {case.op for case in CASES} | {"Scan"} == set(RULES), "the rule for Scan: test_scan.py"
     assert not NO_GRADIENT & set(RULES)
 
 

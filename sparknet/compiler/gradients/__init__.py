@@ -6,7 +6,7 @@ A new rule is one line in the file of its family.
 
 from __future__ import annotations
 
-from sparknet.compiler.gradients import convolution, elementwise, indexing, linear, pooling, reduction, shape
+from sparknet.compiler.gradients import convolution, elementwise, indexing, linear, pooling, reduction, scan, shape
 from sparknet.compiler.gradients.base import Backward, Rule
 
 RULES: dict[str, Rule] = {
@@ -17,6 +17,7 @@ RULES: dict[str, Rule] = {
     **reduction.RULES,
     **shape.RULES,
     **indexing.RULES,
+    **scan.RULES,
 }
 
 NO_GRADIENT = frozenset(

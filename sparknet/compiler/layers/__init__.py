@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from sparknet.compiler.layers import activation, convolution, dense, dropout, embedding, joining, pooling, shape
+from sparknet.compiler.layers import (
+    activation,
+    convolution,
+    dense,
+    dropout,
+    embedding,
+    joining,
+    pooling,
+    recurrent,
+    shape,
+)
 from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError
 from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
 
-_FAMILIES = (dense, convolution, pooling, dropout, shape, activation, embedding)
+_FAMILIES = (dense, convolution, pooling, dropout, shape, activation, embedding, recurrent)
 
 LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
 JOINS: dict[str, type[Join]] = {join.name: join for join in joining.JOINS}

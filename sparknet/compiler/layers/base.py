@@ -109,6 +109,18 @@ Window = Annotated[tuple[Side, Side], BeforeValidator(_square)]
 Units = Annotated[int, Field(ge=1, le=16_777_216)]
 
 
+def sequence_type(layer: str, x: TensorType) -> tuple[int, int]:
+    """Steps and features of `x`, or ShapeError where it is no sequence."""
+    if x.dtype != "float32" or len(x.shape) != 2:
+        raise ShapeError(
+            f"`{layer}` needs a sequence `[time, features]`, but `{x}` arrives",
+            "`return: sequence` in the recurrent layer before it keeps all steps; `reshape(time, features)` makes a "
+            "sequence of other values",
+        )
+    time, features = x.shape
+    return time, features
+
+
 def image_type(layer: str, x: TensorType) -> tuple[int, int, int]:
     """Channels, height and width of `x`, or ShapeError where it is no image."""
     if x.dtype != "float32" or len(x.shape) != 3:
