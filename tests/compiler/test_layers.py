@@ -5,6 +5,7 @@ A new layer needs one row of `ROWS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -86,6 +87,25 @@ def recurrent(kind: Any, units: int = 4, sequence: bool = False, **options: Any)
     return run
 
 
+def attention(heads: int = 1, causal: bool = False, bias: bool = True) -> Any:
+    def run(x: torch.Tensor, p: Tensors) -> torch.Tensor:
+        module = nn.MultiheadAttention(x.shape[2], heads, bias=bias, batch_first=True, dtype=x.dtype)
+        own = {key.removeprefix("attention1."): value for key, value in p.items() if key.startswith("attention")}
+        assert set(own) == {key for key, _ in module.named_parameters()}
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype) if causal else None
+        return cast("torch.Tensor", torch.func.functional_call(module, own, (x, x, x), {"attn_mask": mask})[0])
+
+    return run
+
+
+def layernorm(x: torch.Tensor, p: Tensors, eps: float = 1e-5) -> torch.Tensor:
+    return F.layer_norm(x, x.shape[-1:], p["layernorm1.weight"], p["layernorm1.bias"], eps)
+
+
+WAVES = torch.tensor(
+    [[(math.cos if i % 2 else math.sin)(t / 10_000 ** ((i - i % 2) / 6)) for i in range(6)] for t in range(5)]
+)
+WITH_PARAMETERS = {"layernorm", "positions", "attention"}
 BOTH_WAYS = {"bidirectional": True, "num_layers": 2}
 VECTOR, IMAGE, SEQUENCE = (6,), (3, 7, 8), (5, 6)
 ROWS = [
@@ -133,6 +153,16 @@ ROWS = [
     Row("softmax", VECTOR, VECTOR, lambda x, p: F.softmax(x, 1)),
     Row("embedding(4)", (7,), (7, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=9),
     Row("embedding(4)", (2, 3), (2, 3, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=100),
+    Row("layernorm", SEQUENCE, SEQUENCE, layernorm),
+    Row("layernorm(eps: 0.1)", VECTOR, VECTOR, lambda x, p: layernorm(x, p, 0.1)),
+    Row("positions", SEQUENCE, SEQUENCE, lambda x, p: x + p["positions1.weight"]),
+    Row("positions(sinusoidal)", SEQUENCE, SEQUENCE, lambda x, p: x + WAVES),
+    Row("attention", SEQUENCE, SEQUENCE, attention()),
+    Row("attention(heads: 3, bias: false)", SEQUENCE, SEQUENCE, attention(3, bias=False)),
+    Row("attention(2, causal: true)", SEQUENCE, SEQUENCE, attention(2, causal=True)),
+    Row("mean", SEQUENCE, (6,), lambda x, p: x.mean(1)),
+    Row("last", SEQUENCE, (6,), lambda x, p: x[:, -1]),
+    Row("last", (1, 6), (6,), lambda x, p: x[:, 0]),
     Row("rnn(4)", SEQUENCE, (4,), recurrent(nn.RNN)),
     Row("rnn(4, relu, return: sequence)", SEQUENCE, (5, 4), recurrent(nn.RNN, sequence=True, nonlinearity="relu")),
     Row("rnn(4, bidirectional: true, layers: 2)", SEQUENCE, (8,), recurrent(nn.RNN, **BOTH_WAYS)),
@@ -231,7 +261,9 @@ def test_join(text: str, leaves: tuple[int, ...], join: Callable[[torch.Tensor, 
     np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("row", [r for r in ROWS if r.text.isalpha()], ids=lambda r: r.text)
+@pytest.mark.parametrize(
+    "row", [r for r in ROWS if r.text.isalpha() and r.text not in WITH_PARAMETERS], ids=lambda r: r.text
+)
 def test_gradients_pass_through_layers_without_parameters(row: Row) -> None:
     """The gradient that reaches a trained layer in front, against PyTorch."""
     flatten = "flatten" if len(row.leaves) > 1 else ""

@@ -6,7 +6,17 @@ A new rule is one line in the file of its family.
 
 from __future__ import annotations
 
-from sparknet.compiler.gradients import convolution, elementwise, indexing, linear, pooling, reduction, scan, shape
+from sparknet.compiler.gradients import (
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    normalization,
+    pooling,
+    reduction,
+    scan,
+    shape,
+)
 from sparknet.compiler.gradients.base import Backward, Rule
 
 RULES: dict[str, Rule] = {
@@ -18,6 +28,7 @@ RULES: dict[str, Rule] = {
     **shape.RULES,
     **indexing.RULES,
     **scan.RULES,
+    **normalization.RULES,
 }
 
 NO_GRADIENT = frozenset(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sparknet.compiler.layers import (
     activation,
+    attention,
     convolution,
     dense,
     dropout,
     embedding,
     joining,
+    layernorm,
     pooling,
     recurrent,
     shape,
@@ -16,7 +18,7 @@ from sparknet.compiler.layers import (
 from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError
 from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
 
-_FAMILIES = (dense, convolution, pooling, dropout, shape, activation, embedding, recurrent)
+_FAMILIES = (dense, convolution, pooling, dropout, shape, activation, embedding, recurrent, attention, layernorm)
 
 LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
 JOINS: dict[str, type[Join]] = {join.name: join for join in joining.JOINS}

@@ -114,7 +114,7 @@ def sequence_type(layer: str, x: TensorType) -> tuple[int, int]:
     if x.dtype != "float32" or len(x.shape) != 2:
         raise ShapeError(
             f"`{layer}` needs a sequence `[time, features]`, but `{x}` arrives",
-            "`return: sequence` in the recurrent layer before it keeps all steps; `reshape(time, features)` makes a "
+            "a recurrent layer before it keeps all steps with `return: sequence`; `reshape(time, features)` makes a "
             "sequence of other values",
         )
     time, features = x.shape
