@@ -47,8 +47,9 @@ class _Forward:
         """Put the loop that also gives the stacks in place of the one that did not."""
         node = self.n.node
         outputs = (*node.outputs, *self.added)
-        directions = [self.reverse] * (len(outputs) - self.states)
-        attributes = {**node.attributes, "body": self.body, "scan_output_directions": directions}
+        attributes = (
+            node.attributes | {"body": self.body} | _directions("output", len(outputs) - self.states, self.reverse)
+        )
         self.n.g.replace(node, replace(node, outputs=outputs, attributes=attributes))
 
 
@@ -87,10 +88,8 @@ def _scan(n: Backward) -> list[Value | None]:
     # The backward loop, then the weights.
     starts = [n.dy_or_zeros(k) for k in range(states)]
     arriving = [dy for dy in n.dys[states:] if dy is not None] + [forward.stack(v) for v in kept]
-    directions = {
-        "scan_input_directions": [1 - forward.reverse] * len(arriving),
-        "scan_output_directions": [1 - forward.reverse] * len(sequences),
-    }
+    way = 1 - forward.reverse
+    directions = _directions("input", len(arriving), way) | _directions("output", len(sequences), way)
     found = n.g.op_n(
         "Scan", states + len(sequences), *starts, *arriving, body=back, num_scan_inputs=len(arriving), **directions
     )
@@ -101,6 +100,11 @@ def _scan(n: Backward) -> list[Value | None]:
     forward.finish()
     of_sequences = [by_value[gradients[v]] if v in gradients else None for v in inputs[states:]]
     return [*found[:states], *of_sequences, *(of_weights.get(w) for w in weights)]
+
+
+def _directions(side: str, count: int, way: int) -> dict[str, list[int]]:
+    """The attribute that sends all sequences one way; left out where there are none, as ONNX has no empty lists."""
+    return {f"scan_{side}_directions": [way] * count} if count else {}
 
 
 def _gradient_of_state(back: GraphBuilder, gradients: dict[Value, Value], state: Value, seed: Value) -> Value:

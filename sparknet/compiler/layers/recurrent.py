@@ -78,8 +78,10 @@ class _Recurrent(Layer):
                 x, last = self._native(low, x, level)
             else:
                 rows = g.op("Reshape", x, g.ints(-1, features))
-                ways = [self._loop(low, rows, time, f"_l{level}{way}") for way in self._ways]
-                x = self._side_by_side(g, [every for every, _ in ways], axis=2)
+                all_steps = self.returns == "sequence" or level < self.layers - 1
+                ways = [self._loop(low, rows, time, f"_l{level}{way}", all_steps) for way in self._ways]
+                if all_steps:
+                    x = self._side_by_side(g, [every for every, _ in ways], axis=2)
                 last = self._side_by_side(g, [end for _, end in ways], axis=1)
             features = self._width
         return last if self.returns == "last" else g.op("Transpose", x, perm=[1, 0, 2])
@@ -94,8 +96,8 @@ class _Recurrent(Layer):
 
     # ----- training: a loop -----
 
-    def _loop(self, low: Lowering, rows: Value, time: int, suffix: str) -> tuple[Value, Value]:
-        """One level in one direction: all states [time, N, units], and the one where it ended."""
+    def _loop(self, low: Lowering, rows: Value, time: int, suffix: str, all_steps: bool) -> tuple[Value, Value]:
+        """One level in one direction: the states of `all_steps` [time, N, units], and the one where it ended."""
         g, width = low.graph, len(self.gates) * self.units
         weight = low.parameters[f"weight_hh{suffix}"]
         biases = [low.parameters[f"bias_{side}{suffix}"] for side in ("ih", "hh")] if self.bias else []
@@ -111,12 +113,12 @@ class _Recurrent(Layer):
         x = body.input(body.fresh("x"), g.dtype, (BATCH, width))
         for state in (new := self._step(body, x, weight, inside, states)):
             body.result(state, shape)
-        body.result(new[0], shape)
+        if all_steps:
+            body.result(new[0], shape)
         way = [int(suffix.endswith("_reverse"))]
-        outputs = g.op_n(
-            "Scan", self.states + 1, *[start] * self.states, projected, body=body, num_scan_inputs=1,
-            scan_input_directions=way, scan_output_directions=way,
-        )  # fmt: skip
+        ways = {"scan_input_directions": way} | ({"scan_output_directions": way} if all_steps else {})
+        starts = [start] * self.states
+        outputs = g.op_n("Scan", len(body.outputs), *starts, projected, body=body, num_scan_inputs=1, **ways)
         return outputs[-1], outputs[0]
 
     def _place_biases(self, g: GraphBuilder, biases: list[Value]) -> tuple[list[Value], list[Value]]:
