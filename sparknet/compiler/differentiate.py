@@ -22,11 +22,12 @@ def differentiate(g: GraphBuilder, loss: Value, parameters: Sequence[Value]) -> 
     """Gradients of `loss`, a scalar, with respect to each of `parameters`, each of its parameter's shape.
 
     Reverse accumulation (Griewank & Walther, 2008, ch. 3): nodes are visited backwards from the loss; a value that is
-    read in several places gets the sum of what comes back from each. Raises MissingGradientError.
+    read in several places gets the sum of what comes back from each. A parameter that does not reach the loss (of a
+    branch that no output uses) gets zeros. Raises MissingGradientError.
     """
     g.infer()
     gradients = pull_back(g, {loss: g.constant(1.0)}, parameters)
-    return [gradients[p] for p in parameters]
+    return [gradients.get(p) or g.op("Expand", g.constant(0.0), g.op("Shape", p)) for p in parameters]
 
 
 def pull_back(g: GraphBuilder, seeds: Mapping[Value, Value], sources: Sequence[Value]) -> dict[Value, Value]:

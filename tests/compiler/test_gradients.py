@@ -216,6 +216,15 @@ def test_a_value_read_twice_gets_the_sum_of_both_gradients() -> None:
     np.testing.assert_allclose(found, np.exp(at) * (at + 1))
 
 
+def test_a_parameter_that_does_not_reach_the_loss_has_gradient_zero() -> None:
+    g = GraphBuilder("unused", "float64")
+    x, unused = g.input("x", "float64", (3,)), g.input("unused", "float64", (2, 2))
+    loss = g.op("ReduceSum", g.op("Exp", x), keepdims=0)
+    g.output("d", differentiate(g, loss, [x, unused])[1], "float64", (2, 2))
+    found = ReferenceEvaluator(g.model()).run(["d"], {"x": np.ones(3), "unused": np.ones((2, 2))})[0]
+    np.testing.assert_array_equal(found, np.zeros((2, 2)))
+
+
 def test_an_operator_without_a_rule_is_named_with_its_layer() -> None:
     g = GraphBuilder("missing")
     x = g.input("x", "float32", (3,))
