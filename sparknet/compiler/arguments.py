@@ -69,7 +69,8 @@ def _place(
 ) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
     """Which field each argument fills; those in the model's `keyword_only` go last and by their names alone."""
     keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
-    names = sorted(model.model_fields, key=lambda name: name in keyword_only)
+    written = [field.alias or name for name, field in model.model_fields.items()]
+    names = sorted(written, key=lambda name: name in keyword_only)
     positional = len(names) - len(keyword_only)
     placed: dict[str, syntax.Argument] = {}
     problems: list[Diagnostic] = []
@@ -154,7 +155,7 @@ def _node(value: syntax.Expr, place: Sequence[int | str]) -> syntax.Node:
 
 
 def _required(model: type[BaseModel]) -> list[str]:
-    return [name for name, field in model.model_fields.items() if field.is_required()]
+    return [field.alias or name for name, field in model.model_fields.items() if field.is_required()]
 
 
 def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -26,7 +26,7 @@ def compile(text_or_path: str | Path | Source) -> CompiledNet:
         name=typed.net.name,
         source=source,
         layers=_rows(typed),
-        inputs=tuple(Port(i.name, "float", i.type) for i in typed.net.inputs),
+        inputs=_inputs(typed),
         targets=_targets(typed),
         predictions=tuple(Prediction(*p) for o in typed.net.outputs for p in predictions(o)),
         metrics=metric_names(typed.net),
@@ -44,6 +44,13 @@ def _source(text_or_path: str | Path | Source) -> Source:
     if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
         return Source("<text>", text_or_path)
     return load(text_or_path)
+
+
+def _inputs(typed: TypedNet) -> tuple[Port, ...]:
+    return tuple(
+        Port(i.name, "float" if i.type.vocabulary is None else "token", i.type, i.type.vocabulary)
+        for i in typed.net.inputs
+    )
 
 
 def _targets(typed: TypedNet) -> tuple[Port, ...]:

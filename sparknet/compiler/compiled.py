@@ -19,7 +19,7 @@ from sparknet.grammar.source import Source
 if TYPE_CHECKING:
     import onnx
 
-PortKind = Literal["float", "class", "bool"]
+PortKind = Literal["float", "class", "bool", "token"]
 
 
 _COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights"})
@@ -31,7 +31,8 @@ class Port:
     """A graph input that the data feeds, batch first: `[N, *type.shape]` of `type.dtype`.
 
     The step and evaluation graphs take the net's inputs and, under the names of its outputs, the targets.
-    A `class` target is an int64 index below `classes`, shape `[N]`; a `bool` target is 0 or 1 for each number.
+    A `class` target is an int64 index below `classes`, shape `[N]`; a `token` input holds such indices; a `bool` target
+    is 0 or 1 for each number.
     """
 
     name: str

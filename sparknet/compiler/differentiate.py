@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sparknet.compiler.gradients import NO_GRADIENT, RULES, Backward
 from sparknet.compiler.graph import GraphBuilder, Node, Value
@@ -22,49 +22,53 @@ def differentiate(g: GraphBuilder, loss: Value, parameters: Sequence[Value]) -> 
     """Gradients of `loss`, a scalar, with respect to each of `parameters`, each of its parameter's shape.
 
     Reverse accumulation (Griewank & Walther, 2008, ch. 3): nodes are visited backwards from the loss; a value that is
-    read in several places gets the sum of what comes back from each. A parameter that does not reach the loss, because
-    nothing reads its layer, gets zeros. Raises MissingGradientError.
+    read in several places gets the sum of what comes back from each. A parameter that does not reach the loss (of a
+    branch that no output uses) gets zeros. Raises MissingGradientError.
     """
     g.infer()
-    forward = _path(g, loss, parameters)
-    gradients: dict[Value, Value] = {loss: g.constant(1.0)}
-    for node in reversed(forward):
-        dy = gradients.get(node.output)
-        if dy is None or node.op in NO_GRADIENT:
+    gradients = pull_back(g, {loss: g.constant(1.0)}, parameters)
+    return [gradients.get(p) or g.op("Expand", g.constant(0.0), g.op("Shape", p)) for p in parameters]
+
+
+def pull_back(g: GraphBuilder, seeds: Mapping[Value, Value], sources: Sequence[Value]) -> dict[Value, Value]:
+    """From the gradients of some values, `seeds`, to those of all on the way from `sources`, by value.
+
+    The shapes of `g` must be inferred. Raises MissingGradientError.
+    """
+    gradients = dict(seeds)
+    for node in reversed(_path(g, seeds, sources)):
+        dys = tuple(gradients.get(output) for output in node.outputs)
+        if not any(dys) or node.op in NO_GRADIENT:
             continue
         with g.layer(f"{node.layer}/backward" if node.layer else "backward"):
-            for x, dx in zip(node.inputs, _apply(g, node, dy), strict=True):
+            for x, dx in zip(node.reads, _apply(g, node, dys), strict=True):
                 if dx is not None:
                     gradients[x] = g.op("Add", gradients[x], dx) if x in gradients else dx
-    return [gradients[p] if p in gradients else _zeros(g, p) for p in parameters]
+    return gradients
 
 
-def _zeros(g: GraphBuilder, parameter: Value) -> Value:
-    return g.op("Expand", g.constant(0.0), g.op("Shape", parameter))
-
-
-def _path(g: GraphBuilder, loss: Value, parameters: Sequence[Value]) -> list[Node]:
-    """The nodes through which a parameter reaches the loss, in their order."""
-    reached = set(parameters)
+def _path(g: GraphBuilder, targets: Iterable[Value], sources: Sequence[Value]) -> list[Node]:
+    """The nodes through which a source reaches a target, in their order."""
+    reached = set(sources)
     forward = []
     for node in g.nodes:
-        if reached.intersection(node.inputs) and node.op not in NO_GRADIENT:
+        if reached.intersection(node.reads) and node.op not in NO_GRADIENT:
             reached.update(node.outputs)
             forward.append(node)
-    needed = {loss}
+    needed = set(targets)
     path = []
     for node in reversed(forward):
         if needed.intersection(node.outputs):
-            needed.update(node.inputs)
+            needed.update(node.reads)
             path.append(node)
     return path[::-1]
 
 
-def _apply(g: GraphBuilder, node: Node, dy: Value) -> Sequence[Value | None]:
+def _apply(g: GraphBuilder, node: Node, dys: tuple[Value | None, ...]) -> Sequence[Value | None]:
     rule = RULES.get(node.op)
     if rule is None:
         raise MissingGradientError(node)
-    gradients = rule(Backward(g, node, dy))
-    if len(gradients) != len(node.inputs):
-        raise AssertionError(f"the rule for `{node.op}` gives {len(gradients)} gradients for {len(node.inputs)} inputs")
+    gradients = rule(Backward(g, node, dys))
+    if len(gradients) != len(node.reads):
+        raise AssertionError(f"the rule for `{node.op}` gives {len(gradients)} gradients for {len(node.reads)} inputs")
     return gradients

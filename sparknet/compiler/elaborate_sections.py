@@ -90,6 +90,7 @@ def elaborate_data(
         problems += scope.error("E0504", "the `data` section has no `source`", section.name, help).diagnostics
     split = _value(entries["split"], scope, problems) if "split" in entries else {"train": 0.8, "test": 0.2}
     misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {"source", "split", *ports}}
+    taken_as_is = {o.name: "an output" for o in outputs} | {i.name: "tokens" for i in inputs if i.type.vocabulary}
     bindings, preprocessing = [], []
     for port in ports:
         if port not in entries:
@@ -98,8 +99,7 @@ def elaborate_data(
             help = f'bind it to a column: `{port} = column("{port}")`'
             problems += scope.error("E0503", f"`{port}` of the net has no column", section.name, help).diagnostics
             continue
-        is_input = port in {i.name for i in inputs}
-        call = _column(entries[port], is_input, scope, problems)
+        call = _column(entries[port], taken_as_is.get(port), scope, problems)
         if call is not None:
             bindings.append(Binding(port=port, column=_column_name(call), label=scope.label(entries[port].value)))
             if call is not entries[port].value:
@@ -200,8 +200,13 @@ def _explain(
 # ----- bindings -----
 
 
-def _column(entry: syntax.Entry, is_input: bool, scope: Scope, problems: list[Diagnostic]) -> syntax.Call | None:
-    """The one `column("...")` in a binding, with the arithmetic around it checked."""
+def _column(
+    entry: syntax.Entry, taken_as_is: str | None, scope: Scope, problems: list[Diagnostic]
+) -> syntax.Call | None:
+    """The one `column("...")` in a binding, with the arithmetic around it checked.
+
+    `taken_as_is` says what it feeds where no arithmetic is allowed.
+    """
     try:
         columns = list(_columns(entry.value, scope))
         if len(columns) != 1:
@@ -209,8 +214,8 @@ def _column(entry: syntax.Entry, is_input: bool, scope: Scope, problems: list[Di
             raise scope.error(
                 "E0505", message, entry.value, 'write `column("name")`, with arithmetic around it if need be'
             )
-        if not is_input and entry.value is not columns[0]:
-            message = "the column of an output is taken as it is"
+        if taken_as_is and entry.value is not columns[0]:
+            message = f"the column of {taken_as_is} is taken as it is"
             raise scope.error("E0505", message, entry.value, "prepare the column in Spark before this")
         return columns[0]
     except SparkNetError as error:

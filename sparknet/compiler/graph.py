@@ -6,9 +6,9 @@ A value is its name; `""` stands for an optional input left out, as in ONNX. Sha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,6 +51,11 @@ class Node:
         """The first output."""
         return self.outputs[0]
 
+    @property
+    def reads(self) -> tuple[Value, ...]:
+        """The inputs, then what the bodies among the attributes read from the graph around them."""
+        return (*self.inputs, *(v for a in self.attributes.values() if isinstance(a, GraphBuilder) for v in a.free))
+
 
 @dataclass
 class GraphBuilder:
@@ -70,6 +75,23 @@ class GraphBuilder:
     _used: set[str] = field(default_factory=set)
     _producers: dict[Value, Node] = field(default_factory=dict)
     _constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
+
+    # ----- graphs in graphs -----
+
+    def nested(self, name: str) -> GraphBuilder:
+        """The body of a `Scan` to be: it may read values of this graph, and none of its own has the name of one."""
+        return GraphBuilder(name, self.dtype, shapes=self.shapes, _layer=self._layer, _used=self._used)
+
+    def copy(self) -> GraphBuilder:
+        """The same graph, to be changed without changing this one."""
+        parts = {name: getattr(self, name).copy() for name in ("nodes", "inputs", "outputs", "initializers")}
+        return replace(self, **parts, _producers=self._producers.copy(), _constants=self._constants.copy())
+
+    @property
+    def free(self) -> tuple[Value, ...]:
+        """What the nodes read and this graph does not hold: a body's values from the graph around it."""
+        own = {"", *self.inputs, *self.initializers, *(o for node in self.nodes for o in node.outputs)}
+        return tuple(dict.fromkeys(v for node in self.nodes for v in node.reads if v not in own))
 
     # ----- values -----
 
@@ -94,6 +116,13 @@ class GraphBuilder:
         self._used.add(name)
         self._append("Identity", (value,), (name,), {})
         self.outputs[name] = (dtype, tuple(shape))
+
+    def result(self, value: Value, shape: Sequence[Dim]) -> Value:
+        """Declare `value` itself as an output of a body, or a copy of it where it cannot be one; gives the name."""
+        if value not in self._producers or value in self.outputs:
+            value = self.op("Identity", value)
+        self.outputs[value] = (self.dtype, tuple(shape))
+        return value
 
     def initializer(self, name: str, array: NDArray[Any]) -> Value:
         """A named tensor stored in the file."""
@@ -153,8 +182,7 @@ class GraphBuilder:
             wider = Node(
                 node.op, node.inputs, (*node.outputs, self.fresh(f"{node.output}_extra")), node.attributes, node.layer
             )
-            self.nodes[self.nodes.index(node)] = wider
-            self._producers.update(dict.fromkeys(wider.outputs, wider))
+            self.replace(node, [wider])
             node = wider
         return node.outputs[1]
 
@@ -174,7 +202,9 @@ class GraphBuilder:
 
     def infer(self) -> None:
         """Fill `shapes` for every value so far, by ONNX's shape inference."""
-        model = onnx.shape_inference.infer_shapes(self._proto({}), strict_mode=True, data_prop=True)
+        model = self._proto({})
+        model.graph.input.extend(_value_info(name, self.dtype, self.shapes[name]) for name in self.free)
+        model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         for info in model.graph.value_info:
             if info.type.tensor_type.HasField("shape"):
                 dims = info.type.tensor_type.shape.dim
@@ -195,25 +225,34 @@ class GraphBuilder:
         return self._proto(self.outputs)
 
     def _proto(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> onnx.ModelProto:
-        nodes = self._live(outputs) if outputs else self.nodes
-        read = {i for n in nodes for i in n.inputs}
-        graph = helper.make_graph(
-            [helper.make_node(n.op, n.inputs, n.outputs, name=n.output, **n.attributes) for n in nodes],
+        opsets = [helper.make_opsetid("", OPSET)]
+        graph = self._graph(outputs)
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sparknet")
+
+    def _graph(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> onnx.GraphProto:
+        nodes = self.live(outputs) if outputs else self.nodes
+        read = {i for n in nodes for i in n.reads}
+        return helper.make_graph(
+            [helper.make_node(n.op, n.inputs, n.outputs, name=n.output, **_written(n.attributes)) for n in nodes],
             self.name,
             [_value_info(name, *spec) for name, spec in self.inputs.items()],
             [_value_info(name, *spec) for name, spec in outputs.items()],
             [onnx.numpy_helper.from_array(a, name) for name, a in self.initializers.items() if name in read],
         )
-        opsets = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sparknet")
 
-    def _live(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> list[Node]:
+    def live(self, outputs: Iterable[Value]) -> list[Node]:
+        """The nodes that `outputs` need."""
         needed, live = set(outputs), []
         for node in reversed(self.nodes):
             if needed.intersection(node.outputs):
-                needed.update(node.inputs)
+                needed.update(node.reads)
                 live.append(node)
         return live[::-1]
+
+
+def _written(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Attributes as ONNX takes them: a body becomes a graph with its outputs."""
+    return {k: a._graph(a.outputs) if isinstance(a, GraphBuilder) else a for k, a in attributes.items()}
 
 
 def _value_info(name: str, dtype: str, shape: Sequence[Dim]) -> onnx.ValueInfoProto:

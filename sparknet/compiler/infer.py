@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sparknet.compiler.layers import Join, ParameterSpec, ShapeError, TupleSizeError
+from collections.abc import Sequence
+
+from sparknet.compiler.layers import Join, Layer, ParameterSpec, ShapeError, TupleSizeError
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetOutput, TypedNet, ValueId
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
@@ -26,6 +28,7 @@ def infer(net: ElaboratedNet) -> TypedNet:
             continue
         xs = [types[value] for value in use.inputs]
         try:
+            _check_tokens(use, xs)
             if isinstance(use.layer, Join):
                 types[use.name], parameters[use.name] = use.layer.infer(xs), ()
             else:
@@ -39,6 +42,16 @@ def infer(net: ElaboratedNet) -> TypedNet:
     if problems:
         raise SparkNetError(problems)
     return TypedNet(net, types, parameters)
+
+
+def _check_tokens(use: LayerUse, xs: Sequence[TensorType]) -> None:
+    """Tokens are names, not quantities: only a layer that looks them up may take them."""
+    if isinstance(use.layer, Layer) and use.layer.takes_tokens:
+        return
+    for x in xs:
+        if x.vocabulary is not None:
+            message = f"`{use.layer.name}` computes with numbers, but `{x}` arrives"
+            raise ShapeError(message, "put `embedding(width)` before it to give each token a vector")
 
 
 def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
@@ -56,6 +69,8 @@ def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, Te
         return None
     ending = (["flatten"] if len(found.shape) > 1 else []) + [f"dense({output.size})"] * (found.size != needed.size)
     ending += [f"reshape({', '.join(map(str, output.shape))})"] * (len(output.shape) > 1)
+    if found.vocabulary is not None:
+        ending = ["embedding(32)", "flatten", f"dense({output.size})"]
     return Diagnostic(
         "E0403",
         f"output `{output.name}` needs `{needed}`, but `{found}` arrives",

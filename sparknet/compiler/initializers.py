@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Initializer = Literal["he", "glorot", "normal", "uniform", "zeros", "ones", "orthogonal"]
+Initializer = Literal["he", "glorot", "normal", "uniform", "zeros", "ones", "orthogonal", "units", "standard"]
 _SPREAD = 0.05
 
 
@@ -23,6 +23,8 @@ def draw(
     `normal`: of deviation 0.05; `uniform`: in +-0.05, both as in Keras.
     `orthogonal`: rows or columns, whichever are fewer, of length 1 and at right angles (Saxe et al., 2014), the tensor
     taken as a matrix of its first axis by all others.
+    `units`: uniform in +-1 / sqrt(fan_in), as PyTorch starts recurrent layers from their number of units.
+    `standard`: normal, variance 1, as PyTorch starts embeddings.
     """
     if initializer == "zeros":
         return np.zeros(shape, np.float32)
@@ -30,13 +32,13 @@ def draw(
         return np.ones(shape, np.float32)
     key = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:16], "little")
     random = np.random.Generator(np.random.Philox(key=key))
-    if initializer == "he":
-        return (random.standard_normal(shape, np.float32) * np.float32(sqrt(2 / fan_in))).astype(np.float32)
-    if initializer == "normal":
-        return (random.standard_normal(shape, np.float32) * np.float32(_SPREAD)).astype(np.float32)
+    normal = {"he": sqrt(2 / fan_in), "normal": _SPREAD, "standard": 1.0}
+    if initializer in normal:
+        return (random.standard_normal(shape, np.float32) * np.float32(normal[initializer])).astype(np.float32)
     if initializer == "orthogonal":
         return _orthogonal(random.standard_normal((shape[0], prod(shape[1:])))).reshape(shape).astype(np.float32)
-    limit = _SPREAD if initializer == "uniform" else sqrt(6 / (fan_in + fan_out))
+    uniform = {"glorot": sqrt(6 / (fan_in + fan_out)), "uniform": _SPREAD, "units": sqrt(1 / fan_in)}
+    limit = uniform[initializer]
     return (random.random(shape, np.float32) * np.float32(2 * limit) - np.float32(limit)).astype(np.float32)
 
 

@@ -118,7 +118,8 @@ def _forward(g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], see
     values = found.values
     expressions = {p.port: p.expression for p in net.preprocessing}
     for i in net.inputs:
-        values[i.name] = g.input(i.name, g.dtype, (BATCH, *i.type.shape))
+        dtype = g.dtype if i.type.dtype == "float32" else i.type.dtype
+        values[i.name] = g.input(i.name, dtype, (BATCH, *i.type.shape))
         if i.name in expressions:
             with g.layer(i.name):
                 values[i.name] = preprocess(g, expressions[i.name], values[i.name], Scope(net.source, net.lets))

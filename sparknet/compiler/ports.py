@@ -18,7 +18,7 @@ RESERVED = frozenset(
 _SECTION_KEYS = frozenset({"source", "split"})
 _MAX_SIDE = 2**31 - 1
 
-INPUT_KINDS = ("float",)
+INPUT_KINDS = ("float", "token")
 OUTPUT_KINDS = ("class", "float", "bool")
 
 
@@ -32,9 +32,28 @@ def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
 
 
 def input_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
-    """The type of an input: `float[channels, height, width]` or any other shape."""
+    """The type of an input: `float[1, 8, 8]` or any other shape, or `token[40, vocabulary: 5000]`."""
     _check_kind(declared, INPUT_KINDS, scope)
+    if declared.name.text == "token":
+        return _token_type(declared, scope)
     return TensorType("float32", _sizes(declared, scope))
+
+
+def _token_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
+    example = "write `token[40, vocabulary: 5000]`"
+    sizes = [a for a in declared.arguments or () if a.key is None]
+    keyed = [a for a in declared.arguments or () if a.key is not None]
+    for argument in keyed:
+        if argument.key is not None and argument.key.text != "vocabulary":
+            near = closest(argument.key.text, ["vocabulary"])
+            help = "did you mean `vocabulary`?" if near else example
+            raise scope.error("E0404", f"`token` has no argument `{argument.key.text}`", argument.key, help)
+    if not sizes or not keyed:
+        missing = "length" if not sizes else "vocabulary"
+        raise scope.error("E0404", f"`token` needs its {missing}", declared, example)
+    if len(keyed) > 1:
+        raise scope.error("E0305", "`vocabulary` of `token` is given twice", keyed[1])
+    return TensorType("int64", tuple(_size(a, scope) for a in sizes), _whole(keyed[0], scope))
 
 
 def output_type(
@@ -86,6 +105,10 @@ def _sizes(declared: syntax.TypeExpr, scope: Scope) -> tuple[int, ...]:
 def _size(argument: syntax.Argument, scope: Scope) -> int:
     if argument.key is not None:
         raise scope.error("E0404", f"this type has no argument `{argument.key.text}`", argument)
+    return _whole(argument, scope)
+
+
+def _whole(argument: syntax.Argument, scope: Scope) -> int:
     value = evaluate(argument.value, scope)
     if isinstance(value, Word):
         raise unknown_word(value.text, argument.value, scope)

@@ -15,6 +15,8 @@ class TensorType:
 
     dtype: DType
     shape: tuple[int, ...]
+    vocabulary: int | None = None
+    """For tokens, how many there are: the numbers of the value are int64, from 0 to below this."""
 
     @property
     def size(self) -> int:
@@ -22,4 +24,6 @@ class TensorType:
         return prod(self.shape)
 
     def __str__(self) -> str:
+        if self.vocabulary is not None:
+            return f"token[{', '.join(map(str, self.shape))}, vocabulary: {self.vocabulary}]"
         return f"{self.dtype.rstrip('0123456789')}[{', '.join(map(str, self.shape))}]"

@@ -14,8 +14,8 @@ CODES: dict[str, str] = {
     "R0011": "NaN or infinity",
     "R0012": "the wrong number of numbers",
     "R0013": "a type that holds no numbers",
-    "R0014": "a label outside the classes",
-    "R0015": "a label that is not whole",
+    "R0014": "a label outside the classes, or a token outside the vocabulary",
+    "R0015": "a label or token that is not whole",
     "R0016": "a number too large for float32",
     "R0017": "neither 0 nor 1",
     # ----- runs that cannot start -----

@@ -110,7 +110,9 @@ def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
 
 
 def _type_problem(each: BoundPort, found: str) -> SparkNetError:
-    helps = ["classes are whole numbers from 0; give each text a number first"] if each.port.kind == "class" else []
+    nouns = {"class": "classes", "token": "tokens"}
+    noun = nouns.get(each.port.kind)
+    helps = [f"{noun} are whole numbers from 0; give each text a number first"] if noun else []
     return problem(
         "R0013",
         f"column `{each.column}` is of type {found}; `{each.port.name}` takes {_wanted(each.port)}",
@@ -156,7 +158,7 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort]) -> None:
         f"row {first.row + 1:,} of column `{each.column}` {first.text}; `{each.port.name}` takes {_wanted(each.port)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         notes=notes,
-        helps=[_HELPS[first.code]],
+        helps=[(_TOKEN_HELPS if each.port.kind == "token" else _HELPS)[first.code]],
     )
 
 
@@ -171,8 +173,17 @@ _HELPS = {
     "R0016": "scale the column: the net computes in float32",
 }
 
+_TOKEN_HELPS = _HELPS | {
+    "R0012": "every row must hold exactly as many tokens as the net takes: cut long rows and fill up short ones",
+    "R0014": "tokens count from 0: check the number in `vocabulary: ...`, or map rare tokens to one of them",
+    "R0015": "tokens are whole numbers",
+}
+
 
 def _wanted(port: Port) -> str:
+    if port.kind == "token":
+        count = "one token" if port.type.size == 1 else f"{port.type.size:,} tokens"
+        return f"{count}, whole numbers from 0 to {(port.classes or 1) - 1}"
     if port.classes is not None:
         return f"a class from 0 to {port.classes - 1}"
     if port.kind == "bool":

@@ -86,6 +86,9 @@ CASES = [
     Case("MatMul", ((2, 3, 4), (4, 5)), torch.matmul),
     Case("MatMul", ((2, 3, 4), (2, 4, 5)), torch.matmul, batched=(0, 1)),
     Case("Gemm", (X, (4, 5), (5,)), lambda x, w, b: x @ w + b),
+    Case("Gemm", (X, (5, 4), (5,)), lambda x, w, b: x @ w.T + b, {"transB": 1}),
+    Case("Gemm", (X, (5, 4), (3, 5)), lambda x, w, c: x @ w.T + c, {"transB": 1}, batched=(0, 2)),
+    Case("Gemm", (X, (4, 5)), lambda x, w: x @ w),
     Case("Conv", (IMAGE, (4, 3, 3, 3)), lambda x, w: torch_conv(x, w, strides=[1, 1], pads=[1, 1, 1, 1]),
          conv([3, 3], [1, 1], [1, 1, 1, 1])),
     Case("Conv", (IMAGE, (4, 3, 3, 3), (4,)), lambda x, w, b: torch_conv(x, w, b, strides=[1, 1], pads=[0, 0, 0, 0]),
@@ -157,6 +160,13 @@ CASES = [
          {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, floats=(None, (1, 1, 2, 3))),
     Case("Resize", ((2, 3, 1),), lambda x: F.interpolate(x, scale_factor=3, mode="linear"),
          {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}, floats=(None, (1, 1, 3))),
+    Case("LayerNormalization", ((2, 3, 4), (4,), (4,)), lambda x, w, b: F.layer_norm(x, (4,), w, b, 1e-3),
+         {"axis": -1, "epsilon": 1e-3}),
+    Case("LayerNormalization", (X, (4,)), lambda x, w: F.layer_norm(x, (4,), w)),
+    Case("Split", ((3, 6),), lambda x: x[:, :3], {"axis": 1, "num_outputs": 2}),
+    Case("Split", ((3, 6),), lambda x: x[:, :2], {"axis": 1}, ((2, 4),)),
+    Case("Gather", ((5, 4),), lambda w: w[torch.tensor([3, 0, 3, 1])], {"axis": 0}, ((3, 0, 3, 1),), batched=()),
+    Case("Gather", ((99, 2),), lambda w: w[torch.tensor([3, 0, 3])], {"axis": 0}, ((3, 0, 3),), batched=()),
 ]  # fmt: skip
 
 CONDITION = torch.tensor(np.random.default_rng(5).random(X) < 0.5)
@@ -194,7 +204,9 @@ def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder
         names.append(g.input(f"x{i}", "float64", shape))
     condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
     more = ["" if f is None else g.constant(f, "float32") for f in case.floats]
-    y = g.op(case.op, *condition, *names, *(g.ints(*i) for i in case.ints), *more, **case.attributes)
+    count = 2 if case.op == "Split" else 1
+    ints = (g.ints(*i) for i in case.ints)
+    y = g.op_n(case.op, count, *condition, *names, *ints, *more, **case.attributes)[0]
     loss = g.op("ReduceSum", g.op("Mul", y, g.constant(weights)), keepdims=0)
     gradients = differentiate(g, loss, names)
     g.output("loss", loss, "float64", ())
@@ -240,7 +252,7 @@ def test_rule(case: Case) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {case.op for case in CASES} == set(RULES)
+    assert {case.op for case in CASES} | {"Scan"} == set(RULES), "the rule for Scan: test_scan.py"
     assert not NO_GRADIENT & set(RULES)
 
 
@@ -266,6 +278,15 @@ def test_a_value_read_twice_gets_the_sum_of_both_gradients() -> None:
     at = np.array([0.1, -0.5, 2.0])
     found = ReferenceEvaluator(g.model()).run(["d"], {"x": at})[0]
     np.testing.assert_allclose(found, np.exp(at) * (at + 1))
+
+
+def test_a_parameter_that_does_not_reach_the_loss_has_gradient_zero() -> None:
+    g = GraphBuilder("unused", "float64")
+    x, unused = g.input("x", "float64", (3,)), g.input("unused", "float64", (2, 2))
+    loss = g.op("ReduceSum", g.op("Exp", x), keepdims=0)
+    g.output("d", differentiate(g, loss, [x, unused])[1], "float64", (2, 2))
+    found = ReferenceEvaluator(g.model()).run(["d"], {"x": np.ones(3), "unused": np.ones((2, 2))})[0]
+    np.testing.assert_array_equal(found, np.zeros((2, 2)))
 
 
 def test_an_operator_without_a_rule_is_named_with_its_layer() -> None:

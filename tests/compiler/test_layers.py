@@ -5,14 +5,16 @@ A new layer needs one row of `ROWS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 import sparknet
 from sparknet.compiler import Slot
@@ -30,6 +32,19 @@ class Row:
     arrives: tuple[int, ...]
     leaves: tuple[int, ...]
     torch: Callable[[torch.Tensor, Tensors], torch.Tensor]
+    vocabulary: int | None = None
+    """For a layer on tokens."""
+
+    @property
+    def type(self) -> str:
+        shape = ", ".join(map(str, self.arrives))
+        return f"float[{shape}]" if self.vocabulary is None else f"token[{shape}, vocabulary: {self.vocabulary}]"
+
+    def batch(self, random: np.random.Generator) -> Any:
+        """Five rows of what arrives."""
+        if self.vocabulary is None:
+            return random.normal(size=(5, *self.arrives)).astype(np.float32)
+        return random.integers(0, self.vocabulary, (5, *self.arrives))
 
 
 def conv(stride: int = 1, pads: tuple[int, int, int, int] = (1, 1, 1, 1), bias: bool = True) -> Any:
@@ -81,11 +96,51 @@ def tensor_of(flat: Any, slot: Slot) -> torch.Tensor:
     return torch.tensor(flat[slot.offset : slot.offset + slot.size].reshape(slot.shape), requires_grad=True)
 
 
-VECTOR, IMAGE, SIGNAL = (6,), (3, 7, 8), (3, 9)
+def recurrent(kind: Any, units: int = 4, sequence: bool = False, **options: Any) -> Any:
+    """One of PyTorch's recurrent modules, given the parameters of the compiled layer under their own names."""
+    name = kind.__name__.lower()
+
+    def run(x: torch.Tensor, p: Tensors) -> torch.Tensor:
+        module = kind(x.shape[2], units, batch_first=True, dtype=x.dtype, **options)
+        own = {key.removeprefix(f"{name}1."): value for key, value in p.items() if key.startswith(name)}
+        assert list(own) == [key for key, _ in module.named_parameters()]
+        every, ends = torch.func.functional_call(module, own, (x,))
+        if sequence:
+            return cast("torch.Tensor", every)
+        ends = ends[0] if isinstance(ends, tuple) else ends
+        return cast("torch.Tensor", ends[-2 if options.get("bidirectional") else -1 :].transpose(0, 1).flatten(1))
+
+    return run
+
+
+def attention(heads: int = 1, causal: bool = False, bias: bool = True) -> Any:
+    def run(x: torch.Tensor, p: Tensors) -> torch.Tensor:
+        module = nn.MultiheadAttention(x.shape[2], heads, bias=bias, batch_first=True, dtype=x.dtype)
+        own = {key.removeprefix("attention1."): value for key, value in p.items() if key.startswith("attention")}
+        assert set(own) == {key for key, _ in module.named_parameters()}
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], dtype=x.dtype) if causal else None
+        return cast("torch.Tensor", torch.func.functional_call(module, own, (x, x, x), {"attn_mask": mask})[0])
+
+    return run
+
+
+def layernorm(x: torch.Tensor, p: Tensors, eps: float = 1e-5) -> torch.Tensor:
+    return F.layer_norm(x, x.shape[-1:], p["layernorm1.weight"], p["layernorm1.bias"], eps)
+
+
+WAVES = torch.tensor(
+    [[(math.cos if i % 2 else math.sin)(t / 10_000 ** ((i - i % 2) / 6)) for i in range(6)] for t in range(5)]
+)
+WITH_PARAMETERS = {"layernorm", "positions", "attention"}
+BOTH_WAYS = {"bidirectional": True, "num_layers": 2}
+VECTOR, IMAGE, SIGNAL, SEQUENCE = (6,), (3, 7, 8), (3, 9), (5, 6)
 ROWS = [
     Row("dense(4)", VECTOR, (4,), dense),
     Row("dense(4, bias: false)", VECTOR, (4,), lambda x, p: x @ p["dense1.weight"]),
     Row("dense(4, tanh)", VECTOR, (4,), then(dense, torch.tanh)),
+    Row("dense(4)", SEQUENCE, (5, 4), dense),
+    Row("dense(4, softmax)", SEQUENCE, (5, 4), then(dense, lambda y: F.softmax(y, 2))),
+    Row("dense(4, relu, bias: false)", SEQUENCE, (5, 4), lambda x, p: F.relu(x @ p["dense1.weight"])),
     Row("dense(units: 4, activation: softmax)", VECTOR, (4,), then(dense, lambda y: F.softmax(y, 1))),
     Row("conv(4, 3)", IMAGE, (4, 7, 8), conv()),
     Row("conv(4, 3x3, relu)", IMAGE, (4, 7, 8), then(conv(), torch.relu)),
@@ -204,6 +259,34 @@ ROWS = [
     Row("tanh", VECTOR, VECTOR, lambda x, p: torch.tanh(x)),
     Row("softplus", VECTOR, VECTOR, lambda x, p: F.softplus(x)),
     Row("softmax", VECTOR, VECTOR, lambda x, p: F.softmax(x, 1)),
+    Row("embedding(4)", (7,), (7, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=9),
+    Row("embedding(4)", (2, 3), (2, 3, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=100),
+    Row("layernorm", SEQUENCE, SEQUENCE, layernorm),
+    Row("layernorm(eps: 0.1)", VECTOR, VECTOR, lambda x, p: layernorm(x, p, 0.1)),
+    Row("positions", SEQUENCE, SEQUENCE, lambda x, p: x + p["positions1.weight"]),
+    Row("positions(sinusoidal)", SEQUENCE, SEQUENCE, lambda x, p: x + WAVES),
+    Row("attention", SEQUENCE, SEQUENCE, attention()),
+    Row("attention(heads: 3, bias: false)", SEQUENCE, SEQUENCE, attention(3, bias=False)),
+    Row("attention(2, causal: true)", SEQUENCE, SEQUENCE, attention(2, causal=True)),
+    Row("mean", SEQUENCE, (6,), lambda x, p: x.mean(1)),
+    Row("last", SEQUENCE, (6,), lambda x, p: x[:, -1]),
+    Row("last", (1, 6), (6,), lambda x, p: x[:, 0]),
+    Row("rnn(4)", SEQUENCE, (4,), recurrent(nn.RNN)),
+    Row("rnn(4, relu, return: sequence)", SEQUENCE, (5, 4), recurrent(nn.RNN, sequence=True, nonlinearity="relu")),
+    Row("rnn(4, bidirectional: true, layers: 2)", SEQUENCE, (8,), recurrent(nn.RNN, **BOTH_WAYS)),
+    Row("lstm(4)", SEQUENCE, (4,), recurrent(nn.LSTM)),
+    Row("lstm(4, bias: false)", SEQUENCE, (4,), recurrent(nn.LSTM, bias=False)),
+    Row("lstm(4, return: sequence, layers: 3)", SEQUENCE, (5, 4), recurrent(nn.LSTM, sequence=True, num_layers=3)),
+    Row("lstm(4, bidirectional: true, layers: 2)", SEQUENCE, (8,), recurrent(nn.LSTM, **BOTH_WAYS)),
+    Row("gru(4)", SEQUENCE, (4,), recurrent(nn.GRU)),
+    Row("gru(4, bias: false)", SEQUENCE, (4,), recurrent(nn.GRU, bias=False)),
+    Row(
+        "gru(4, return: sequence, bidirectional: true)",
+        SEQUENCE,
+        (5, 8),
+        recurrent(nn.GRU, sequence=True, bidirectional=True),
+    ),
+    Row("gru(4, bidirectional: true, layers: 2)", SEQUENCE, (8,), recurrent(nn.GRU, **BOTH_WAYS)),
 ]
 
 
@@ -212,16 +295,15 @@ def test_layer(row: Row) -> None:
     """Shape, forward pass, loss, and the gradients of the layer's own parameters."""
     size = int(np.prod(row.leaves))
     flatten = "flatten" if len(row.leaves) > 1 else ""
-    shape = ", ".join(map(str, row.arrives))
     net = sparknet.compile(
-        f"net Row {{\n input x: float[{shape}]\n {row.text}\n {flatten}\n output y: float[{size}]\n}}\n"
+        f"net Row {{\n input x: {row.type}\n {row.text}\n {flatten}\n output y: float[{size}]\n}}\n"
         "train { optimizer = sgd(lr: 1) }"
     )
     assert net.layers[0].type.shape == row.leaves
     assert sum(r.parameters for r in net.layers) == net.trained_count
 
     random = np.random.default_rng(0)
-    x = random.normal(size=(5, *row.arrives)).astype(np.float32)
+    x = row.batch(random)
     y = random.normal(size=(5, size)).astype(np.float32)
     flat = random.normal(size=net.parameter_count).astype(np.float32)
     parameters = {
@@ -288,7 +370,12 @@ def test_join(text: str, leaves: tuple[int, ...], join: Callable[[torch.Tensor, 
     np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-3, atol=1e-4)
 
 
-WITHOUT_PARAMETERS = [r for r in ROWS if not r.text.startswith(("(", "dense", "conv", "de", "groupnorm"))]
+WITHOUT_PARAMETERS = [
+    r
+    for r in ROWS
+    if not r.text.startswith(("(", "dense", "conv", "de", "groupnorm", "rnn", "lstm", "gru", "embedding"))
+    and r.text.split("(")[0] not in WITH_PARAMETERS
+]
 
 
 @pytest.mark.parametrize("row", WITHOUT_PARAMETERS, ids=lambda r: r.text)

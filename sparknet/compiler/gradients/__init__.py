@@ -6,7 +6,18 @@ A new rule is one line in the file of its family.
 
 from __future__ import annotations
 
-from sparknet.compiler.gradients import convolution, elementwise, linear, pooling, reduction, resizing, shape
+from sparknet.compiler.gradients import (
+    convolution,
+    elementwise,
+    indexing,
+    linear,
+    normalization,
+    pooling,
+    reduction,
+    resizing,
+    scan,
+    shape,
+)
 from sparknet.compiler.gradients.base import Backward, Rule
 
 RULES: dict[str, Rule] = {
@@ -17,6 +28,9 @@ RULES: dict[str, Rule] = {
     **reduction.RULES,
     **shape.RULES,
     **resizing.RULES,
+    **indexing.RULES,
+    **scan.RULES,
+    **normalization.RULES,
 }
 
 NO_GRADIENT = frozenset(

@@ -11,11 +11,26 @@ from sparknet.compiler.graph import Dim, GraphBuilder, Node, Value
 
 @dataclass(frozen=True)
 class Backward:
-    """One node on the way back: `dy` is the gradient of the loss with respect to the node's first output."""
+    """One node on the way back: `dys` are the gradients of the loss with respect to each of its outputs.
+
+    An output that does not reach the loss has None; a node whose outputs all have None is never visited.
+    """
 
     g: GraphBuilder
     node: Node
-    dy: Value
+    dys: tuple[Value | None, ...]
+
+    @property
+    def dy(self) -> Value:
+        """The gradient with respect to the first output, of a node that has only one to differentiate."""
+        dy = self.dys[0]
+        if dy is None:
+            raise AssertionError(f"the rule for `{self.node.op}` forgets that its first output may go unused")
+        return dy
+
+    def dy_or_zeros(self, k: int) -> Value:
+        """The gradient with respect to the k-th output, zeros where it does not reach the loss."""
+        return self.dys[k] or self.op("Expand", self.constant(0.0), self.op("Shape", self.node.outputs[k]))
 
     @property
     def y(self) -> Value:
@@ -66,4 +81,4 @@ class Backward:
 
 
 Rule: TypeAlias = Callable[[Backward], Sequence[Value | None]]
-"""Gives the gradient for each input of the node, None where there is none (an index, a shape)."""
+"""Gives the gradient for each value that the node reads, None where there is none (an index, a shape)."""

@@ -19,9 +19,15 @@ def _concat(n: Backward) -> tuple[Value, ...]:
     return n.g.op_n("Split", len(sizes), n.dy, n.g.ints(*sizes), axis=axis)
 
 
+def _split(n: Backward) -> list[Value | None]:
+    dys = [n.dy_or_zeros(k) for k in range(len(n.node.outputs))]
+    return [n.op("Concat", *dys, axis=n.attribute("axis", 0)), *[None] * (len(n.node.inputs) - 1)]
+
+
 RULES: dict[str, Rule] = {
     "Reshape": lambda n: [n.reshape_like(n.dy), None],
     "Unsqueeze": lambda n: [n.reshape_like(n.dy), None],
     "Transpose": _transpose,
     "Concat": _concat,
+    "Split": _split,
 }

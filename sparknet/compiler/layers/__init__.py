@@ -4,19 +4,36 @@ from __future__ import annotations
 
 from sparknet.compiler.layers import (
     activation,
+    attention,
     batchnorm,
     convolution,
     dense,
     dropout,
+    embedding,
     joining,
+    layernorm,
     pooling,
+    recurrent,
     resizing,
     shape,
 )
 from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError, Weighted
 from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
 
-_FAMILIES = (dense, convolution, pooling, batchnorm, dropout, shape, resizing, activation)
+_FAMILIES = (
+    dense,
+    convolution,
+    pooling,
+    embedding,
+    recurrent,
+    attention,
+    batchnorm,
+    layernorm,
+    dropout,
+    shape,
+    resizing,
+    activation,
+)
 
 LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
 JOINS: dict[str, type[Join]] = {join.name: join for join in joining.JOINS}

@@ -31,7 +31,7 @@ ACTIVATIONS: dict[str, Callable[[GraphBuilder, Value], Value]] = {
     "softplus": lambda g, x: g.op("Softplus", x),
     "softmax": lambda g, x: g.op("Softmax", x, axis=1),
 }
-"""Every activation, by the name that a `.net` file gives it. `softmax` runs over the first axis, the classes."""
+"""Every activation, by the name that a `.net` file gives it."""
 
 RECTIFIERS = frozenset({"relu", "leakyrelu", "elu", "gelu", "silu", "softplus"})
 
@@ -46,8 +46,13 @@ def _known(name: Any) -> Any:
 Activation = Annotated[str, BeforeValidator(_known)]
 
 
-def activate(g: GraphBuilder, activation: str | None, x: Value) -> Value:
-    """Apply an activation, or none."""
+def activate(g: GraphBuilder, activation: str | None, x: Value, t: TensorType | None = None) -> Value:
+    """Apply an activation, or none, to `x`, a batch of `t`.
+
+    Softmax runs over the classes: the last axis of a sequence `[time, features]`, the first of anything else.
+    """
+    if activation == "softmax" and t is not None and len(t.shape) == 2:
+        return g.op("Softmax", x, axis=2)
     return ACTIVATIONS[activation](g, x) if activation else x
 
 
@@ -65,7 +70,7 @@ class ActivationLayer(Layer):
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """One operator, or a few."""
-        return ACTIVATIONS[self.name](low.graph, x)
+        return activate(low.graph, self.name, x, t)
 
 
 def _layer(activation: str) -> type[ActivationLayer]:

@@ -73,6 +73,8 @@ class Layer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: ClassVar[str]
+    takes_tokens: ClassVar[bool] = False
+    """Whether this layer looks up tokens; all others compute with numbers."""
 
     @property
     def label(self) -> str:
@@ -163,3 +165,15 @@ class Join(BaseModel):
 
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Units = Annotated[int, Field(ge=1, le=16_777_216)]
+
+
+def sequence_type(layer: str, x: TensorType) -> tuple[int, int]:
+    """Steps and features of `x`, or ShapeError where it is no sequence."""
+    if x.dtype != "float32" or len(x.shape) != 2:
+        raise ShapeError(
+            f"`{layer}` needs a sequence `[time, features]`, but `{x}` arrives",
+            "a recurrent layer before it keeps all steps with `return: sequence`; `reshape(time, features)` makes a "
+            "sequence of other values",
+        )
+    time, features = x.shape
+    return time, features

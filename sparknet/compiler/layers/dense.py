@@ -11,7 +11,7 @@ from sparknet.compiler.types import TensorType
 
 
 class Dense(Weighted):
-    """`dense(units, activation)`: `y = activation(x W + b)`, `x` a vector."""
+    """`dense(units, activation)`: `y = activation(x W + b)`, `x` a vector or each step of a sequence."""
 
     name: ClassVar[str] = "dense"
 
@@ -20,30 +20,31 @@ class Dense(Weighted):
     bias: bool = True
 
     def infer(self, x: TensorType) -> TensorType:
-        """`[features]` to `[units]`."""
-        if len(x.shape) != 1 or x.dtype != "float32":
+        """`[features]` to `[units]`, `[time, features]` to `[time, units]`."""
+        if len(x.shape) not in (1, 2):
             raise ShapeError(
-                f"`dense` needs a vector `[features]`, but `{x}` arrives",
+                f"`dense` needs a vector `[features]` or a sequence `[time, features]`, but `{x}` arrives",
                 "put `flatten` before it to join all axes, or `globalavgpool` to average an image",
             )
-        return TensorType("float32", (self.units,))
+        return TensorType("float32", (*x.shape[:-1], self.units))
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
         """`weight` [features, units], `bias` [units]."""
-        features = x.shape[0]
+        features = x.shape[-1]
         kind = weight_initializer(self.activation)
         weight = ParameterSpec("weight", (features, self.units), kind, features, self.units)
         bias = ParameterSpec("bias", (self.units,), "zeros", features, self.units)
         return (weight, bias) if self.bias else (weight,)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """`Gemm`, or `MatMul` without a bias."""
-        g = low.graph
-        if self.bias:
+        """`Gemm`; `MatMul` without a bias and, with `Add`, on a sequence."""
+        g, vector = low.graph, len(t.shape) == 1
+        if self.bias and vector:
             y = g.op("Gemm", x, low.parameters["weight"], low.parameters["bias"])
         else:
             y = g.op("MatMul", x, low.parameters["weight"])
-        return activate(g, self.activation, y)
+            y = g.op("Add", y, low.parameters["bias"]) if self.bias else y
+        return activate(g, self.activation, y, t)
 
 
 LAYERS: tuple[type[Layer], ...] = (Dense,)

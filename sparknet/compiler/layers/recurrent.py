@@ -1,0 +1,236 @@
+"""Recurrent layers, with the equations, parameter names and shapes of PyTorch, so that its weights fit as they are.
+
+Inference and evaluation use ONNX's own `RNN`, `LSTM` and `GRU`. A training graph runs the same equations as a `Scan`,
+whose gradient keeps what it needs; the products with the inputs of all steps are taken before the loop.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sparknet.compiler.graph import BATCH, GraphBuilder, Value
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, Units, sequence_type
+from sparknet.compiler.random import keep_mask
+from sparknet.compiler.types import TensorType
+
+_SALTS = 2**32
+"""Salts of the masks inside a layer lie this far apart, further than those of any two layers."""
+
+
+class _Recurrent(Layer):
+    """A layer that goes through a sequence step by step: `lstm(100, return: sequence, bidirectional: true)`."""
+
+    operator: ClassVar[str]
+    gates: ClassVar[tuple[int, ...]]
+    """Where each of ONNX's gates is among PyTorch's."""
+    states: ClassVar[int] = 1
+
+    units: Units
+    activation: Literal["tanh", "relu"] = "tanh"
+    returns: Literal["last", "sequence"] = Field("last", alias="return")
+    bidirectional: bool = False
+    layers: Annotated[int, Field(ge=1, le=64)] = 1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    bias: bool = True
+
+    @field_validator("dropout")
+    @classmethod
+    def _between_layers(cls, rate: float, info: ValidationInfo) -> float:
+        if rate and info.data.get("layers") == 1:
+            raise ValueError("acts between stacked layers: write `layers: 2` too, or `dropout` as a layer of its own")
+        return rate
+
+    def infer(self, x: TensorType) -> TensorType:
+        """`[time, features]` to `[units]`, or `[time, units]` for `return: sequence`; two directions double `units`."""
+        time, _ = sequence_type(self.name, x)
+        return TensorType("float32", (time, self._width) if self.returns == "sequence" else (self._width,))
+
+    def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
+        """As in PyTorch: `weight_ih_l0` [gates * units, features], `weight_hh_l0` [gates * units, units], two biases.
+
+        `l1` and on for stacked layers, `_reverse` behind the names of the other direction. Uniform in
+        +-1 / sqrt(units), also as in PyTorch.
+        """
+        rows, specs = len(self.gates) * self.units, []
+        for level in range(self.layers):
+            features = self._width if level else x.shape[1]
+            shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, features), "weight_hh": (rows, self.units)}
+            if self.bias:
+                shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            specs += [
+                ParameterSpec(f"{name}_l{level}{way}", shape, "units", self.units, self.units)
+                for way in self._ways
+                for name, shape in shapes.items()
+            ]
+        return tuple(specs)
+
+    def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
+        """Level by level, time first in between."""
+        g, (time, features) = low.graph, t.shape
+        x = g.op("Transpose", x, perm=[1, 0, 2])
+        last = ""
+        for level in range(self.layers):
+            if level and self.dropout and low.seed is not None:
+                x = g.op("Mul", x, keep_mask(g, x, low.seed, low.salt + level * _SALTS, self.dropout))
+            if low.seed is None:
+                x, last = self._native(low, x, level)
+            else:
+                rows = g.op("Reshape", x, g.ints(-1, features))
+                all_steps = self.returns == "sequence" or level < self.layers - 1
+                ways = [self._loop(low, rows, time, f"_l{level}{way}", all_steps) for way in self._ways]
+                if all_steps:
+                    x = self._side_by_side(g, [every for every, _ in ways], axis=2)
+                last = self._side_by_side(g, [end for _, end in ways], axis=1)
+            features = self._width
+        return last if self.returns == "last" else g.op("Transpose", x, perm=[1, 0, 2])
+
+    @property
+    def _ways(self) -> tuple[str, ...]:
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    @property
+    def _width(self) -> int:
+        return self.units * len(self._ways)
+
+    # ----- training: a loop -----
+
+    def _loop(self, low: Lowering, rows: Value, time: int, suffix: str, all_steps: bool) -> tuple[Value, Value]:
+        """One level in one direction: the states of `all_steps` [time, N, units], and the one where it ended."""
+        g, width = low.graph, len(self.gates) * self.units
+        weight = low.parameters[f"weight_hh{suffix}"]
+        biases = [low.parameters[f"bias_{side}{suffix}"] for side in ("ih", "hh")] if self.bias else []
+        before, inside = self._place_biases(g, biases)
+        projected = g.op("Gemm", rows, low.parameters[f"weight_ih{suffix}"], *before, transB=1)
+        projected = g.op("Reshape", projected, g.ints(time, -1, width))
+        batch = g.op("Shape", projected, start=1, end=2)
+        start = g.op("Expand", g.constant(0.0), g.op("Concat", batch, g.ints(self.units), axis=0))
+
+        body = g.nested(f"{self.name}{suffix}")
+        shape = (BATCH, self.units)
+        states = [body.input(body.fresh(f"state{k}"), g.dtype, shape) for k in range(self.states)]
+        x = body.input(body.fresh("x"), g.dtype, (BATCH, width))
+        for state in (new := self._step(body, x, weight, inside, states)):
+            body.result(state, shape)
+        if all_steps:
+            body.result(new[0], shape)
+        way = [int(suffix.endswith("_reverse"))]
+        ways = {"scan_input_directions": way} | ({"scan_output_directions": way} if all_steps else {})
+        starts = [start] * self.states
+        outputs = g.op_n("Scan", len(body.outputs), *starts, projected, body=body, num_scan_inputs=1, **ways)
+        return outputs[-1], outputs[0]
+
+    def _place_biases(self, g: GraphBuilder, biases: list[Value]) -> tuple[list[Value], list[Value]]:
+        """Biases to add before the loop, and in every step; as their sum before it where the equations allow."""
+        return ([g.op("Add", *biases)] if biases else []), []
+
+    def _step(
+        self, g: GraphBuilder, x: Value, weight: Value, bias: list[Value], states: list[Value]
+    ) -> tuple[Value, ...]:
+        """New states, the one to be given first, from `x`, the product with the step's input [N, gates * units]."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _side_by_side(g: GraphBuilder, values: list[Value], axis: int) -> Value:
+        return g.op("Concat", *values, axis=axis) if len(values) > 1 else values[0]
+
+    # ----- inference: ONNX's own operator -----
+
+    def _native(self, low: Lowering, x: Value, level: int) -> tuple[Value, Value]:
+        """As `_loop`, but for both directions: all states [time, N, width], and those where each ended [N, width]."""
+        g = low.graph
+        weights = [self._stacked(low, [f"weight_{side}_l{level}"]) for side in ("ih", "hh")]
+        if self.bias:
+            weights.append(self._stacked(low, [f"bias_ih_l{level}", f"bias_hh_l{level}"]))
+        direction = "bidirectional" if self.bidirectional else "forward"
+        options = self._options() | {"hidden_size": self.units, "direction": direction}
+        every, last = g.op_n(self.operator, 2, x, *weights, **options)
+        width = g.ints(0, 0, self._width)
+        every = g.op("Reshape", g.op("Transpose", every, perm=[0, 2, 1, 3]), width)
+        return every, g.op("Reshape", g.op("Transpose", last, perm=[1, 0, 2]), g.ints(0, self._width))
+
+    def _stacked(self, low: Lowering, names: list[str]) -> Value:
+        """Parameters of both directions [directions, ...], their gates in ONNX's order."""
+        g, ways = low.graph, []
+        for way in self._ways:
+            parts: list[Value] = []
+            for name in names:
+                gates = g.op_n(
+                    "Split", len(self.gates), low.parameters[name + way], axis=0, num_outputs=len(self.gates)
+                )
+                parts += [gates[k] for k in self.gates]
+            joined = g.op("Concat", *parts, axis=0)
+            ways.append(g.op("Unsqueeze", joined, g.ints(0)))
+        return self._side_by_side(g, ways, axis=0)
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+
+class Rnn(_Recurrent):
+    """`rnn(units, activation)`: `h' = activation(W x + b + V h + c)` (Elman, 1990)."""
+
+    name: ClassVar[str] = "rnn"
+    operator: ClassVar[str] = "RNN"
+    gates: ClassVar[tuple[int, ...]] = (0,)
+
+    def _step(
+        self, g: GraphBuilder, x: Value, weight: Value, bias: list[Value], states: list[Value]
+    ) -> tuple[Value, ...]:
+        return (g.op(self.activation.capitalize(), g.op("Gemm", states[0], weight, x, transB=1)),)
+
+    def _options(self) -> dict[str, Any]:
+        return {"activations": [self.activation.capitalize()] * len(self._ways)}
+
+
+class Lstm(_Recurrent):
+    """`lstm(units)`: gates `i, f, g, o`; `c' = f c + i g`, `h' = o tanh(c')` (Hochreiter & Schmidhuber, 1997)."""
+
+    name: ClassVar[str] = "lstm"
+    operator: ClassVar[str] = "LSTM"
+    gates: ClassVar[tuple[int, ...]] = (0, 3, 1, 2)
+    states: ClassVar[int] = 2
+
+    activation: Literal["tanh"] = "tanh"
+
+    def _step(
+        self, g: GraphBuilder, x: Value, weight: Value, bias: list[Value], states: list[Value]
+    ) -> tuple[Value, ...]:
+        h, c = states
+        i, f, new, o = g.op_n("Split", 4, g.op("Gemm", h, weight, x, transB=1), axis=1, num_outputs=4)
+        i, f, new, o = g.op("Sigmoid", i), g.op("Sigmoid", f), g.op("Tanh", new), g.op("Sigmoid", o)
+        c = g.op("Add", g.op("Mul", f, c), g.op("Mul", i, new))
+        return g.op("Mul", o, g.op("Tanh", c)), c
+
+
+class Gru(_Recurrent):
+    """`gru(units)`: gates `r, z, n`; `n = tanh(W x + b + r (V h + c))`, `h' = n + z (h - n)` (Cho et al., 2014).
+
+    The reset gate acts after the product, as in PyTorch and cuDNN.
+    """
+
+    name: ClassVar[str] = "gru"
+    operator: ClassVar[str] = "GRU"
+    gates: ClassVar[tuple[int, ...]] = (1, 0, 2)
+
+    activation: Literal["tanh"] = "tanh"
+
+    def _place_biases(self, g: GraphBuilder, biases: list[Value]) -> tuple[list[Value], list[Value]]:
+        return biases[:1], biases[1:]
+
+    def _step(
+        self, g: GraphBuilder, x: Value, weight: Value, bias: list[Value], states: list[Value]
+    ) -> tuple[Value, ...]:
+        (h,) = states
+        x_gates = g.op_n("Split", 3, x, axis=1, num_outputs=3)
+        h_gates = g.op_n("Split", 3, g.op("Gemm", h, weight, *bias, transB=1), axis=1, num_outputs=3)
+        r, z = (g.op("Sigmoid", g.op("Add", a, b)) for a, b in zip(x_gates[:2], h_gates[:2], strict=True))
+        new = g.op("Tanh", g.op("Add", x_gates[2], g.op("Mul", r, h_gates[2])))
+        return (g.op("Add", new, g.op("Mul", z, g.op("Sub", h, new))),)
+
+    def _options(self) -> dict[str, Any]:
+        return {"linear_before_reset": 1}
+
+
+LAYERS: tuple[type[Layer], ...] = (Rnn, Lstm, Gru)
