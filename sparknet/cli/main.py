@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from sparknet import __version__
-from sparknet.grammar import SparkNetError, render
+from sparknet.cli.report import Report
+from sparknet.grammar import SparkNetError
 
 NET_FILE = click.Path(path_type=Path)
 
@@ -27,6 +28,17 @@ def compile_command(file: Path, output: Path | None) -> None:
     from sparknet.cli.compile import compile_file
 
     compile_file(file, output)
+
+
+@cli.command("fmt")
+@click.argument("files", type=NET_FILE, nargs=-1, required=True)
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 where a file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
+def fmt_command(files: tuple[Path, ...], check: bool, diff: bool) -> int:
+    """Lay out FILES as all .net files are; a folder stands for the files in it, - for the standard input."""
+    from sparknet.cli.fmt import format_files
+
+    return format_files(files, check, diff)
 
 
 @cli.command("run")
@@ -60,8 +72,9 @@ def main() -> None:
     try:
         status = cli(standalone_mode=False)
     except SparkNetError as error:
-        color = sys.stderr.isatty()
-        click.echo("\n".join(render(d, color=color) for d in error.diagnostics), err=True)
+        report = Report()
+        report.add(error)
+        report.show()
         sys.exit(1)
     except click.Abort:
         click.echo("interrupted; nothing was written", err=True)

@@ -32,6 +32,15 @@ def load(path: str | os.PathLike[str]) -> Source:
         data = _read(Path(name))
     except (OSError, ValueError) as error:
         raise SparkNetError((_unreadable(name, error),)) from None
+    return decode(name, data)
+
+
+def decode(name: str, data: bytes) -> Source:
+    """The text of a file whose bytes are at hand.
+
+    Raises:
+        SparkNetError: Where it is too large or not UTF-8 text.
+    """
     if len(data) > limits.TEXT_BYTES:
         raise SparkNetError((_too_large(name),))
     try:
