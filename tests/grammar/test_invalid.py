@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sparknet.grammar import CODES, Diagnostic, Source, SparkNetError, parse, suggest
-from sparknet.grammar.parse import grammar
+from sparknet.grammar.tables import grammar
 from sparknet.grammar.terminals import TERMINALS, in_words
 
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.net"))
