@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from sparknet.compiler.checking import check
 from sparknet.compiler.compiled import CompiledNet, LayerRow, Port
-from sparknet.compiler.elaborate import elaborate
-from sparknet.compiler.infer import infer
 from sparknet.compiler.layout import parameter_slots, state_slots
 from sparknet.compiler.lower import lower_evaluation, lower_step, metric_names
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.types import TensorType
-from sparknet.grammar import Source, load, parse
+from sparknet.grammar import Source
 
 
-def compile(text_or_path: str | Path | Source) -> CompiledNet:
-    """Compile a net: a path to a `.net` file, or its text (anything with a line break or a brace in it).
+def compile(
+    text_or_path: str | Path | Source, *, settings: Sequence[str] = (), root: str | Path | None = None
+) -> CompiledNet:
+    """Compile a net: a path to a `.net` file, or its text; the arguments are those of `sparknet.compiler.check`.
 
     Raises SparkNetError, whose text shows every mistake at its place in the file.
     """
-    source = _source(text_or_path)
-    typed = infer(elaborate(parse(source), source))
+    typed = check(text_or_path, settings=settings, root=root)
     return CompiledNet(
         name=typed.net.name,
-        source=source,
+        source=typed.net.source,
         layers=_rows(typed),
         inputs=tuple(Port(i.name, "float", i.type) for i in typed.net.inputs),
         targets=_targets(typed),
@@ -34,14 +35,6 @@ def compile(text_or_path: str | Path | Source) -> CompiledNet:
         evaluation=lower_evaluation(typed),
         typed=typed,
     )
-
-
-def _source(text_or_path: str | Path | Source) -> Source:
-    if isinstance(text_or_path, Source):
-        return text_or_path
-    if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
-        return Source("<text>", text_or_path)
-    return load(text_or_path)
 
 
 def _targets(typed: TypedNet) -> tuple[Port, ...]:

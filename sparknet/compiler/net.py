@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sparknet.compiler.layers import Join, Layer, ParameterSpec
-from sparknet.compiler.sections import DataSection, TrainSection
+from sparknet.compiler.sections import DataSection, PredictSection, TrainSection
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Label
@@ -74,6 +74,7 @@ class ElaboratedNet:
     """The numbers that `preprocessing` may name."""
     data: DataSection | None
     train: TrainSection
+    predict: PredictSection = field(default_factory=PredictSection)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sparknet.compiler.graph import GraphBuilder, Value
 class Sgd(BaseModel):
     """Stochastic gradient descent, with momentum as PyTorch computes it: `b = momentum * b + g; p -= lr * b`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     name: ClassVar[str] = "sgd"
 
     lr: float = Field(0.01, gt=0)
@@ -41,7 +41,7 @@ class Sgd(BaseModel):
 class Adam(BaseModel):
     """Adam (Kingma & Ba, 2015, algorithm 1), with epsilon outside the square root's bias correction as in PyTorch."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     name: ClassVar[str] = "adam"
 
     lr: float = Field(0.001, gt=0)

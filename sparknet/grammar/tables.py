@@ -12,11 +12,11 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
-from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import lark
 from lark import Lark, Token
 from lark.grammar import Rule
 from lark.lark import PostLex
@@ -70,7 +70,7 @@ def work_out(text: str) -> Lark:
 def tables_text() -> str:
     """What `net.tables.json` is to hold."""
     text = GRAMMAR.read_text(encoding="utf-8")
-    data, memo = work_out(text).memo_serialize([TerminalDef, Rule])  # type: ignore[no-untyped-call]
+    data, memo = work_out(text).memo_serialize([TerminalDef, Rule])
     data["options"] = {key: value for key, value in data["options"].items() if key not in _GIVEN_ANEW}
     _number_anew(data["parser"]["parser"])
     tables = {"data": data, "memo": memo}
@@ -102,7 +102,7 @@ def _number_anew(parser: dict[str, Any]) -> None:
 
 
 def _made_for(text: str) -> dict[str, str]:
-    return {"lark": version("lark"), "grammar": sha256(text.encode()).hexdigest()}
+    return {"lark": lark.__version__, "grammar": sha256(text.encode()).hexdigest()}
 
 
 def _with_numbers(tables: dict[str, Any]) -> dict[str, Any]:
@@ -115,4 +115,3 @@ def _with_numbers(tables: dict[str, Any]) -> dict[str, Any]:
         for state, actions in parser["states"].items()
     }
     return tables
-

@@ -56,7 +56,7 @@ class Lowering:
 class Layer(BaseModel):
     """Base of all layers; a subclass's fields, in order, are the layer's arguments."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     name: ClassVar[str]
 
     @property
@@ -80,7 +80,7 @@ class Layer(BaseModel):
 class Join(BaseModel):
     """Base of the layers that join several values; its fields are options, always written with their names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     name: ClassVar[str]
 
     @property
