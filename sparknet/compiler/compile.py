@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sparknet.compiler.checking import check
+from sparknet.compiler.checking import diagnose, read
 from sparknet.compiler.compiled import CompiledNet, LayerRow, Port
 from sparknet.compiler.layout import parameter_slots, state_slots
 from sparknet.compiler.lower import lower_evaluation, lower_step, metric_names
 from sparknet.compiler.net import TypedNet
+from sparknet.compiler.standalone import standalone
 from sparknet.compiler.types import TensorType
-from sparknet.grammar import Source
+from sparknet.grammar import Source, SparkNetError, parse
 
 
 def compile(
@@ -19,12 +20,18 @@ def compile(
 ) -> CompiledNet:
     """Compile a net: a path to a `.net` file, or its text; the arguments are those of `sparknet.compiler.check`.
 
-    Raises SparkNetError, whose text shows every mistake at its place in the file.
+    The source of the result stands alone: imports and settings are written into it. Raises SparkNetError, whose text
+    shows every mistake at its place in the file.
     """
-    typed = check(text_or_path, settings=settings, root=root)
+    source = read(text_or_path)
+    file = parse(source)
+    folder = None if root is None else Path(root)
+    typed, problems = diagnose(file, source, settings, folder)
+    if typed is None or problems:
+        raise SparkNetError(problems)
     return CompiledNet(
         name=typed.net.name,
-        source=typed.net.source,
+        source=standalone(file, source, settings, folder),
         layers=_rows(typed),
         inputs=tuple(Port(i.name, "float", i.type) for i in typed.net.inputs),
         targets=_targets(typed),

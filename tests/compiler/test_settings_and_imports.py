@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import sparknet
 from sparknet.compiler import check
 from sparknet.compiler.sections import ParquetSink, ParquetSource
 from sparknet.grammar import SparkNetError
@@ -108,3 +109,14 @@ def test_a_block_sees_its_own_parameters_and_not_those_of_its_user() -> None:
     inner = "block Inner { dense(n) }\nblock Outer(n) { Inner }\n"
     with pytest.raises(SparkNetError, match="`units` of `dense` must be a whole number, found `n`"):
         check(inner + NET.replace("dense(width)", "Outer(3)"))
+
+
+def test_a_compiled_net_keeps_a_source_that_stands_alone(library: Path) -> None:
+    settings = ["width=3", "train.epochs=width"]
+    net = sparknet.compile(library / "main.net", settings=settings)
+    again = sparknet.compile(net.source.text)
+    assert "import" not in net.source.text
+    assert (again.layers, again.train.epochs) == (net.layers, 3)
+    assert again.source.text == net.source.text
+    plain = sparknet.compile(NET)
+    assert plain.source.text == NET
