@@ -60,6 +60,19 @@ def fmt_command(files: tuple[Path, ...], check: bool, diff: bool) -> int:
     return format_files(files, check, diff)
 
 
+@cli.command("summary")
+@click.argument("file", type=NET_FILE)
+@click.option("--unfold", is_flag=True, help="List the layers inside blocks, too.")
+@click.option("--format", "style", type=click.Choice(("text", "json")), default="text")
+@_set
+@_root
+def summary_command(file: Path, unfold: bool, style: str, settings: tuple[str, ...], root: Path | None) -> None:
+    """Show the layers of FILE: shapes, parameters, multiply-adds and memory for one row of data."""
+    from sparknet.cli.summary import summarize_file
+
+    summarize_file(file, unfold, style, settings, root)
+
+
 @cli.command("run")
 @click.argument("file", type=NET_FILE)
 @click.option("-o", "--output", type=NET_FILE, help="Folder for the run.  [default: runs/NAME of FILE]")

@@ -13,7 +13,7 @@ from sparknet.compiler.arguments import bind, explain_value, plain
 from sparknet.compiler.definitions import Definition, definitions, let_values
 from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_predict, elaborate_train, unique_sections
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
-from sparknet.compiler.net import ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
+from sparknet.compiler.net import BlockUse, ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.settings import read_settings
@@ -163,6 +163,7 @@ class _Body:
     ports: set[str] = field(default_factory=set)
     callers: tuple[Label, ...] = ()
     """The uses of blocks that led here, innermost first, each once however often a block uses itself."""
+    uses: tuple[BlockUse, ...] = ()
     depth: int = 0
 
     def run(self, statements: Sequence[syntax.Statement]) -> None:
@@ -320,7 +321,9 @@ class _Body:
         name = f"{layer.label}{self.counts[layer.label]}"
         text = " ".join(self.scope.source.text[step.span.start : step.span.end].split())
         sized = self.scope.label(step.items[0] if isinstance(step, syntax.LayerTuple) else step)
-        self.layers.append(LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized))
+        self.layers.append(
+            LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized, self.uses)
+        )
         return name
 
     def _hand(self, node: syntax.Node) -> ValueId:
@@ -350,6 +353,7 @@ class _Body:
             scope=self._inside(definition.source, block, step),
             values={"in": x},
             callers=callers,
+            uses=(*self.uses, BlockUse(self.work.done, caller)),
             depth=self.depth + 1,
         )
         inner.run(block.body)

@@ -26,6 +26,14 @@ class NetInput:
 
 
 @dataclass(frozen=True)
+class BlockUse:
+    """One expansion of a block: `number` differs for each, also where a `repeat` makes several from one `label`."""
+
+    number: int
+    label: Label
+
+
+@dataclass(frozen=True)
 class LayerUse:
     """One layer at its place in the net. `name` is unique and names its result, `text` is what was written.
 
@@ -39,6 +47,8 @@ class LayerUse:
     labels: tuple[Label, ...]
     size_label: Label
     """Where a layer tuple says the size that arrives; for other layers the layer itself."""
+    blocks: tuple[BlockUse, ...] = ()
+    """The blocks that it stands in, outermost first."""
 
 
 @dataclass(frozen=True)
