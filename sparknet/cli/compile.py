@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sparknet.cli.tables import amount, layer_table, line, make_console
@@ -9,10 +10,10 @@ from sparknet.compiler import compile
 from sparknet.compiler.folder import check_output, write_compiled
 
 
-def compile_file(file: Path, output: Path | None) -> None:
+def compile_file(file: Path, output: Path | None, settings: Sequence[str] = (), root: Path | None = None) -> None:
     """Compile the net in `file`, show its table and write the graphs to `output`, if any; raises SparkNetError."""
     console = make_console()
-    net = compile(file)
+    net = compile(file, settings=settings, root=root)
     if output is not None:
         check_output(output)
     console.print(layer_table(net))

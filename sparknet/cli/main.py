@@ -8,9 +8,15 @@ from pathlib import Path
 import click
 
 from sparknet import __version__
-from sparknet.grammar import SparkNetError, render
+from sparknet.cli.report import FORMATS, Format, Report
+from sparknet.grammar import SparkNetError
 
 NET_FILE = click.Path(path_type=Path)
+
+_set = click.option(
+    "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a let, or a key: train.epochs=2."
+)
+_root = click.option("--root", type=NET_FILE, help="Folder that imports may reach.  [default: that of FILE]")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -22,11 +28,49 @@ def cli() -> None:
 @cli.command("compile")
 @click.argument("file", type=NET_FILE)
 @click.option("-o", "--output", type=NET_FILE, help="Folder to write; without it only the table is shown.")
-def compile_command(file: Path, output: Path | None) -> None:
+@_set
+@_root
+def compile_command(file: Path, output: Path | None, settings: tuple[str, ...], root: Path | None) -> None:
     """Compile FILE to ONNX graphs: inference, evaluation and a whole training step."""
     from sparknet.cli.compile import compile_file
 
-    compile_file(file, output)
+    compile_file(file, output, settings, root)
+
+
+@cli.command("check")
+@click.argument("files", type=NET_FILE, nargs=-1, required=True)
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", help="For people, editors or GitHub.")
+@_set
+@_root
+def check_command(files: tuple[Path, ...], style: Format, settings: tuple[str, ...], root: Path | None) -> int:
+    """Show everything that is wrong with FILES; a folder stands for the files in it, - for the standard input."""
+    from sparknet.cli.check import check_files
+
+    return check_files(files, settings, root, style)
+
+
+@cli.command("fmt")
+@click.argument("files", type=NET_FILE, nargs=-1, required=True)
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 where a file would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
+def fmt_command(files: tuple[Path, ...], check: bool, diff: bool) -> int:
+    """Lay out FILES as all .net files are; a folder stands for the files in it, - for the standard input."""
+    from sparknet.cli.fmt import format_files
+
+    return format_files(files, check, diff)
+
+
+@cli.command("summary")
+@click.argument("file", type=NET_FILE)
+@click.option("--unfold", is_flag=True, help="List the layers inside blocks, too.")
+@click.option("--format", "style", type=click.Choice(("text", "json")), default="text")
+@_set
+@_root
+def summary_command(file: Path, unfold: bool, style: str, settings: tuple[str, ...], root: Path | None) -> None:
+    """Show the layers of FILE: shapes, parameters, multiply-adds and memory for one row of data."""
+    from sparknet.cli.summary import summarize_file
+
+    summarize_file(file, unfold, style, settings, root)
 
 
 @cli.command("run")
@@ -35,11 +79,21 @@ def compile_command(file: Path, output: Path | None) -> None:
 @click.option("--workers", type=click.IntRange(1, 10_000), help="Workers, instead of what FILE says.")
 @click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Train in this process, without Spark and Java.")
-def run_command(file: Path, output: Path | None, workers: int | None, master: str | None, local: bool) -> None:
+@_set
+@_root
+def run_command(
+    file: Path,
+    output: Path | None,
+    workers: int | None,
+    master: str | None,
+    local: bool,
+    settings: tuple[str, ...],
+    root: Path | None,
+) -> None:
     """Train FILE on its data, score it on the test split and save the run."""
     from sparknet.cli.run import run_file
 
-    run_file(file, output or Path("runs") / file.stem, workers, master, local)
+    run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root)
 
 
 @cli.command("predict")
@@ -60,8 +114,9 @@ def main() -> None:
     try:
         status = cli(standalone_mode=False)
     except SparkNetError as error:
-        color = sys.stderr.isatty()
-        click.echo("\n".join(render(d, color=color) for d in error.diagnostics), err=True)
+        report = Report()
+        report.add(error)
+        report.show()
         sys.exit(1)
     except click.Abort:
         click.echo("interrupted; nothing was written", err=True)
@@ -70,3 +125,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     sys.exit(status or 0)
+
+
+if __name__ == "__main__":
+    main()

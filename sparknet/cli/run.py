@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
+from sparknet.cli import tables
 from sparknet.cli.progress import TrainingDisplay, metrics
-from sparknet.cli.tables import layer_table, line, make_console, settings
+from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import compile
 from sparknet.runtime.java import find_java
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
@@ -19,16 +21,24 @@ NO_JAVA = (
 )
 
 
-def run_file(file: Path, output: Path, workers: int | None, master: str | None, local: bool) -> None:
+def run_file(
+    file: Path,
+    output: Path,
+    workers: int | None,
+    master: str | None,
+    local: bool,
+    settings: Sequence[str] = (),
+    root: Path | None = None,
+) -> None:
     """Train the net in `file`, show how it goes and leave the run in `output`; raises SparkNetError."""
     console = make_console()
-    net = compile(file)
+    net = compile(file, settings=settings, root=root)
     if workers is not None:
         net = net.with_train(workers=workers)
     console.print(layer_table(net), "")
     if net.data is not None:
         line(console, "data", net.data.describe())
-    line(console, "train", settings(net))
+    line(console, "train", tables.settings(net))
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True

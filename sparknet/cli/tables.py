@@ -7,6 +7,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sparknet.compiler import CompiledNet
+from sparknet.compiler.summary import amount
+
+__all__ = ["amount", "count", "layer_table", "line", "make_console", "settings"]
 
 
 def make_console() -> Console:
@@ -41,15 +44,6 @@ def settings(net: CompiledNet) -> str:
 def count(number: int, what: str) -> str:
     """`1 round`, `1,797 rows`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def amount(size: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def line(console: Console, label: str, text: str) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sparknet.compiler.scope import Scope, Word, describe, evaluate
-from sparknet.grammar import syntax
+from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
 
@@ -43,7 +43,7 @@ def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
             values[name] = evaluate(argument.value, scope)
         except SparkNetError as error:
             problems.extend(error.diagnostics)
-    if problems:
+    if problems or len(values) < len(placed):
         raise SparkNetError(problems)
     try:
         return model.model_validate({name: plain(value) for name, value in values.items()})
@@ -85,6 +85,8 @@ def _place(
             name = names[position]
         else:
             name = argument.key.text
+        if len(problems) >= limits.ERRORS:
+            break
         if name not in names:
             near = closest(name, names)
             help = f"did you mean `{near}`?" if near else signature_help(what, names)

@@ -11,6 +11,9 @@ CODES: dict[str, str] = {
     "E0207": "operands of the wrong kind",
     "E0208": "a limit on the size of nets",
     "E0209": "a construct that is not understood here",
+    "E0210": "a file that cannot be imported",
+    "E0211": "imports in a circle",
+    "E0212": "an import from outside the folder",
     # ----- arguments -----
     "E0301": "unknown argument",
     "E0302": "missing argument",
@@ -28,6 +31,7 @@ CODES: dict[str, str] = {
     "E0503": "an input or output without a column",
     "E0504": "missing key",
     "E0505": "binding that is not an expression over one column",
+    "E0506": "a setting that means nothing",
     # ----- folders -----
     "E0601": "a folder that cannot be written",
 }

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from sparknet.compiler.checking import diagnose, read
 from sparknet.compiler.compiled import CompiledNet, LayerRow, Port, Prediction
-from sparknet.compiler.elaborate import elaborate
-from sparknet.compiler.infer import infer
 from sparknet.compiler.layout import parameter_slots, state_slots
 from sparknet.compiler.lower import lower_evaluation, lower_step
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.outputs import metric_names, predictions
+from sparknet.compiler.standalone import standalone
 from sparknet.compiler.types import TensorType
-from sparknet.grammar import Source, load, parse
+from sparknet.grammar import Source, SparkNetError, parse
 
 
-def compile(text_or_path: str | Path | Source) -> CompiledNet:
-    """Compile a net: a path to a `.net` file, or its text (anything with a line break or a brace in it).
+def compile(
+    text_or_path: str | Path | Source, *, settings: Sequence[str] = (), root: str | Path | None = None
+) -> CompiledNet:
+    """Compile a net: a path to a `.net` file, or its text; the arguments are those of `sparknet.compiler.check`.
 
-    Raises SparkNetError, whose text shows every mistake at its place in the file.
+    The source of the result stands alone: imports and settings are written into it. Raises SparkNetError, whose text
+    shows every mistake at its place in the file.
     """
-    source = _source(text_or_path)
-    typed = infer(elaborate(parse(source), source))
+    source = read(text_or_path)
+    file = parse(source)
+    folder = None if root is None else Path(root)
+    typed, problems = diagnose(file, source, settings, folder)
+    if typed is None or problems:
+        raise SparkNetError(problems)
     return CompiledNet(
         name=typed.net.name,
-        source=source,
+        source=standalone(file, source, settings, folder),
         layers=_rows(typed),
         inputs=_inputs(typed),
         targets=_targets(typed),
@@ -36,14 +44,6 @@ def compile(text_or_path: str | Path | Source) -> CompiledNet:
         evaluation=lower_evaluation(typed),
         typed=typed,
     )
-
-
-def _source(text_or_path: str | Path | Source) -> Source:
-    if isinstance(text_or_path, Source):
-        return text_or_path
-    if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
-        return Source("<text>", text_or_path)
-    return load(text_or_path)
 
 
 def _inputs(typed: TypedNet) -> tuple[Port, ...]:

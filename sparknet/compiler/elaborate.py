@@ -1,21 +1,24 @@
-"""Elaboration: from the syntax tree to a flat net, with lets, blocks, repeats and conditions resolved."""
+"""Elaboration: from the syntax tree to a flat net, with imports, lets, blocks, repeats and conditions resolved."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from sparknet.compiler.arguments import bind, explain_value, plain
+from sparknet.compiler.definitions import Definition, definitions, let_values
 from sparknet.compiler.elaborate_losses import Judged
-from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_train, unique_sections
+from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_predict, elaborate_train, unique_sections
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
-from sparknet.compiler.net import ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
+from sparknet.compiler.net import BlockUse, ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
-from sparknet.grammar import syntax
+from sparknet.compiler.settings import read_settings
+from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
@@ -23,53 +26,85 @@ from sparknet.grammar.suggest import closest
 MAX_LAYERS = 20_000
 MAX_REPEAT = 10_000
 MAX_BLOCK_DEPTH = 32
+MAX_PORTS = 1000
+MAX_WORK = 100_000
+"""Statements that are walked through, those of repeats and blocks each time; long ones count several times."""
+_WORK_LENGTH = 16
+_WORK_OF_BLOCK = 10
 
 
-def elaborate(file: syntax.File, source: Source) -> ElaboratedNet:
+def elaborate(
+    file: syntax.File, source: Source, settings: Sequence[str] = (), root: Path | None = None
+) -> ElaboratedNet:
     """The one net of `file` and its sections; raises SparkNetError with everything found wrong."""
+    net, problems = examine(file, source, settings, root)
+    if net is None or problems:
+        raise SparkNetError(in_order(problems, source))
+    return net
+
+
+def examine(
+    file: syntax.File, source: Source, settings: Sequence[str] = (), root: Path | None = None
+) -> tuple[ElaboratedNet | None, list[Diagnostic]]:
+    """As much of the one net of `file` as can be understood, None without a net, and what is wrong.
+
+    Args:
+        file: The tree.
+        source: Its text.
+        settings: What `--set` gives, such as `width=32` or `train.epochs=2`.
+        root: The folder below which imports may reach; by default that of the file.
+    """
     problems: list[Diagnostic] = []
-    lets = _lets(file, source, problems)
-    blocks = {item.name.text: item for item in file.items if isinstance(item, syntax.Block)}
+    given = read_settings(settings, problems)
+    found, complete = definitions(file, source, root, problems)
+    lets = let_values(found, given, problems)
+    problems += given.unknown(lets)
+    blocks = {d.name: d for d in found if isinstance(d.item, syntax.Block)}
     nets = [item for item in file.items if isinstance(item, syntax.Net)]
-    problems += [_unsupported(item, source) for item in file.items if isinstance(item, syntax.Import)]
     if len(nets) != 1:
-        raise SparkNetError([*problems, _one_net(nets, source)])
-    body = _Body(Scope(source, lets), blocks, problems)
+        problems.append(_one_net(nets, source))
+        return None, problems
+    body = _Body(Scope(source, lets), blocks, problems, lets)
     body.run(nets[0].body)
     body.finish(nets[0])
+    file, placement = given.put_into(file, source)
     sections = unique_sections(file, source, problems)
-    scope = Scope(source, lets)
+    scope = Scope(source, lets, placement)
     judged = None if body.broken else Judged(body.outputs, body.layers)
     train = elaborate_train(sections.get("train"), judged, scope, problems)
-    data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems)
-    if problems:
-        raise SparkNetError(sorted(problems, key=lambda d: d.labels[0].span.start if d.labels else -1))
-    return ElaboratedNet(
+    lost = _ports(nets[0]) if body.broken else ()
+    data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems, lost)
+    predict = elaborate_predict(sections.get("predict"), scope, problems)
+    if not complete:
+        # What an import would have brought is not known, so nothing can be called unknown.
+        problems = [d for d in problems if d.code not in {"E0201", "E0202"}]
+    net = ElaboratedNet(
         name=nets[0].name.text,
         source=source,
         inputs=tuple(body.inputs),
         layers=tuple(body.layers),
-        outputs=tuple(body.outputs),
+        outputs=() if body.broken else tuple(body.outputs),
         preprocessing=preprocessing,
         lets={k: v for k, v in lets.items() if isinstance(v, int | float)},
         data=data,
         train=train,
+        predict=predict,
     )
+    return net, problems
 
 
-def _lets(file: syntax.File, source: Source, problems: list[Diagnostic]) -> dict[str, Any]:
-    """Values of the lets, each allowed to use those above it."""
-    values: dict[str, Any] = {}
-    for item in file.items:
-        if isinstance(item, syntax.Let):
-            try:
-                value = evaluate(item.value, Scope(source, values))
-                if isinstance(value, Word):
-                    raise unknown_word(value.text, item.value, Scope(source, values))
-                values[item.name.text] = value
-            except SparkNetError as error:
-                problems.extend(error.diagnostics)
-    return values
+def in_order(problems: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:
+    """Diagnostics by their places in the file; those in imported files by the import or the use that led there."""
+
+    def place(diagnostic: Diagnostic) -> int:
+        return next((label.span.start for label in diagnostic.labels if label.source is source), -1)
+
+    return sorted(problems, key=place)
+
+
+def _ports(net: syntax.Net) -> tuple[str, ...]:
+    """The names of all inputs and outputs that the net declares, whether they could be understood or not."""
+    return tuple(s.name.text for s in net.body if isinstance(s, syntax.Input | syntax.Output))
 
 
 def _one_net(nets: Sequence[syntax.Net], source: Source) -> Diagnostic:
@@ -79,8 +114,32 @@ def _one_net(nets: Sequence[syntax.Net], source: Source) -> Diagnostic:
     return Diagnostic("E0203", "this file has more than one net", labels, (), ("keep one net in a file",))
 
 
-def _unsupported(item: syntax.Node, source: Source) -> Diagnostic:
-    return Diagnostic("E0209", "imports are not supported yet", (Label(source, item.span),))
+@dataclass
+class _Work:
+    """What walking through a net has cost, so that no file takes unbounded time: blocks may double without a layer."""
+
+    done: int = 0
+    is_over: bool = False
+
+    def walk(self, statement: syntax.Statement, scope: Scope) -> None:
+        """Count a statement, by its length."""
+        head: syntax.Node = statement
+        if isinstance(statement, syntax.Repeat):
+            head = statement.count
+        elif isinstance(statement, syntax.If):
+            head = statement.condition
+        length = 0 if isinstance(statement, syntax.Part) else head.span.end - head.span.start
+        self.add(1 + length // _WORK_LENGTH, statement, scope)
+
+    def add(self, amount: int, node: syntax.Node, scope: Scope) -> None:
+        """Count something; raises SparkNetError, once with a message, when it has become too much."""
+        self.done += amount
+        if self.is_over:
+            raise SparkNetError([])
+        if self.done > MAX_WORK:
+            self.is_over = True
+            message = f"walking through the net takes more than {MAX_WORK:,} steps"
+            raise scope.error("E0208", message, node, "repeat fewer times, or nest fewer blocks in each other")
 
 
 @dataclass
@@ -92,8 +151,10 @@ class _Body:
     """
 
     scope: Scope
-    blocks: Mapping[str, syntax.Block]
+    blocks: Mapping[str, Definition]
     problems: list[Diagnostic]
+    lets: Mapping[str, Any]
+    work: _Work = field(default_factory=_Work)
     at_hand: ValueId | None = None
     broken: bool = False
     values: dict[str, ValueId] = field(default_factory=dict)
@@ -101,13 +162,19 @@ class _Body:
     layers: list[LayerUse] = field(default_factory=list)
     outputs: list[NetOutput] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
+    ports: set[str] = field(default_factory=set)
     callers: tuple[Label, ...] = ()
     """The uses of blocks that led here, innermost first, each once however often a block uses itself."""
+    uses: tuple[BlockUse, ...] = ()
     depth: int = 0
 
     def run(self, statements: Sequence[syntax.Statement]) -> None:
         for statement in statements:
+            if len(self.problems) >= limits.ERRORS:
+                self.broken, self.at_hand = True, None
+                return
             try:
+                self.work.walk(statement, self.scope)
                 self._statement(statement)
             except SparkNetError as error:
                 self.problems.extend(replace(d, labels=(*d.labels, *self.callers)) for d in error.diagnostics)
@@ -171,10 +238,14 @@ class _Body:
         if self.callers:
             raise self.scope.error("E0209", "inputs and outputs belong to the net, not to a block", name)
         check_port_name(name, self.scope)
-        if name.text in {*(i.name for i in self.inputs), *(o.name for o in self.outputs)}:
+        if len(self.ports) >= MAX_PORTS and not self.work.is_over:
+            self.work.is_over = True
+            raise self.scope.error("E0208", f"a net of more than {MAX_PORTS:,} inputs and outputs", name)
+        if name.text in self.ports:
             raise self.scope.error(
                 "E0205", f"`{name.text}` is already an input or an output", name, "give it another name"
             )
+        self.ports.add(name.text)
 
     # ----- chains -----
 
@@ -253,7 +324,9 @@ class _Body:
         name = f"{layer.label}{self.counts[layer.label]}"
         text = " ".join(self.scope.source.text[step.span.start : step.span.end].split())
         sized = self.scope.label(step.items[0] if isinstance(step, syntax.LayerTuple) else step)
-        self.layers.append(LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized))
+        self.layers.append(
+            LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized, self.uses)
+        )
         return name
 
     def _hand(self, node: syntax.Node) -> ValueId:
@@ -268,18 +341,22 @@ class _Body:
 
     # ----- blocks, repeats, conditions -----
 
-    def _block(self, block: syntax.Block, step: syntax.Call) -> ValueId:
+    def _block(self, definition: Definition, step: syntax.Call) -> ValueId:
+        block = definition.item
+        assert isinstance(block, syntax.Block)  # noqa: S101 - lets are not among the blocks
         if self.depth >= MAX_BLOCK_DEPTH:
             message = f"blocks are nested more than {MAX_BLOCK_DEPTH} deep; does `{block.name.text}` use itself?"
             raise self.scope.error("E0208", message, step)
+        self.work.add(_WORK_OF_BLOCK, step, self.scope)
         caller = self.scope.label(step, f"in this use of `{block.name.text}`")
         x = self._hand(step)
         callers = self.callers if caller in self.callers else (caller, *self.callers)
         inner = replace(
             self,
-            scope=Scope(self.scope.source, {**self.scope.names, **self._arguments(block, step)}),
+            scope=self._inside(definition.source, block, step),
             values={"in": x},
             callers=callers,
+            uses=(*self.uses, BlockUse(self.work.done, caller)),
             depth=self.depth + 1,
         )
         inner.run(block.body)
@@ -287,6 +364,20 @@ class _Body:
         if inner.broken:
             raise SparkNetError([])
         return inner._hand(step)
+
+    def _inside(self, source: Source, block: syntax.Block, step: syntax.Call) -> Scope:
+        """What a block sees: the lets and its parameters, not the parameters of the block that uses it."""
+        values = self._arguments(block, step)
+        for parameter in block.parameters:
+            if parameter.name.text in values:
+                continue
+            if parameter.default is None:
+                usage = (
+                    f"write `{block.name.text}({', '.join(p.name.text for p in block.parameters if not p.default)})`"
+                )
+                raise self.scope.error("E0302", f"`{block.name.text}` needs `{parameter.name.text}`", step, usage)
+            values[parameter.name.text] = evaluate(parameter.default, Scope(source, {**self.lets, **values}))
+        return Scope(source, {**self.lets, **values})
 
     def _arguments(self, block: syntax.Block, step: syntax.Call) -> dict[str, Any]:
         values: dict[str, Any] = {}
@@ -302,11 +393,6 @@ class _Body:
             if name in values:
                 raise self.scope.error("E0305", f"`{name}` of `{block.name.text}` is given twice", argument)
             values[name] = evaluate(argument.value, self.scope)
-        for parameter in block.parameters:
-            if parameter.name.text not in values:
-                if parameter.default is None:
-                    raise self.scope.error("E0302", f"`{block.name.text}` needs `{parameter.name.text}`", step)
-                values[parameter.name.text] = evaluate(parameter.default, self.scope)
         return values
 
     def _count(self, expr: syntax.Expr) -> int:

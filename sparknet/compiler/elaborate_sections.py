@@ -1,9 +1,9 @@
-"""Elaboration of the `data` and `train` sections: each key checked, each error at its characters."""
+"""Elaboration of the `data`, `train` and `predict` sections: each key checked, each error at its characters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,20 +12,24 @@ from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_loss
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
-from sparknet.compiler.sections import SOURCES, SYNCS, Binding, DataSection, TrainSection
-from sparknet.grammar import syntax
+from sparknet.compiler.sections import SINKS, SOURCES, SYNCS, Binding, DataSection, PredictSection, TrainSection
+from sparknet.compiler.settings import SECTIONS
+from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
 
-_SECTIONS = ("data", "train")
 _CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "optimizer": OPTIMIZERS,
     "sync": SYNCS,
     "source": SOURCES,
     "clip": CLIPS,
+    "input": SOURCES,
+    "output": SINKS,
 }
 """Keys whose values are written as `name(arguments)`, and what may be called there."""
+
+Section = TypeVar("Section", TrainSection, PredictSection)
 
 
 def unique_sections(file: syntax.File, source: Source, problems: list[Diagnostic]) -> dict[str, syntax.Section]:
@@ -36,12 +40,13 @@ def unique_sections(file: syntax.File, source: Source, problems: list[Diagnostic
         if not isinstance(item, syntax.Section):
             continue
         name = item.name.text
-        if name not in _SECTIONS:
-            near = closest(name, _SECTIONS)
-            help = f"did you mean `{near}`?" if near else "sections are `data` and `train`"
+        if name not in SECTIONS:
+            near = closest(name, SECTIONS)
+            help = f"did you mean `{near}`?" if near else "sections are `data`, `train` and `predict`"
             problems += scope.error("E0501", f"unknown section `{name}`", item.name, help).diagnostics
         elif name in sections:
-            problems += scope.error("E0205", f"section `{name}` is given twice", item.name, "join the two").diagnostics
+            labels = scope.label(item.name, "given again here"), scope.label(sections[name].name, "first given here")
+            problems.append(Diagnostic("E0205", f"section `{name}` is given twice", labels, (), ("join the two",)))
         else:
             sections[name] = item
     return sections
@@ -54,10 +59,26 @@ def elaborate_train(
 
     `judged` is None where the net is broken: then nothing is said about its outputs.
     """
+    return _elaborated(TrainSection, section, scope, problems, judged)
+
+
+def elaborate_predict(section: syntax.Section | None, scope: Scope, problems: list[Diagnostic]) -> PredictSection:
+    """The `predict` section, its defaults where a key or the whole section is left out."""
+    return _elaborated(PredictSection, section, scope, problems)
+
+
+def _elaborated(
+    model: type[Section],
+    section: syntax.Section | None,
+    scope: Scope,
+    problems: list[Diagnostic],
+    judged: Judged | None = None,
+) -> Section:
+    """A section whose keys are the fields of a model, all of which have defaults."""
     if section is None:
-        return TrainSection()
+        return model()
     values: dict[str, Any] = {}
-    entries = _entries(section, list(TrainSection.model_fields), scope, problems)
+    entries = _entries(section, list(model.model_fields), scope, problems)
     for entry in entries.values():
         value = None if entry.key.text in LOSS_KEYS else _value(entry, scope, problems)
         if value is not None:
@@ -65,10 +86,10 @@ def elaborate_train(
     if judged is not None:
         values |= elaborate_losses(entries, judged, scope, problems)
     try:
-        return TrainSection.model_validate({key: plain(value) for key, value in values.items()})
+        return model.model_validate({key: plain(value) for key, value in values.items()})
     except ValidationError as error:
         problems.extend(_explain(error, entries, values, scope))
-        return TrainSection()
+        return model()
 
 
 def elaborate_data(
@@ -77,19 +98,25 @@ def elaborate_data(
     outputs: Sequence[NetOutput],
     scope: Scope,
     problems: list[Diagnostic],
+    lost: Sequence[str] = (),
 ) -> tuple[DataSection | None, tuple[Preprocessing, ...]]:
-    """The `data` section and the arithmetic of its bindings; None where there is no section."""
+    """The `data` section and the arithmetic of its bindings; None where there is no section.
+
+    Of a net with mistakes not all inputs and outputs are known: keys named like those in `lost` are let pass.
+    """
     if section is None:
         return None, ()
     ports = [*(i.name for i in inputs), *(o.name for o in outputs if o.like is None)]
     section = _without_likes(section, outputs, scope, problems)
-    entries = _entries(section, ["source", "split", *ports], scope, problems)
+    entries = _entries(
+        section, ["source", "split", *ports, *(name for name in lost if name not in ports)], scope, problems
+    )
     source = _value(entries["source"], scope, problems) if "source" in entries else None
     if "source" not in entries:
         help = 'write for instance `source = parquet("data.parquet")`'
         problems += scope.error("E0504", "the `data` section has no `source`", section.name, help).diagnostics
     split = _value(entries["split"], scope, problems) if "split" in entries else {"train": 0.8, "test": 0.2}
-    misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {"source", "split", *ports}}
+    misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {*entries, *ports}}
     taken_as_is = {o.name: "an output" for o in outputs} | {i.name: "tokens" for i in inputs if i.type.vocabulary}
     bindings, preprocessing = [], []
     for port in ports:
@@ -139,6 +166,8 @@ def _entries(
     entries: dict[str, syntax.Entry] = {}
     for entry in section.entries:
         key = entry.key.text
+        if len(problems) >= limits.ERRORS:
+            break
         if key not in known:
             near = closest(key, known)
             help = f"did you mean `{near}`?" if near else f"keys are {', '.join(f'`{k}`' for k in known)}"

@@ -9,14 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-import onnx
-import onnx.numpy_helper
-import onnx.shape_inference
-from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from sparknet.compiler.lazy import Lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+    import onnx.numpy_helper
+    import onnx.shape_inference
+    from numpy.typing import NDArray
+    from onnx import helper
+else:
+    # Layers name this module's types, and are checked in processes that never write a graph.
+    np, onnx, helper = Lazy("numpy"), Lazy("onnx"), Lazy("onnx.helper")
 
 OPSET = 20
 """Operator set of every graph we write: ONNX Runtime 1.17 (2024) and everything since."""
@@ -27,13 +33,8 @@ BATCH = "N"
 Value: TypeAlias = str
 Dim: TypeAlias = int | str
 
-DTYPES: dict[str, int] = {
-    "float32": TensorProto.FLOAT,
-    "float64": TensorProto.DOUBLE,
-    "int64": TensorProto.INT64,
-    "uint64": TensorProto.UINT64,
-    "bool": TensorProto.BOOL,
-}
+DTYPES: dict[str, int] = {"float32": 1, "float64": 11, "int64": 7, "uint64": 13, "bool": 9}
+"""ONNX's numbers for element types (`onnx.TensorProto.FLOAT` and so on), which its standard fixes."""
 
 
 @dataclass(frozen=True)

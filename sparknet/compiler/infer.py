@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from sparknet.compiler.layers import Join, Layer, ParameterSpec, ShapeError, TupleSizeError
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetOutput, TypedNet, ValueId
 from sparknet.compiler.types import TensorType
-from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+from sparknet.grammar import limits
+from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 
 MAX_PARAMETERS = 2**31 - 1
 """An ONNX file holds 2 GiB at most; beyond this even the count overflows what runtimes index with."""
+MAX_SIZE = 2**31 - 1
+"""Numbers in one row of a value."""
 _CHAIN_SHOWN = 6
 
 
@@ -23,6 +26,7 @@ def infer(net: ElaboratedNet) -> TypedNet:
     types: dict[ValueId, TensorType] = {i.name: i.type for i in net.inputs}
     parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {}
     problems: list[Diagnostic] = []
+    seen: set[tuple[Label, ...]] = set()
     for use in net.layers:
         if any(value not in types for value in use.inputs):
             continue
@@ -33,10 +37,16 @@ def infer(net: ElaboratedNet) -> TypedNet:
                 types[use.name], parameters[use.name] = use.layer.infer(xs), ()
             else:
                 types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.tensors(*xs)
+            if types[use.name].size > MAX_SIZE:
+                del types[use.name], parameters[use.name]
+                raise ShapeError(f"the result would hold more than {MAX_SIZE:,} numbers")
         except ShapeError as error:
-            problems.append(_misfit(net, use, error, types))
+            # A layer in a repeat is wrong once, however often it is repeated.
+            if use.labels not in seen and len(seen) < limits.ERRORS:
+                problems.append(_misfit(net, use, error, types))
+            seen.add(use.labels)
     problems += [p for output in net.outputs if (p := _check_output(net, output, types))]
-    if not problems and sum(p.size for specs in parameters.values() for p in specs) > MAX_PARAMETERS:
+    if net.outputs and not problems and sum(p.size for specs in parameters.values() for p in specs) > MAX_PARAMETERS:
         message = f"net `{net.name}` has more than {MAX_PARAMETERS:,} parameters"
         problems.append(Diagnostic("E0208", message, (net.outputs[0].label,), helps=("use smaller layers",)))
     if problems:

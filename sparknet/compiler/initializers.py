@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from math import prod, sqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from sparknet.compiler.lazy import Lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Lazy("numpy")
 
 Initializer = Literal["he", "glorot", "normal", "uniform", "zeros", "ones", "orthogonal", "units", "standard"]
 _SPREAD = 0.05

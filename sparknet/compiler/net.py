@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
 from sparknet.compiler.layers import Join, Layer, ParameterSpec
-from sparknet.compiler.sections import DataSection, TrainSection
+from sparknet.compiler.sections import DataSection, PredictSection, TrainSection
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Label
@@ -30,6 +30,14 @@ class NetInput:
 
 
 @dataclass(frozen=True)
+class BlockUse:
+    """One expansion of a block: `number` differs for each, also where a `repeat` makes several from one `label`."""
+
+    number: int
+    label: Label
+
+
+@dataclass(frozen=True)
 class LayerUse:
     """One layer at its place in the net. `name` is unique and names its result, `text` is what was written.
 
@@ -43,6 +51,8 @@ class LayerUse:
     labels: tuple[Label, ...]
     size_label: Label
     """Where a layer tuple says the size that arrives; for other layers the layer itself."""
+    blocks: tuple[BlockUse, ...] = ()
+    """The blocks that it stands in, outermost first."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ class ElaboratedNet:
     """The numbers that `preprocessing` may name."""
     data: DataSection | None
     train: TrainSection
+    predict: PredictSection = field(default_factory=PredictSection)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Update:
 class Optimizer(BaseModel):
     """Base of all optimizers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
     name: ClassVar[str]
 
     lr: Rate

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sparknet.compiler.settings import NOWHERE_ELSE, Placement
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
@@ -23,16 +24,24 @@ class Word:
     text: str
 
 
+_SHOWN, _SHOWN_ITEMS = 64, 12
+"""Characters of a text and items of a list that a message repeats."""
+
+BROKEN = object()
+"""The value of a `let` that has been complained about: whatever uses it fails without a word."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """The names that an expression may use, and the text it stands in."""
 
     source: Source
     names: Mapping[str, Any]
+    placement: Placement = NOWHERE_ELSE
 
     def label(self, node: syntax.Node, text: str = "") -> Label:
         """Mark a node of the tree."""
-        return Label(self.source, node.span, text)
+        return Label(*self.placement.place(self.source, node.span), text)
 
     def error(self, code: str, message: str, node: syntax.Node, *helps: str | None, text: str = "") -> SparkNetError:
         """One diagnostic at `node`, ready to raise."""
@@ -66,7 +75,7 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
         case syntax.Dims():
             return expr.sizes
         case syntax.Name():
-            return scope.names.get(expr.text, Word(expr.text))
+            return _named(expr.text, scope)
         case syntax.ListExpr():
             return tuple(evaluate(item, scope) for item in expr.items)
         case syntax.MapExpr():
@@ -77,6 +86,13 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
             return _binary(expr, scope)
         case syntax.Call():
             raise scope.error("E0202", f"`{expr.name.text}(...)` gives no number here", expr)
+
+
+def _named(name: str, scope: Scope) -> Any:
+    value = scope.names.get(name)
+    if value is BROKEN:
+        raise SparkNetError([])
+    return Word(name) if value is None else value
 
 
 def _unary(expr: syntax.Unary, scope: Scope) -> Any:
@@ -136,9 +152,10 @@ def describe(value: Any) -> str:
         case Word():
             return f"`{value.text}`"
         case str():
-            return f'the text `"{value}"`'
+            return f'the text `"{value if len(value) <= _SHOWN else value[:_SHOWN] + "…"}"`'
         case tuple():
-            return f"`[{', '.join(map(str, value))}]`"
+            shown = [*map(str, value[:_SHOWN_ITEMS]), *["…"] * (len(value) > _SHOWN_ITEMS)]
+            return f"`[{', '.join(shown)}]`"
         case dict():
             return "a map"
         case _:

@@ -1,4 +1,4 @@
-"""What the `data` and `train` sections may say: one frozen pydantic model for each thing that can be written.
+"""What the sections may say: one frozen pydantic model for each thing that can be written.
 
 Field order is the order of positional arguments; `extra="forbid"` makes an unknown key an error. The elaborator
 (`sparknet.compiler.elaborate`) fills these models and maps their errors back to the characters of the file.
@@ -18,7 +18,7 @@ from sparknet.grammar.diagnostics import Label
 class Setting(BaseModel):
     """Base of everything that is written as `name(arguments)` in a section."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
 
 
 # ----- sources -----
@@ -127,3 +127,45 @@ class TrainSection(Setting):
     """What each class of an output counts; 1 where left out."""
     clip: Clip | None = None
     """How the gradient is kept small before the optimizer sees it."""
+
+
+class ParquetSink(Setting):
+    """A folder of Parquet files."""
+
+    name: ClassVar[str] = "parquet"
+    path: str
+
+
+class CsvSink(Setting):
+    """A folder of CSV files."""
+
+    name: ClassVar[str] = "csv"
+    path: str
+    header: bool = True
+
+
+class JsonSink(Setting):
+    """A folder of JSON lines."""
+
+    name: ClassVar[str] = "json"
+    path: str
+
+
+DataSink = ParquetSink | CsvSink | JsonSink
+SINKS: dict[str, type[DataSink]] = {s.name: s for s in (ParquetSink, CsvSink, JsonSink)}
+
+
+class PredictSection(Setting):
+    """`predict { ... }`: what is scored unless the command line says otherwise, and where the scores go."""
+
+    input: DataSource | None = None
+    output: DataSink | None = None
+    keep: tuple[str, ...] | None = None
+    """Columns of the input that stand beside the scores; None keeps all."""
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _names(cls, keep: object) -> object:
+        if not isinstance(keep, tuple) or not all(isinstance(name, str) for name in keep):
+            raise ValueError('must be a list of columns, such as `["id", "name"]`')
+        return keep

@@ -2,6 +2,7 @@
 
 from sparknet.grammar.codes import CODES
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
+from sparknet.grammar.format import format_source, write
 from sparknet.grammar.parse import parse, parse_file
 from sparknet.grammar.reading import load
 from sparknet.grammar.render import render, to_dict
@@ -18,9 +19,11 @@ __all__ = [
     "Span",
     "SparkNetError",
     "closest",
+    "format_source",
     "load",
     "parse",
     "parse_file",
     "render",
     "to_dict",
+    "write",
 ]

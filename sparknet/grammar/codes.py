@@ -30,4 +30,5 @@ CODES = {
     "E0124": "a name or a text is too long",
     "E0125": "the file cannot be read",
     "E0126": "nested too deeply",
+    "E0127": "the file cannot be written",
 }

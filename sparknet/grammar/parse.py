@@ -6,23 +6,20 @@ import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
 from typing import cast
 
-from lark import Lark, Token, UnexpectedCharacters, UnexpectedToken
-from lark.lark import PostLex
+from lark import Token, UnexpectedCharacters, UnexpectedToken
 from lark.lexer import LexerState
 from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from sparknet.grammar import limits, misplaced, mistakes, recover
-from sparknet.grammar.build import Builder
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.fault import UNKNOWN, Fault
 from sparknet.grammar.layout import Layout
 from sparknet.grammar.reading import check, load
 from sparknet.grammar.source import Source
 from sparknet.grammar.syntax import File, Span
+from sparknet.grammar.tables import grammar
 from sparknet.grammar.tree import Reject, start, widened
 
 _BYTE_ORDER_MARK = "\ufeff"
@@ -55,29 +52,6 @@ def parse_file(path: str | os.PathLike[str]) -> File:
         SparkNetError: Where the file cannot be read or its text is wrong.
     """
     return parse(load(path))
-
-
-class _KeepNewlines(PostLex):
-    """Tells Lark that a line end may come in any state; the driver drops those that mean nothing."""
-
-    always_accept = ("_NEWLINE",)
-
-    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        return stream
-
-
-@cache
-def grammar() -> Lark:
-    """The parser of `net.lark`, built once in a process."""
-    return Lark(
-        Path(__file__).with_name("net.lark").read_text(encoding="utf-8"),
-        start="file",
-        parser="lalr",
-        lexer="contextual",
-        postlex=_KeepNewlines(),
-        maybe_placeholders=False,
-        transformer=Builder(),
-    )
 
 
 @contextmanager

@@ -32,6 +32,15 @@ def load(path: str | os.PathLike[str]) -> Source:
         data = _read(Path(name))
     except (OSError, ValueError) as error:
         raise SparkNetError((_unreadable(name, error),)) from None
+    return decode(name, data, Path(name).parent)
+
+
+def decode(name: str, data: bytes, folder: Path | None = None) -> Source:
+    """The text of a file whose bytes are at hand.
+
+    Raises:
+        SparkNetError: Where it is too large or not UTF-8 text.
+    """
     if len(data) > limits.TEXT_BYTES:
         raise SparkNetError((_too_large(name),))
     try:
@@ -40,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> Source:
         # `start` counts from behind a byte order mark.
         offset = error.start + (len(data) - len(error.object))
         raise SparkNetError((_not_text(name, data, offset),)) from None
-    return Source(name, text)
+    return Source(name, text, folder)
 
 
 def check(source: Source) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,8 @@ class Source:
 
     name: str
     text: str
+    folder: Path | None = None
+    """Where a file lies, from where its imports start; None for a text that is no file."""
 
     @cached_property
     def _line_starts(self) -> list[int]:

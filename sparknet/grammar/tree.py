@@ -65,3 +65,14 @@ def join(first: Any, last: Any) -> Span:
 def widened(node: Node, span: Span) -> Any:
     """The same node with another span."""
     return make(type(node), **{**node.__dict__, "span": span})
+
+
+def shifted(value: Any, by: int) -> Any:
+    """A tree with all its spans further on."""
+    if isinstance(value, Span):
+        return make(Span, start=value.start + by, end=value.end + by)
+    if isinstance(value, tuple):
+        return tuple(shifted(item, by) for item in value)
+    if isinstance(value, Node):
+        return make(type(value), **{name: shifted(part, by) for name, part in value.__dict__.items()})
+    return value

@@ -8,16 +8,22 @@ import pytest
 
 import sparknet
 from sparknet.compiler.codes import CODES
-from sparknet.grammar import Source, SparkNetError
+from sparknet.grammar import SparkNetError, load
 from tests.catalogue import check_text
 
 FILES = sorted((Path(__file__).parent / "invalid").glob("*.net"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=[f.stem for f in FILES])
-def test_the_message_is_exactly_this(file: Path) -> None:
+def test_the_message_is_exactly_this(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that begins with `# --set width=0` or `# --root ..` is compiled with these options."""
+    monkeypatch.chdir(file.parent)
+    source = load(file.name)
+    options = [line[2:].split(" ", 1) for line in source.text.splitlines() if line.startswith("# --")]
+    settings = [value for name, value in options if name == "--set"]
+    root = next((value for name, value in options if name == "--root"), None)
     with pytest.raises(SparkNetError) as raised:
-        sparknet.compile(Source(file.name, file.read_text()))
+        sparknet.compile(source, settings=settings, root=root)
     check_text(file.with_suffix(".txt"), f"{raised.value}\n")
 
 

@@ -1,0 +1,64 @@
+"""Checking: everything that compiling finds wrong, without a graph, and so without numpy and onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sparknet.compiler.elaborate import examine, in_order
+from sparknet.compiler.infer import infer
+from sparknet.compiler.net import TypedNet
+from sparknet.grammar import limits, syntax
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+from sparknet.grammar.parse import parse
+from sparknet.grammar.reading import load
+from sparknet.grammar.source import Source
+
+
+def check(
+    text_or_path: str | Path | Source, *, settings: Sequence[str] = (), root: str | Path | None = None
+) -> TypedNet:
+    """The net with a type on every value.
+
+    Args:
+        text_or_path: A path to a `.net` file, or its text (anything with a line break or a brace in it).
+        settings: Lets and keys of sections to change, as `--set` takes them: `width=32`, `train.epochs=2`.
+        root: The folder below which imports may reach; by default that of the file.
+
+    Raises:
+        SparkNetError: With everything that is wrong, in the order of the file.
+    """
+    source = read(text_or_path)
+    typed, problems = diagnose(parse(source), source, settings, root)
+    if typed is None or problems:
+        raise SparkNetError(problems)
+    return typed
+
+
+def diagnose(
+    file: syntax.File, source: Source, settings: Sequence[str] = (), root: str | Path | None = None
+) -> tuple[TypedNet | None, list[Diagnostic]]:
+    """What is wrong with a file that parses, mistakes in shapes with all others; and its types, if they fit."""
+    net, problems = examine(file, source, settings, None if root is None else Path(root))
+    typed = None
+    if net is not None:
+        try:
+            typed = infer(net)
+        except SparkNetError as error:
+            problems.extend(error.diagnostics)
+    return typed, in_order(problems, source)[: limits.ERRORS]
+
+
+def is_library(file: syntax.File) -> bool:
+    """Whether a file has no net of its own, but blocks or lets for others to import."""
+    kinds = {item.kind for item in file.items}
+    return bool(kinds & {"block", "let"}) and not kinds & {"net", "section"}
+
+
+def read(text_or_path: str | Path | Source) -> Source:
+    """The text that a path, a text or a source stands for."""
+    if isinstance(text_or_path, Source):
+        return text_or_path
+    if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):
+        return Source("<text>", text_or_path)
+    return load(text_or_path)

@@ -1,0 +1,122 @@
+"""What `--set` and `import` change where nothing is wrong; what is wrong stands in the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sparknet
+from sparknet.compiler import check
+from sparknet.compiler.sections import ParquetSink, ParquetSource
+from sparknet.grammar import SparkNetError
+
+NET = """\
+let width = 8
+let twice = width * 2
+
+net N {
+  input x: float[4]
+  dense(width) -> dense(twice)
+  output y: float[twice]
+}
+"""
+
+
+def units(net: str | Path, *settings: str, root: Path | None = None) -> list[int]:
+    typed = check(net, settings=settings, root=root)
+    return [typed.types[use.name].shape[0] for use in typed.net.layers]
+
+
+def test_a_let_that_is_set_changes_those_that_use_it() -> None:
+    assert units(NET) == [8, 16]
+    assert units(NET, "width=3") == [3, 6]
+    assert units(NET, "twice = width + 1", "width=5") == [5, 6]
+
+
+def test_keys_are_set_with_and_without_their_section() -> None:
+    assert check(NET, settings=["train.epochs=3"]).net.train.epochs == 3
+    net = NET + "train {\n  epochs = 4\n  batch = 5\n}\n"
+    train = check(net, settings=["train.epochs=width", "train.optimizer=sgd(lr: 0.5)"]).net.train
+    assert (train.epochs, train.batch, train.optimizer.name, train.optimizer.lr) == (8, 5, "sgd", 0.5)
+
+
+def test_the_predict_section() -> None:
+    section = 'predict {\n  input = parquet("new")\n  output = parquet("scored")\n  keep = ["id"]\n}\n'
+    predict = check(NET + section).net.predict
+    assert (predict.input, predict.output) == (ParquetSource(path="new"), ParquetSink(path="scored"))
+    assert predict.keep == ("id",)
+    assert check(NET).net.predict.keep is None
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "sizes.net").write_text("let width = 6\n")
+    (tmp_path / "lib" / "blocks.net").write_text(
+        'import "sizes.net"\nlet more = width + 1\nblock Wide(a, b = a + more) { dense(a) -> dense(b) }\n'
+        "net Ignored { input x: float[1]\n output x: float[1]\n }\n"
+    )
+    (tmp_path / "main.net").write_text(
+        'import "lib/blocks.net"\nimport "lib/sizes.net"\nnet N {\n  input x: float[4]\n  Wide(width)\n'
+        "  output y: float[width + more + 0 * width]\n}\n"
+    )
+    return tmp_path
+
+
+def test_imports_bring_blocks_and_lets_of_files_and_of_what_these_import(library: Path) -> None:
+    assert units(library / "main.net") == [6, 13]
+    assert units(library / "main.net", "width=2") == [2, 5]
+
+
+def test_a_root_lets_files_outside_of_the_folder_in(library: Path) -> None:
+    (library / "nets").mkdir()
+    moved = library / "nets" / "main.net"
+    moved.write_text((library / "main.net").read_text())
+    with pytest.raises(SparkNetError, match="E0210"):
+        check(moved)
+    assert units(moved, root=library) == [6, 13]
+    moved.write_text(moved.read_text().replace('"lib', '"../lib'))
+    with pytest.raises(SparkNetError, match="E0212"):
+        check(moved)
+    assert units(moved, root=library) == [6, 13]
+
+
+def test_a_link_does_not_lead_out(library: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "sizes.net"
+    outside.write_text("let width = 6\n")
+    (library / "lib" / "sizes.net").unlink()
+    (library / "lib" / "sizes.net").symlink_to(outside)
+    with pytest.raises(SparkNetError, match="E0212"):
+        check(library / "main.net")
+
+
+def test_a_text_that_is_no_file_imports_below_a_root_only(library: Path) -> None:
+    text = (library / "main.net").read_text()
+    with pytest.raises(SparkNetError, match="E0210"):
+        check(text)
+    assert units(text, root=library) == [6, 13]
+
+
+def test_many_files_are_refused(tmp_path: Path) -> None:
+    for number in range(100):
+        (tmp_path / f"f{number}.net").write_text(f'import "f{number + 1}.net"\nlet a{number} = 1\n')
+    with pytest.raises(SparkNetError, match="more than 64 files are imported"):
+        check(tmp_path / "f0.net")
+
+
+def test_a_block_sees_its_own_parameters_and_not_those_of_its_user() -> None:
+    inner = "block Inner { dense(n) }\nblock Outer(n) { Inner }\n"
+    with pytest.raises(SparkNetError, match="`units` of `dense` must be a whole number, found `n`"):
+        check(inner + NET.replace("dense(width)", "Outer(3)"))
+
+
+def test_a_compiled_net_keeps_a_source_that_stands_alone(library: Path) -> None:
+    settings = ["width=3", "train.epochs=width"]
+    net = sparknet.compile(library / "main.net", settings=settings)
+    again = sparknet.compile(net.source.text)
+    assert "import" not in net.source.text
+    assert (again.layers, again.train.epochs) == (net.layers, 3)
+    assert again.source.text == net.source.text
+    plain = sparknet.compile(NET)
+    assert plain.source.text == NET

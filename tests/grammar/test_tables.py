@@ -1,0 +1,30 @@
+"""The saved tables of the parser are those of the grammar."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from sparknet.grammar import tables
+from tests.catalogue import check_text
+
+
+def made_for(text):
+    return json.loads(text)["made_for"]
+
+
+def test_the_saved_tables_are_those_of_the_grammar():
+    text = tables.tables_text()
+    if "SPARKNET_UPDATE" in os.environ or made_for(text)["lark"] == made_for(tables.TABLES.read_text())["lark"]:
+        check_text(tables.TABLES, text)
+
+
+def test_tables_of_another_version_are_not_used(tmp_path, monkeypatch):
+    other = json.loads(tables.TABLES.read_text())
+    other["made_for"]["lark"] = "0.0"
+    for content in (json.dumps(other), "{}", "not json"):
+        monkeypatch.setattr(tables, "TABLES", tmp_path / "net.tables.json")
+        tables.TABLES.write_text(content)
+        tables.grammar.cache_clear()
+        assert tables.grammar().parse("let a = 1").items[0].name.text == "a"
+    tables.grammar.cache_clear()
