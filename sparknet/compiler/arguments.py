@@ -45,10 +45,22 @@ def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
             problems.extend(error.diagnostics)
     if problems or len(values) < len(placed):
         raise SparkNetError(problems)
+    unquoted = [name for name, value in values.items() if isinstance(value, Word) and _is_text(model, name)]
+    if unquoted:
+        message = (
+            f"`{unquoted[0]}` of `{call.name.text}` must be a text in quotes, found {describe(values[unquoted[0]])}"
+        )
+        word = values[unquoted[0]].text
+        raise scope.error("E0303", message, placed[unquoted[0]].value, f'write `"{word}"`')
     try:
         return model.model_validate({name: plain(value) for name, value in values.items()})
     except ValidationError as error:
         raise SparkNetError(_explain(error, call, model, placed, values, scope)) from None
+
+
+def _is_text(model: type[BaseModel], name: str) -> bool:
+    """Whether an argument takes any text; one that takes words has them as an enumeration."""
+    return any(name in (key, field.alias) and field.annotation is str for key, field in model.model_fields.items())
 
 
 def plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from sparknet.compiler.elaborate_losses import Judged
 from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_predict, elaborate_train, unique_sections
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.net import BlockUse, ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
-from sparknet.compiler.ports import check_port_name, input_type, output_type
+from sparknet.compiler.ports import DERIVED, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.settings import read_settings
 from sparknet.grammar import limits, syntax
@@ -64,7 +64,7 @@ def examine(
     if len(nets) != 1:
         problems.append(_one_net(nets, source))
         return None, problems
-    body = _Body(Scope(source, lets), blocks, problems, lets)
+    body = _Body(Scope(source, lets), blocks, problems, lets, declared=frozenset(_ports(nets[0].body)))
     body.run(nets[0].body)
     body.finish(nets[0])
     file, placement = given.put_into(file, source)
@@ -72,7 +72,7 @@ def examine(
     scope = Scope(source, lets, placement)
     judged = None if body.broken else Judged(body.outputs, body.layers)
     train = elaborate_train(sections.get("train"), judged, scope, problems)
-    lost = _ports(nets[0]) if body.broken else ()
+    lost = tuple(_ports(nets[0].body)) if body.broken else ()
     data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems, lost)
     predict = elaborate_predict(sections.get("predict"), scope, problems)
     if not complete:
@@ -102,9 +102,16 @@ def in_order(problems: Iterable[Diagnostic], source: Source) -> list[Diagnostic]
     return sorted(problems, key=place)
 
 
-def _ports(net: syntax.Net) -> tuple[str, ...]:
-    """The names of all inputs and outputs that the net declares, whether they could be understood or not."""
-    return tuple(s.name.text for s in net.body if isinstance(s, syntax.Input | syntax.Output))
+def _ports(body: Sequence[syntax.Statement]) -> Iterator[str]:
+    """The names of all inputs and outputs that are declared, whether they can be understood or not."""
+    for statement in body:
+        match statement:
+            case syntax.Input() | syntax.Output():
+                yield statement.name.text
+            case syntax.Repeat() | syntax.Part():
+                yield from _ports(statement.body)
+            case syntax.If():
+                yield from _ports((*statement.then, *statement.orelse))
 
 
 def _one_net(nets: Sequence[syntax.Net], source: Source) -> Diagnostic:
@@ -163,6 +170,8 @@ class _Body:
     outputs: list[NetOutput] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     ports: set[str] = field(default_factory=set)
+    declared: frozenset[str] = frozenset()
+    """The names of all inputs and outputs, those further down included."""
     callers: tuple[Label, ...] = ()
     """The uses of blocks that led here, innermost first, each once however often a block uses itself."""
     uses: tuple[BlockUse, ...] = ()
@@ -193,6 +202,11 @@ class _Body:
                 self.problems += self.scope.error(
                     "E0204", message, net.name, f"add a line such as `{example}`"
                 ).diagnostics
+        for port, label in [*((i.name, i.label) for i in self.inputs), *((o.name, o.label) for o in self.outputs)]:
+            stem = next((s for s in DERIVED if port.endswith(s) and port.removesuffix(s) in self.ports), None)
+            if stem is not None:
+                message = f"`{port}` is what the graphs call the {stem[1:]} of `{port.removesuffix(stem)}`"
+                self.problems.append(Diagnostic("E0205", message, (label,), (), ("give it another name",)))
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -320,13 +334,20 @@ class _Body:
         inputs = joined or (self._hand(step),)
         if len(self.layers) >= MAX_LAYERS:
             raise self.scope.error("E0208", f"a net of more than {MAX_LAYERS:,} layers", step)
-        self.counts[layer.label] = self.counts.get(layer.label, 0) + 1
-        name = f"{layer.label}{self.counts[layer.label]}"
+        name = self._new_name(layer.label)
         text = " ".join(self.scope.source.text[step.span.start : step.span.end].split())
         sized = self.scope.label(step.items[0] if isinstance(step, syntax.LayerTuple) else step)
         self.layers.append(
             LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized, self.uses)
         )
+        return name
+
+    def _new_name(self, label: str) -> ValueId:
+        """`dense1`, `dense2`, ..., but none that an input or an output of the net has."""
+        name = ""
+        while not name or name in self.declared:
+            self.counts[label] = self.counts.get(label, 0) + 1
+            name = f"{label}{self.counts[label]}"
         return name
 
     def _hand(self, node: syntax.Node) -> ValueId:

@@ -51,7 +51,7 @@ def _fold(g: GraphBuilder, before: Node, norm: Node) -> None:
     shape[_FILTER_AXIS[before.op]] = -1
     old = g.initializers[before.inputs[2]] if len(before.inputs) > 2 else np.zeros_like(factor)
     g.initializers[before.inputs[1]] = _as(weight, weight * factor.reshape(shape))
-    name = before.inputs[2] if len(before.inputs) > 2 else g.fresh(f"{before.inputs[1]}_bias")
+    name = before.inputs[2] if len(before.inputs) > 2 else f"{before.inputs[1]}_bias"
     g.initializer(name, _as(weight, (old - mean) * factor + bias))
     op = "Gemm" if before.op == "MatMul" else before.op
     inputs = (*before.inputs[:2], name)

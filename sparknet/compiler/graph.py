@@ -74,6 +74,8 @@ class GraphBuilder:
     shapes: dict[Value, tuple[Dim, ...]] = field(default_factory=dict)
     _layer: str = ""
     _used: set[str] = field(default_factory=set)
+    _counts: dict[str, int] = field(default_factory=dict)
+    """How many names have been made from each hint, so that the next is found at once."""
     _producers: dict[Value, Node] = field(default_factory=dict)
     _constants: dict[tuple[str, tuple[int, ...], bytes], Value] = field(default_factory=dict)
 
@@ -81,7 +83,9 @@ class GraphBuilder:
 
     def nested(self, name: str) -> GraphBuilder:
         """The body of a `Scan` to be: it may read values of this graph, and none of its own has the name of one."""
-        return GraphBuilder(name, self.dtype, shapes=self.shapes, _layer=self._layer, _used=self._used)
+        body = GraphBuilder(name, self.dtype, shapes=self.shapes, _layer=self._layer)
+        body._used, body._counts = self._used, self._counts
+        return body
 
     def copy(self) -> GraphBuilder:
         """The same graph, to be changed without changing this one."""
@@ -98,23 +102,31 @@ class GraphBuilder:
 
     def fresh(self, hint: str) -> str:
         """A name that nothing else in this graph has."""
-        name, k = hint, 1
+        k = self._counts.get(hint, 0) + 1
+        name = hint if k == 1 else f"{hint}_{k}"
         while name in self._used:
             k += 1
             name = f"{hint}_{k}"
+        self._counts[hint] = k
         self._used.add(name)
         return name
 
+    def _claim(self, name: str) -> None:
+        """Take a name that must be exactly this: one that a file gives, or one that `fresh` has made."""
+        if name in self._used and "/" not in name:
+            raise ValueError(f"two values of the graph `{self.name}` are called `{name}`")
+        self._used.add(name)
+
     def input(self, name: str, dtype: str, shape: Sequence[Dim]) -> Value:
         """Declare a graph input of exactly this name."""
-        self._used.add(name)
+        self._claim(name)
         self.inputs[name] = (dtype, tuple(shape))
         self.shapes[name] = tuple(shape)
         return name
 
     def output(self, name: str, value: Value, dtype: str, shape: Sequence[Dim]) -> None:
         """Declare a graph output of exactly this name, computed as `value`."""
-        self._used.add(name)
+        self._claim(name)
         self._append("Identity", (value,), (name,), {})
         self.outputs[name] = (dtype, tuple(shape))
 
@@ -126,8 +138,12 @@ class GraphBuilder:
         return value
 
     def initializer(self, name: str, array: NDArray[Any]) -> Value:
-        """A named tensor stored in the file."""
-        self._used.add(name)
+        """A named tensor stored in the file; given again, it takes the place of the first."""
+        if name not in self.initializers:
+            self._claim(name)
+        return self._stored(name, array)
+
+    def _stored(self, name: str, array: NDArray[Any]) -> Value:
         self.initializers[name] = array
         self.shapes[name] = array.shape
         return name
@@ -137,7 +153,7 @@ class GraphBuilder:
         array = np.asarray(value, dtype or self.dtype)
         key = (str(array.dtype), array.shape, array.tobytes())
         if key not in self._constants:
-            self._constants[key] = self.initializer(self.fresh("constant"), array)
+            self._constants[key] = self._stored(self.fresh("net/constant"), array)
         return self._constants[key]
 
     def ints(self, *values: int) -> Value:
@@ -166,7 +182,7 @@ class GraphBuilder:
 
     def op_n(self, op: str, count: int, *inputs: Value, **attributes: Any) -> tuple[Value, ...]:
         """Append a node with `count` outputs."""
-        hint = f"{self._layer}/{op}" if self._layer else op
+        hint = f"{self._layer or 'net'}/{op}"  # the slash keeps clear of all names that a file can give
         outputs = tuple(self.fresh(hint) for _ in range(count))
         self._append(op, inputs, outputs, attributes)
         return outputs

@@ -10,8 +10,8 @@ from sparknet.compiler.types import TensorType
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 
-MAX_PARAMETERS = 2**31 - 1
-"""An ONNX file holds 2 GiB at most; beyond this even the count overflows what runtimes index with."""
+MAX_PARAMETERS = 2**29 - 2**20
+"""An ONNX file holds 2 GiB at most: so many float32 numbers, and a MiB of them left for everything else."""
 MAX_SIZE = 2**31 - 1
 """Numbers in one row of a value."""
 _CHAIN_SHOWN = 6

@@ -15,6 +15,8 @@ RESERVED = frozenset(
     | {"new_optimizer_state"}
 )
 """Names of the graphs' own inputs and outputs."""
+DERIVED = ("_probability", "_error", "_predicted", "_accuracy", "_mae", "_mse")
+"""What is appended to the name of an output to name what comes with it."""
 _SECTION_KEYS = frozenset({"source", "split"})
 _MAX_SIDE = 2**31 - 1
 

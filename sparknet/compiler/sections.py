@@ -18,7 +18,7 @@ from sparknet.grammar.diagnostics import Label
 class Setting(BaseModel):
     """Base of everything that is written as `name(arguments)` in a section."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 # ----- sources -----

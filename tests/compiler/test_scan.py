@@ -53,7 +53,7 @@ def build(body: Body, reverse: bool, used: tuple[int, ...], weights: list[Any]) 
     for name, shape in SHAPES.items():
         g.input(name, "float64", batched.get(name, shape))
     inner = g.nested("body")
-    h, c, x = (inner.input(inner.fresh(f"{name}_in"), "float64", (BATCH, WIDTH)) for name in "hcx")
+    h, c, x = (inner.input(inner.fresh(f"net/{name}_in"), "float64", (BATCH, WIDTH)) for name in "hcx")
     states, sequences = body(inner, h, c, x, "w", "b")
     for value in (*states, *sequences):
         inner.result(value, (BATCH, WIDTH))

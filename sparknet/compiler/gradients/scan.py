@@ -68,7 +68,7 @@ def _scan(n: Backward) -> list[Value | None]:
     # The backward body: what comes in, the rules applied, what goes out.
     wanted = [k for k in range(len(outputs)) if k < states or n.dys[k] is not None]
     names = list(outputs)
-    seeds = {names[k]: back.fresh(f"d_{names[k].rpartition('/')[2]}") for k in wanted}
+    seeds = {names[k]: back.fresh(f"net/d_{names[k].rpartition('/')[2]}") for k in wanted}
     count = len(back.nodes)
     gradients = pull_back(back, seeds, [*inputs, *weights])
     results = [_gradient_of_state(back, gradients, name, seeds[names[k]]) for k, name in enumerate(inputs[:states])]

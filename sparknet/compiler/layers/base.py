@@ -71,7 +71,7 @@ Penalty = Annotated[float, Field(ge=0, le=1e6)]
 class Layer(BaseModel):
     """Base of all layers; a subclass's fields, in order, are the layer's arguments."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str]
     takes_tokens: ClassVar[bool] = False
     """Whether this layer looks up tokens; all others compute with numbers."""
@@ -146,7 +146,7 @@ class Weighted(Trainable):
 class Join(BaseModel):
     """Base of the layers that join several values; its fields are options, always written with their names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str]
 
     @property

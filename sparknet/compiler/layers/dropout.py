@@ -29,7 +29,7 @@ class Dropout(Layer):
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """A product with a mask drawn from the step's seed; nothing outside training."""
         if low.seed is None or self.rate == 0:
-            return x
+            return low.graph.op("Identity", x)  # so that in all graphs alike a softmax before is not the net's last
         return low.graph.op("Mul", x, keep_mask(low.graph, x, low.seed, low.salt, self.rate))
 
 

@@ -109,8 +109,8 @@ class _Recurrent(Layer):
 
         body = g.nested(f"{self.name}{suffix}")
         shape = (BATCH, self.units)
-        states = [body.input(body.fresh(f"state{k}"), g.dtype, shape) for k in range(self.states)]
-        x = body.input(body.fresh("x"), g.dtype, (BATCH, width))
+        states = [body.input(body.fresh(f"net/state{k}"), g.dtype, shape) for k in range(self.states)]
+        x = body.input(body.fresh("net/x"), g.dtype, (BATCH, width))
         for state in (new := self._step(body, x, weight, inside, states)):
             body.result(state, shape)
         if all_steps:
