@@ -73,6 +73,14 @@ def summary_command(file: Path, unfold: bool, style: str, settings: tuple[str, .
     summarize_file(file, unfold, style, settings, root)
 
 
+@cli.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of syntax trees, for other tools."""
+    from sparknet.grammar import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
 @cli.command("run")
 @click.argument("file", type=NET_FILE)
 @click.option("-o", "--output", type=NET_FILE, help="Folder for the run.  [default: runs/NAME of FILE]")
