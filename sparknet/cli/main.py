@@ -73,6 +73,30 @@ def summary_command(file: Path, unfold: bool, style: str, settings: tuple[str, .
     summarize_file(file, unfold, style, settings, root)
 
 
+@cli.command("plot")
+@click.argument("file", type=NET_FILE)
+@click.option("-o", "--output", type=NET_FILE, help="File to write.  [default: the standard output]")
+@click.option("--format", "style", type=click.Choice(("svg", "mermaid")), help="[default: by the output, else svg]")
+@click.option("--fold", is_flag=True, help="Draw each use of a block as one box.")
+@_set
+@_root
+def plot_command(
+    file: Path, output: Path | None, style: str | None, fold: bool, settings: tuple[str, ...], root: Path | None
+) -> None:
+    """Draw FILE, as SVG or as a Mermaid flowchart."""
+    from sparknet.cli.plot import plot_file
+
+    plot_file(file, output, style, fold, settings, root)
+
+
+@cli.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of syntax trees, for other tools."""
+    from sparknet.grammar import schema_text
+
+    click.echo(schema_text(), nl=False)
+
+
 @cli.command("run")
 @click.argument("file", type=NET_FILE)
 @click.option("-o", "--output", type=NET_FILE, help="Folder for the run.  [default: runs/NAME of FILE]")

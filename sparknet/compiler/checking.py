@@ -10,18 +10,19 @@ from sparknet.compiler.infer import infer
 from sparknet.compiler.net import TypedNet
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
+from sparknet.grammar.format import write
 from sparknet.grammar.parse import parse
 from sparknet.grammar.reading import load
 from sparknet.grammar.source import Source
 
 
 def check(
-    text_or_path: str | Path | Source, *, settings: Sequence[str] = (), root: str | Path | None = None
+    text_or_path: str | Path | Source | syntax.File, *, settings: Sequence[str] = (), root: str | Path | None = None
 ) -> TypedNet:
     """The net with a type on every value.
 
     Args:
-        text_or_path: A path to a `.net` file, or its text (anything with a line break or a brace in it).
+        text_or_path: A path to a `.net` file, its text (anything with a line break or a brace in it), or its tree.
         settings: Lets and keys of sections to change, as `--set` takes them: `width=32`, `train.epochs=2`.
         root: The folder below which imports may reach; by default that of the file.
 
@@ -55,8 +56,10 @@ def is_library(file: syntax.File) -> bool:
     return bool(kinds & {"block", "let"}) and not kinds & {"net", "section"}
 
 
-def read(text_or_path: str | Path | Source) -> Source:
-    """The text that a path, a text or a source stands for."""
+def read(text_or_path: str | Path | Source | syntax.File) -> Source:
+    """The text that a path, a text, a source or a tree stands for; a tree is written anew."""
+    if isinstance(text_or_path, syntax.File):
+        return Source("<tree>", write(text_or_path))
     if isinstance(text_or_path, Source):
         return text_or_path
     if isinstance(text_or_path, str) and any(c in text_or_path for c in "\n{"):

@@ -13,13 +13,13 @@ from sparknet.compiler.net import TypedNet
 from sparknet.compiler.outputs import metric_names, predictions
 from sparknet.compiler.standalone import standalone
 from sparknet.compiler.types import TensorType
-from sparknet.grammar import Source, SparkNetError, parse
+from sparknet.grammar import Source, SparkNetError, parse, syntax
 
 
 def compile(
-    text_or_path: str | Path | Source, *, settings: Sequence[str] = (), root: str | Path | None = None
+    text_or_path: str | Path | Source | syntax.File, *, settings: Sequence[str] = (), root: str | Path | None = None
 ) -> CompiledNet:
-    """Compile a net: a path to a `.net` file, or its text; the arguments are those of `sparknet.compiler.check`.
+    """Compile a net: a path to a `.net` file, its text or its tree, and what else `sparknet.compiler.check` takes.
 
     The source of the result stands alone: imports and settings are written into it. Raises SparkNetError, whose text
     shows every mistake at its place in the file.

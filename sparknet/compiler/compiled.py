@@ -14,10 +14,14 @@ from sparknet.compiler.lower import lower_inference
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.sections import DataSection, TrainSection
 from sparknet.compiler.types import TensorType
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.grammar.source import Source
 
 if TYPE_CHECKING:
     import onnx
+
+_MOST_DRAWN = 40
+"""A net of more layers is drawn with its blocks folded in a notebook."""
 
 PortKind = Literal["float", "class", "bool", "token"]
 
@@ -122,6 +126,18 @@ class CompiledNet:
             raise ValueError(f"`{compiled_in[0]}` is part of the step graph: change it in the .net file")
         train = TrainSection.model_validate({**dict(self.train), **changes})
         return replace(self, typed=replace(self.typed, net=replace(self.typed.net, train=train)))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the drawing, blocks folded where there are many layers, and the table of layers."""
+        from sparknet.compiler.drawing import draw, to_svg
+        from sparknet.compiler.summary import summarize
+
+        table = summarize(self.typed)._repr_html_()
+        try:
+            drawing = to_svg(draw(self.typed, fold=len(self.layers) > _MOST_DRAWN))
+        except SparkNetError:
+            return table
+        return f"<div>{drawing}{table}</div>"
 
     def initial_parameters(self, seed: int | None = None) -> NDArray[np.float32]:
         """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section)."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from sparknet.compiler.graph import GraphBuilder, Value
+from sparknet.compiler.lazy import Lazy
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = Lazy("numpy")
 
 _SHAPE_ONLY = frozenset({"Identity", "Reshape", "Transpose"})
 

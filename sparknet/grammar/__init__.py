@@ -6,6 +6,7 @@ from sparknet.grammar.format import format_source, write
 from sparknet.grammar.parse import parse, parse_file
 from sparknet.grammar.reading import load
 from sparknet.grammar.render import render, to_dict
+from sparknet.grammar.schema import schema_text
 from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
 from sparknet.grammar.syntax import File, Span
@@ -24,6 +25,7 @@ __all__ = [
     "parse",
     "parse_file",
     "render",
+    "schema_text",
     "to_dict",
     "write",
 ]

@@ -31,9 +31,9 @@ def test_blocks_are_unfolded() -> None:
 
 
 def test_a_repeat_inside_a_block_is_no_repeat_of_the_block() -> None:
-    block = "block B { repeat 3 { dense(4) } }\n"
-    body = f"{block}net N {{\n input x: float[4]\n B\n B\n repeat 2 {{ B }}\n output y: float[4]\n}}"
-    assert [row.text for row in summarize(check(body)).layers] == ["B", "B", "2 x B"]
+    block, head = "block B { repeat 3 { dense(4) } }\n", "net N {\n input x: float[4]\n"
+    net = f"{block}{head} B\n B\n repeat 2 {{ B }}\n output y: float[4]\n}}"
+    assert [row.text for row in summarize(check(net)).layers] == ["B", "B", "2 x B"]
 
 
 def test_json_has_the_same_numbers() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from sparknet.compiler.graph import Value
 from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, sequence_type
+from sparknet.compiler.lazy import Lazy
 from sparknet.compiler.types import TensorType
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+else:
+    np = Lazy("numpy")
 
 
 class Attention(Layer):
