@@ -280,7 +280,9 @@ def _check_call(call: syntax.Call, scope: Scope) -> None:
         raise scope.error("E0505", f"unknown function `{call.name.text}`", call.name, help)
     arguments = call.arguments or ()
     if len(arguments) != 1 or arguments[0].key or not isinstance(arguments[0].value, syntax.String):
-        raise scope.error("E0505", "`column` takes the name of a column in quotes", call, 'write `column("name")`')
+        message = "`column` takes one name in quotes" if arguments else "`column` needs the name of a column"
+        several = "for several columns declare an input for each and join them by `concat(a, b)`"
+        raise scope.error("E0505", message, call, 'write `column("name")`', several if len(arguments) > 1 else None)
 
 
 def _column_name(call: syntax.Call) -> str:
