@@ -89,6 +89,14 @@ def plot_command(
     plot_file(file, output, style, fold, settings, root)
 
 
+@cli.command("lsp")
+def lsp_command() -> None:
+    """Serve an editor: errors, completion, hover, definitions and formatting, over standard input and output."""
+    from sparknet.cli.lsp import start
+
+    start()
+
+
 @cli.command("schema")
 def schema_command() -> None:
     """Print the JSON Schema of syntax trees, for other tools."""

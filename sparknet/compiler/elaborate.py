@@ -172,6 +172,8 @@ class _Body:
     ports: set[str] = field(default_factory=set)
     declared: frozenset[str] = frozenset()
     """The names of all inputs and outputs, those further down included."""
+    lost: set[str] = field(default_factory=set)
+    """Values that mistakes left without a meaning: what uses them fails without a word."""
     callers: tuple[Label, ...] = ()
     """The uses of blocks that led here, innermost first, each once however often a block uses itself."""
     uses: tuple[BlockUse, ...] = ()
@@ -188,6 +190,8 @@ class _Body:
             except SparkNetError as error:
                 self.problems.extend(replace(d, labels=(*d.labels, *self.callers)) for d in error.diagnostics)
                 self.broken, self.at_hand = True, None
+                if isinstance(statement, syntax.Assign | syntax.Input):
+                    self.lost.add(statement.name.text)
 
     def finish(self, net: syntax.Net) -> None:
         """Complain about what a whole net must have."""
@@ -272,6 +276,8 @@ class _Body:
         if isinstance(step, syntax.LayerTuple):
             return self._use(self._tuple(step), step)
         name = step.name.text
+        if step.arguments is None and name in self.lost:
+            raise SparkNetError([])
         if step.arguments is None and name in self.values:
             if not first:
                 help = f"start the line with it: `{name} -> ...`"
@@ -297,6 +303,8 @@ class _Body:
         return self._use(bind(JOINS[step.name.text], options, self.scope), step, tuple(values))
 
     def _named(self, expr: syntax.Expr) -> ValueId:
+        if isinstance(expr, syntax.Name) and expr.text in self.lost:
+            raise SparkNetError([])
         if isinstance(expr, syntax.Name) and expr.text in self.values:
             return self.values[expr.text]
         if not isinstance(expr, syntax.Name):
@@ -376,6 +384,7 @@ class _Body:
             self,
             scope=self._inside(definition.source, block, step),
             values={"in": x},
+            lost=set(),
             callers=callers,
             uses=(*self.uses, BlockUse(self.work.done, caller)),
             depth=self.depth + 1,

@@ -19,7 +19,7 @@ from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
 
-_CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
+CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "optimizer": OPTIMIZERS,
     "sync": SYNCS,
     "source": SOURCES,
@@ -184,7 +184,7 @@ def _entries(
 def _value(entry: syntax.Entry, scope: Scope, problems: list[Diagnostic]) -> Any:
     """The value of one key, or None where it has become a problem."""
     try:
-        table = _CALLS.get(entry.key.text)
+        table = CALLS.get(entry.key.text)
         return evaluate(entry.value, scope) if table is None else _called(entry, table, scope)
     except SparkNetError as error:
         problems.extend(error.diagnostics)

@@ -31,4 +31,5 @@ CODES = {
     "E0125": "the file cannot be read",
     "E0126": "nested too deeply",
     "E0127": "the file cannot be written",
+    "E0128": "a part of the installation is missing",
 }
