@@ -172,7 +172,7 @@ def _check_values(numbers: Numbers, port: Port) -> Column:
         return Column(numbers, none)
     floats = numbers.astype(np.float64)
     masks = {"R0011": ~np.isfinite(floats)}
-    if port.kind == "class":
+    if port.classes is not None:
         masks["R0015"] = np.floor(floats) != floats
         masks["R0014"] = (floats < bottom) | (floats > top)
     elif port.kind == "bool":
