@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnSpark:
-    """Which Spark: the session of `data` or `spark` if given, else one of our own at `master` (by default local[*]).
+    """Which Spark: the session of `data` or `spark`, else one that runs in this process, else one of our own.
 
-    `data` takes the place of the source in the `.net` file. A session of our own is stopped at the end.
+    Ours is at `master`, by default local[*]. `data` takes the place of the source in the `.net` file. Only a session of our own is stopped at the end.
     """
 
     master: str | None = None
@@ -42,8 +42,14 @@ class OnSpark:
         if given is not None:
             yield given
             return
-        from sparknet.runtime.spark_session import start_session
+        from sparknet.runtime.spark_session import running_session, start_session
 
+        running = running_session()
+        if running is not None:
+            if progress is not None:
+                progress(Note("using the Spark session of this process, which is left running"))
+            yield running
+            return
         if progress is not None:
             progress(Note(f"starting Spark on {self.master or 'local[*]'}"))
         own = start_session(self.master)

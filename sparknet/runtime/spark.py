@@ -52,7 +52,7 @@ class SparkBackend:
         self._known_slots = slots
         self._job_seconds = job_seconds
         self._blocks: DataFrame | None = None
-        self._engine = OnnxRuntimeEngine(threads=task_cpus(self._spark))
+        self._engine = OnnxRuntimeEngine()
 
     @cached_property
     def slots(self) -> int:
@@ -149,16 +149,14 @@ class SparkBackend:
 # ----- pieces that prediction shares -----
 
 
-def task_cpus(spark: SparkSession) -> int:
-    """CPUs for each task, which is how many threads an engine may use."""
-    return int(spark.conf.get("spark.task.cpus", "1") or 1)
-
-
 def count_slots(spark: SparkSession) -> int:
-    """How many tasks the session can run at once, learned without the SparkContext (Spark Connect has none)."""
+    """How many tasks the session means to run at once, learned without the SparkContext (Spark Connect has none).
+
+    That is `spark.default.parallelism`, by default the cores; it bounds only how many workers there are by default.
+    """
     numbers = spark.range(1 << 20).select(sf.spark_partition_id().alias("partition"))  # a partition a core
     last = int(numbers.agg(sf.max("partition").alias("last")).toArrow().column("last")[0].as_py())
-    return max(1, (last + 1) // task_cpus(spark))
+    return last + 1
 
 
 def quoted(name: str) -> Column:

@@ -18,7 +18,7 @@ from sparknet.runtime.predict import check_target
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place
-from sparknet.runtime.spark import SparkBackend, check_frame, select_plain, task_cpus, worker_failure
+from sparknet.runtime.spark import SparkBackend, check_frame, select_plain, worker_failure
 from sparknet.runtime.spark_sources import open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
@@ -38,7 +38,7 @@ def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = N
     for name, kind in found.added:
         schema = schema.add(name, _TYPES[kind])
     keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
-    rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine(task_cpus(data.sparkSession)))
+    rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine())
     return chosen.mapInArrow(rows, schema)
 
 

@@ -169,7 +169,8 @@ class _Run:
             self.progress(
                 Note(
                     f"{settings.workers} workers share {slots} task {'slot' if slots == 1 else 'slots'}, so they take "
-                    "turns; the result is the same, but lower `workers` or give Spark more cores to be quicker"
+                    "turns; the result is the same, but lower `workers` or give Spark more cores to be quicker (it counts them in "
+                    "`spark.default.parallelism`)"
                 )
             )
         return settings.workers
