@@ -70,7 +70,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Trained:
-    """Where some steps ended. `broken` is the first step whose loss was not finite, counted from 0."""
+    """Where some steps ended. `broken` is the first step whose results were not finite, counted from 0."""
 
     parameters: Floats
     optimizer_state: Floats
@@ -120,7 +120,8 @@ class OnnxRuntimeEngine:
             sums = sums.add(_weighted(loss, metrics, step.rows))
             if not isfinite(loss):
                 return Trained(parameters, optimizer_state, sums, taken, taken - 1)
-        broken = None if bool(np.isfinite(parameters).all()) else taken - 1
+        finite = bool(np.isfinite(parameters).all() and np.isfinite(optimizer_state).all())
+        broken = None if finite else taken - 1
         return Trained(parameters, optimizer_state, sums, taken, broken)
 
     def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:

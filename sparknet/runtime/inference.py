@@ -16,7 +16,7 @@ from sparknet.runtime.columns import read_column
 from sparknet.runtime.engine import Engine, Graph
 from sparknet.runtime.manifest import bound_port
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.profile import BadRow, BoundPort, Profile, check_profile
+from sparknet.runtime.profile import BadRow, BoundPort, Profile, ambiguous, check_profile, same_names
 from sparknet.runtime.run_folder import SavedRun
 
 INFERENCE_BATCH = 256
@@ -105,14 +105,22 @@ def _new_column(output: str, beside: Container[str]) -> str:
     return output if output in beside else f"{output}_predicted"
 
 
-def kept_columns(known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor) -> list[str]:
-    """The input columns that go into the output; raises SparkNetError for an unknown one and for a clash."""
+def kept_columns(
+    known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor, folds_case: bool = False
+) -> list[str]:
+    """The input columns that go into the output; raises SparkNetError for an unknown one and for a clash.
+
+    `folds_case` as in `check_columns`.
+    """
     kept = list(known if keep is None else dict.fromkeys(keep))
     unknown = [name for name in kept if name not in known]
     if unknown:
         raise problem(
             "R0002", f"the data has no column `{unknown[0]}` to keep", notes=[f"columns of the data: {listing(known)}"]
         )
+    for name in kept:
+        if len(same := same_names(name, known, folds_case)) > 1:
+            raise ambiguous(name, same)
     clash = {name.lower() for name in kept} & {name.lower() for name, _ in predictor.added}
     if clash:
         raise problem(

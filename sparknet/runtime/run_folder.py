@@ -76,7 +76,7 @@ def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
     contents = {
         **net_contents(net, trained.parameters),
         STATE: tensor_bytes(trained.optimizer_state, net.optimizer_state),
-        METRICS: "".join(json.dumps(asdict(record)) + "\n" for record in trained.history).encode(),
+        METRICS: "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in trained.history).encode(),
     }
     write_folder(folder, {**contents, MANIFEST: manifest_bytes(describe(net, trained, digests(contents)))})
 

@@ -13,12 +13,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StructType
 
 from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.inference import PredictRows, kept_columns, predictor
 from sparknet.runtime.predict import check_target
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place
-from sparknet.runtime.spark import SparkBackend, check_frame, select_plain, worker_failure
+from sparknet.runtime.spark import SparkBackend, check_frame, folds_case, select_plain
 from sparknet.runtime.spark_sources import open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
@@ -32,7 +33,7 @@ def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = N
     """
     found = predictor(run)
     check_frame(data, found.bound)
-    kept = kept_columns(data.columns, keep, found)
+    kept = kept_columns(data.columns, keep, found, folds_case(data))
     chosen, plain = select_plain(data, found.bound, kept)
     schema = StructType([data.schema[name] for name in kept])
     for name, kind in found.added:

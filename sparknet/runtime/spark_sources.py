@@ -6,8 +6,8 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
 from sparknet.compiler.sections import CsvSource, DigitsSource, ParquetSource
+from sparknet.runtime.failures import first_cause
 from sparknet.runtime.sources import Place, check_source, digits, is_remote, local_path, missing, unreadable
-from sparknet.runtime.spark import first_cause
 
 
 def open_frame(spark: SparkSession, place: Place) -> DataFrame:

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.types import TensorType
-from sparknet.runtime.columns import read_column
+from sparknet.runtime.columns import BadCell, read_column
 from sparknet.runtime.encode import choose_layout, encode_batch
 from sparknet.runtime.profile import BoundPort, profile_batch
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
@@ -53,6 +53,49 @@ def test_scalars(column: pa.Array) -> None:
     numbers = read_column(column, ONE).numbers
     assert numbers is not None
     assert sorted(numbers.ravel().tolist()) == [0, 1]
+
+
+def vectors_of(*cells: tuple[int, int | None, list[int] | None, list[float | None] | None] | None) -> pa.Array:
+    """A column of pyspark.ml vectors as Arrow holds them: type, size, indices, values."""
+    names = ["type", "size", "indices", "values"]
+    kinds = [pa.int8(), pa.int32(), pa.list_(pa.int32()), pa.list_(pa.float64())]
+    kind = pa.struct(list(zip(names, kinds, strict=True)))
+    return pa.array([cell and dict(zip(names, cell, strict=True)) for cell in cells], kind)
+
+
+GOOD = (0, 4, [1], [2.0])
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "text"),
+    [
+        ((0, 2**31 - 1, [1], [2.0]), "R0012", "has 2147483647 numbers"),
+        ((0, 4, [4], [2.0]), "R0012", "has an index 4, outside its 4 numbers"),
+        ((0, 4, [-1], [2.0]), "R0012", "has an index -1, outside its 4 numbers"),
+        ((0, 4, [0, 1], [2.0]), "R0012", "has 2 indices for 1 values"),
+        ((0, 4, [0], [None]), "R0010", "holds null"),
+        ((1, None, None, [1.0, None, 3.0, 4.0]), "R0010", "holds null"),
+        ((1, None, None, None), "R0010", "holds null"),
+        ((1, None, None, [1.0]), "R0012", "has 1 number"),
+        (None, "R0010", "is null"),
+    ],
+)
+def test_vectors_that_are_none(
+    bad: tuple[int, int, list[int], list[float | None]] | None, code: str, text: str
+) -> None:
+    column = read_column(vectors_of(GOOD, bad, GOOD), POINT)
+    assert column.first == BadCell(code, 1, text)
+    assert column.bad.tolist() == [False, True, False]
+
+
+@pytest.mark.filterwarnings("error")
+def test_halves_as_they_are_and_no_texts() -> None:
+    halves = read_column(pa.array(np.array([1, 2, np.inf], np.float16)), ONE)
+    assert halves.first == BadCell("R0011", 2, "is inf")
+    assert read_column(pa.array(np.array([1, 2], np.float16)), ONE).numbers is not None
+    texts = read_column(pa.array([], pa.string()), ONE)
+    assert texts.numbers is not None
+    assert texts.numbers.shape == (0, 1)
 
 
 def test_nested_otherwise_is_refused() -> None:
