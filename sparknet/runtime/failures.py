@@ -1,4 +1,4 @@
-"""Failures of what lies underneath (Arrow, an engine, Spark) as diagnostics: what was being done, and the first cause."""
+"""Failures of what lies underneath (Arrow, engines, Spark) as diagnostics: what was done, and the first cause."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def worker_failure(doing: str, error: Exception) -> SparkNetError:
 
 
 def first_cause(error: Exception) -> str:
-    """The innermost cause that an error names: Python's last line, else Java's last `Caused by`, else the first line."""
+    """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
     java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
