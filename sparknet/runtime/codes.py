@@ -33,6 +33,7 @@ CODES: dict[str, str] = {
     "R0041": "no run folder",
     "R0042": "a damaged run folder",
     "R0043": "a run folder of another version",
+    "R0044": "a folder of a net that was compiled, not trained",
     # ----- predictions -----
     "R0050": "predictions that cannot be written",
     "R0051": "a column of that name exists",

@@ -20,7 +20,7 @@ from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place
 from sparknet.runtime.spark import SparkBackend, check_frame, folds_case, select_plain
-from sparknet.runtime.spark_sources import open_frame
+from sparknet.runtime.spark_sources import file_url, open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
 _TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
@@ -54,7 +54,8 @@ def predict_spark(
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
         writer = predicted.write.mode("errorifexists")
-        writer.parquet(partial.as_uri()) if output.suffix == ".parquet" else writer.json(partial.as_uri())
+        target = file_url(partial)
+        writer.parquet(target) if output.suffix == ".parquet" else writer.json(target)
         check_target(output)
         partial.rename(output)
     except PySparkException as error:

@@ -19,7 +19,7 @@ from sparknet.compiler.types import TensorType
 from sparknet.runtime.columns import BadCell, read_column
 from sparknet.runtime.encode import choose_layout, encode_batch
 from sparknet.runtime.profile import BoundPort, profile_batch
-from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
 from sparknet.runtime.sources import digits
 from tests.runtime.conftest import rows, small_net
 
@@ -145,6 +145,20 @@ def test_json_and_parquet_and_folders_agree(folder: Path, spark: SparkSession) -
         net = small_net(folder, source, workers=2)
         assert run_local(net).parameters.tobytes() == want
         assert run_spark(net, on=OnSpark(spark=spark)).parameters.tobytes() == want
+
+
+def test_paths_with_odd_characters(tmp_path: Path, spark: SparkSession) -> None:
+    folder = tmp_path / "a b[1]{x}*%20"
+    folder.mkdir()
+    pq.write_table(rows(), folder / "ro ws[0]?%.parquet")
+    net = small_net(folder, 'parquet("ro ws[0]?%.parquet")', workers=1)
+    want = run_local(net, folder / "run").parameters.tobytes()
+    assert run_spark(net, on=OnSpark(spark=spark)).parameters.tobytes() == want
+    source = str(folder / "ro ws[0]?%.parquet")
+    predict_to_file(folder / "run", source, folder / "o [0]%.parquet", OnSpark(spark=spark))
+    assert pq.read_table(folder / "o [0]%.parquet").num_rows == 200
+    assert sorted(p.name for p in tmp_path.iterdir()) == [folder.name]
+    assert not [p for p in folder.iterdir() if "partial" in p.name]
 
 
 def test_csv_with_and_without_a_header(tmp_path: Path, spark: SparkSession) -> None:
