@@ -54,7 +54,7 @@ def sparknet_steps(name: str) -> Callable[[], None]:
     graph = Graph("training step", net.step.SerializeToString(), len(net.metrics))
     image, digit = data(shape, batch)
     steps = [Step({"image": image, "digit": digit}, batch, 0.001, seed) for seed in range(STEPS)]
-    engine = OnnxRuntimeEngine(threads=1)
+    engine = OnnxRuntimeEngine()
     flow = [net.initial_parameters(), net.initial_optimizer_state()]
 
     def run() -> None:

@@ -132,13 +132,16 @@ def run_command(
 @click.argument("run", type=NET_FILE)
 @click.option("--input", "source", required=True, help="A file or folder of rows, or a source such as 'digits()'.")
 @click.option("--output", type=NET_FILE, required=True, help="Where the scored rows go.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Keep only this column of the input (repeatable).")
 @click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Score in this process, without Spark and Java.")
-def predict_command(run: Path, source: str, output: Path, master: str | None, local: bool) -> None:
+def predict_command(
+    run: Path, source: str, output: Path, keep: tuple[str, ...], master: str | None, local: bool
+) -> None:
     """Score rows with the trained net in the folder RUN."""
     from sparknet.cli.predict import predict_rows
 
-    predict_rows(run, source, output, master, local)
+    predict_rows(run, source, output, keep or None, master, local)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sparknet.cli.run import NO_JAVA
@@ -10,11 +11,13 @@ from sparknet.runtime.java import find_java
 from sparknet.runtime.runs import OnSpark, predict_to_file
 
 
-def predict_rows(run: Path, source: str, output: Path, master: str | None, local: bool) -> None:
+def predict_rows(
+    run: Path, source: str, output: Path, keep: Sequence[str] | None, master: str | None, local: bool
+) -> None:
     """Score the rows of `source` with the run in the folder `run` into `output`; raises SparkNetError."""
     console = make_console()
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True
-    rows = predict_to_file(run, source, output, None if local else OnSpark(master))
+    rows = predict_to_file(run, source, output, None if local else OnSpark(master), keep)
     line(console, "saved", f"{output}  ({count(rows, 'row')})")

@@ -9,6 +9,7 @@ CODES: dict[str, str] = {
     "R0003": "a file that is not what it should be",
     "R0004": "no `data` section",
     "R0005": "a path that only Spark can read",
+    "R0006": "several columns of one name",
     # ----- values -----
     "R0010": "null",
     "R0011": "NaN or infinity",
@@ -27,10 +28,12 @@ CODES: dict[str, str] = {
     "R0030": "a loss that is not finite",
     "R0031": "a worker that failed",
     "R0032": "no answer in time",
+    "R0033": "a failure of Spark",
     # ----- run folders -----
     "R0041": "no run folder",
     "R0042": "a damaged run folder",
     "R0043": "a run folder of another version",
+    "R0044": "a folder of a net that was compiled, not trained",
     # ----- predictions -----
     "R0050": "predictions that cannot be written",
     "R0051": "a column of that name exists",

@@ -49,7 +49,9 @@ def read_column(array: pa.Array, port: Port) -> Column:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_struct(array.type) and [field.name for field in array.type] == _VECTOR_FIELDS:
-        array = _dense(array)
+        array, faults = _dense(array, port.type.size)
+        column = _inspect(array, port)
+        return replace(column, first=column.first and faults.get(column.first.row, column.first))
     numbers = _regular(array, port)
     if numbers is None:
         return _inspect(array, port)
@@ -100,6 +102,8 @@ def _leaf_numbers(leaf: pa.Array) -> Numbers:
     if pa.types.is_decimal(leaf.type):
         leaf = leaf.cast(pa.float64())
     numbers = cast(Numbers, leaf.to_numpy(zero_copy_only=False))
+    if numbers.dtype == np.float16:  # which cannot even be compared with the bounds of a port
+        return numbers.astype(np.float32)
     return numbers.view(np.uint8) if numbers.dtype == np.bool_ else numbers
 
 
@@ -133,8 +137,10 @@ def _inspect(array: pa.Array, port: Port) -> Column:
     wrong |= counts != port.type.size
     bad = null | wrong
     if not _is_number(leaf.type) and not pa.types.is_null(leaf.type):
+        if rows == 0:
+            return Column(np.zeros((0, port.type.size)), bad)
         text = f"is {_show(array[0])}, a {type_name(array.type)}"
-        return Column(None, np.ones(rows, np.bool_), BadCell("R0013", 0, text) if rows else None)
+        return Column(None, np.ones(rows, np.bool_), BadCell("R0013", 0, text))
     if not bad.any():
         return _check_values(_leaf_numbers(leaf).reshape(rows, port.type.size), port)
     row = int(np.argmax(bad))
@@ -201,20 +207,41 @@ def _nulls(array: pa.Array) -> NDArray[np.bool_]:
     return cast("NDArray[np.bool_]", np.asarray(array.is_null(), np.bool_))
 
 
-def _dense(array: pa.Array) -> pa.Array:
-    """A pyspark.ml vector column (dense or sparse) as a column of lists of float64; null stays null."""
+def _dense(array: pa.Array, size: int) -> tuple[pa.Array, dict[int, BadCell]]:
+    """A pyspark.ml vector column (dense or sparse) as a column of lists of float64; null stays null.
+
+    A vector that is no `size` numbers becomes null, too, before it takes any memory; the faults say why, by row.
+    """
     dense: list[Numbers | None] = []
-    for cell in array:
+    faults: dict[int, BadCell] = {}
+    for row, cell in enumerate(array):
         vector = cell.as_py()
-        if vector is None:
+        fault = None if vector is None else _vector_fault(vector, size)
+        if fault is not None:
+            faults[row] = BadCell(fault[0], row, fault[1])
+        if vector is None or fault is not None:
             dense.append(None)
         elif vector["indices"] is None:
             dense.append(np.asarray(vector["values"], np.float64))
         else:
-            values = np.zeros(vector["size"], np.float64)
+            values = np.zeros(size, np.float64)
             values[vector["indices"]] = vector["values"]
             dense.append(values)
-    return pa.array(dense, pa.list_(pa.float64()))
+    return pa.array(dense, pa.list_(pa.float64())), faults
+
+
+def _vector_fault(vector: dict[str, Any], size: int) -> tuple[str, str] | None:
+    """Why a vector cannot be used, as code and text; None where it can."""
+    values, indices = vector["values"], vector["indices"]
+    if values is None or None in values or None in (indices or ()):
+        return "R0010", "holds null"
+    found = len(values) if indices is None else vector["size"]
+    if found != size:
+        return "R0012", f"has {found} number{'s' * (found != 1)}"
+    if indices is not None and len(indices) != len(values):
+        return "R0012", f"has {len(indices)} indices for {len(values)} values"
+    outside = [index for index in indices or () if not 0 <= index < size]
+    return ("R0012", f"has an index {outside[0]}, outside its {size} numbers") if outside else None
 
 
 def _show(cell: pa.Scalar) -> str:

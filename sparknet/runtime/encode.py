@@ -119,6 +119,7 @@ def encode_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layo
                 label=each.label,
                 helps=["write the data to files first, or persist the DataFrame, so that reading it twice agrees"],
             )
+        stored = stored + np.zeros((), field.dtype)  # -0.0 becomes 0.0: rows that are equal have equal bytes
         parts.append(np.ascontiguousarray(stored).view(np.uint8).reshape(batch.num_rows, field.nbytes))
     return np.concatenate(parts, axis=1)
 

@@ -70,7 +70,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Trained:
-    """Where some steps ended. `broken` is the first step whose loss was not finite, counted from 0."""
+    """Where some steps ended. `broken` is the first step whose results were not finite, counted from 0."""
 
     parameters: Floats
     optimizer_state: Floats
@@ -101,13 +101,11 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class OnnxRuntimeEngine:
-    """Stock ONNX Runtime on the CPU, `threads` threads for each session."""
-
-    threads: int = 1
+    """Stock ONNX Runtime on the CPU, one thread for each session: sums of more threads differ in their last bits."""
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""
-        session = _session(graph, self.threads)
+        session = _session(graph)
         sums, taken = Sums(metrics=(0.0,) * graph.metrics), 0
         for step in steps:
             feeds: dict[str, NDArray[Any]] = {
@@ -122,12 +120,13 @@ class OnnxRuntimeEngine:
             sums = sums.add(_weighted(loss, metrics, step.rows))
             if not isfinite(loss):
                 return Trained(parameters, optimizer_state, sums, taken, taken - 1)
-        broken = None if bool(np.isfinite(parameters).all()) else taken - 1
+        finite = bool(np.isfinite(parameters).all() and np.isfinite(optimizer_state).all())
+        broken = None if finite else taken - 1
         return Trained(parameters, optimizer_state, sums, taken, broken)
 
     def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:
         """As `Engine.evaluate`."""
-        session = _session(graph, self.threads)
+        session = _session(graph)
         sums = Sums(metrics=(0.0,) * graph.metrics)
         for feeds, rows in batches:
             loss, *metrics = session.run({**feeds, "parameters": parameters})
@@ -136,7 +135,7 @@ class OnnxRuntimeEngine:
 
     def infer(self, graph: Graph, feeds: Feeds) -> dict[str, NDArray[Any]]:
         """As `Engine.infer`."""
-        session = _session(graph, self.threads)
+        session = _session(graph)
         return dict(zip(session.outputs, session.run(feeds), strict=True))
 
 
@@ -150,11 +149,11 @@ def _weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:
 class _Session:
     """An ONNX Runtime session whose errors name the graph and the shapes."""
 
-    def __init__(self, graph: Graph, threads: int) -> None:
+    def __init__(self, graph: Graph) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # ALL would reorder convolutions to a blocked layout, which costs a training graph as much as it gains.
@@ -180,15 +179,15 @@ class _Session:
 
 
 _SESSIONS_KEPT = 8
-_sessions: OrderedDict[tuple[str, int], _Session] = OrderedDict()
+_sessions: OrderedDict[str, _Session] = OrderedDict()
 _sessions_lock = Lock()
 
 
-def _session(graph: Graph, threads: int) -> _Session:
-    key = (graph.digest, threads)
+def _session(graph: Graph) -> _Session:
+    key = graph.digest
     with _sessions_lock:  # workers of one process share sessions; ONNX Runtime runs one from many threads
         if key not in _sessions:
-            _sessions[key] = _Session(graph, threads)
+            _sessions[key] = _Session(graph)
             while len(_sessions) > _SESSIONS_KEPT:
                 _sessions.popitem(last=False)
         _sessions.move_to_end(key)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -16,7 +16,7 @@ from sparknet.runtime.columns import read_column
 from sparknet.runtime.engine import Engine, Graph
 from sparknet.runtime.manifest import bound_port
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.profile import BadRow, BoundPort, Profile, check_profile
+from sparknet.runtime.profile import BadRow, BoundPort, Profile, ambiguous, check_profile, same_names
 from sparknet.runtime.run_folder import SavedRun
 
 INFERENCE_BATCH = 256
@@ -30,6 +30,8 @@ class Predictor:
     bound: tuple[BoundPort, ...]
     added: tuple[tuple[str, str], ...]
     """Name and kind of each new column: `long`, `float` or `bool`, or a list of such: `floats`."""
+    outputs: tuple[str, ...]
+    """The output of the graph that fills each new column."""
 
     @cached_property
     def graph(self) -> Graph:
@@ -48,7 +50,8 @@ class Predictor:
         for start in range(0, batch.num_rows, INFERENCE_BATCH):
             window = {name: values[start : start + INFERENCE_BATCH] for name, values in feeds.items()}
             parts.append(engine.infer(self.graph, window))
-        return [_column([part[name] for part in parts], kind) for name, kind in self.added]
+        filled = zip(self.outputs, self.added, strict=True)
+        return [_column([part[output] for part in parts], kind) for output, (_, kind) in filled]
 
     def _feed(self, batch: pa.RecordBatch, index: int) -> NDArray[Any]:
         each = self.bound[index]
@@ -83,24 +86,47 @@ _KINDS = {"int64": "long", "float32": "float", "bool": "bool"}
 
 def predictor(run: SavedRun) -> Predictor:
     """The predictor of a saved run."""
-    added = tuple((p.name, _KINDS[p.dtype] + "s" * (prod(p.shape) > 1)) for p in run.manifest.predictions)
-    return Predictor(run.inference, tuple(bound_port(port) for port in run.manifest.inputs), added)
+    outputs = tuple(p.name for p in run.manifest.predictions)
+    beside = {*outputs} - {target.name for target in run.manifest.targets}
+    beside = {
+        name for name in beside if name.endswith(("_probability", "_error")) and name.rpartition("_")[0] in outputs
+    }
+    added = tuple(
+        (_new_column(p.name, beside), _KINDS[p.dtype] + "s" * (prod(p.shape) > 1)) for p in run.manifest.predictions
+    )
+    return Predictor(run.inference, tuple(bound_port(port) for port in run.manifest.inputs), added, outputs)
 
 
-def kept_columns(known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor) -> list[str]:
-    """The input columns that go into the output; raises SparkNetError for an unknown one and for a clash."""
+def _new_column(output: str, beside: Container[str]) -> str:
+    """The column of a graph's output: `NAME_predicted` for `NAME`, so that the data may hold what is true as `NAME`.
+
+    What stands `beside` an output, `NAME_probability` or `NAME_error`, keeps its name.
+    """
+    return output if output in beside else f"{output}_predicted"
+
+
+def kept_columns(
+    known: Sequence[str], keep: Sequence[str] | None, predictor: Predictor, folds_case: bool = False
+) -> list[str]:
+    """The input columns that go into the output; raises SparkNetError for an unknown one and for a clash.
+
+    `folds_case` as in `check_columns`.
+    """
     kept = list(known if keep is None else dict.fromkeys(keep))
     unknown = [name for name in kept if name not in known]
     if unknown:
         raise problem(
             "R0002", f"the data has no column `{unknown[0]}` to keep", notes=[f"columns of the data: {listing(known)}"]
         )
+    for name in kept:
+        if len(same := same_names(name, known, folds_case)) > 1:
+            raise ambiguous(name, same)
     clash = {name.lower() for name in kept} & {name.lower() for name, _ in predictor.added}
     if clash:
         raise problem(
             "R0051",
             f"the data has a column `{min(clash)}`, which is also the name of a prediction",
-            helps=["keep only some columns, without this one, or rename it"],
+            helps=["keep only the columns that are needed with `--keep`, without this one, or rename it"],
         )
     return kept
 

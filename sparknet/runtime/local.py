@@ -12,7 +12,7 @@ from sparknet.compiler.sections import SplitName
 from sparknet.runtime.backend import Encoded
 from sparknet.runtime.encode import Block, Layout, encode_local
 from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
-from sparknet.runtime.problems import problem
+from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types, profile_batches
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
 from sparknet.runtime.sources import Place, Table, open_table
@@ -80,7 +80,7 @@ class LocalBackend:
         try:
             return [future.result() for future in futures]
         except EngineError as error:
-            raise problem("R0031", f"a worker failed: {error}") from error
+            raise worker_failure("a round", error) from error
 
 
 def _columns(bound: Sequence[BoundPort]) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from platform import python_version
 
+from pydantic import ConfigDict
+
 from sparknet.compiler.compiled import CompiledNet, Port
 from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, SavedPort, Text, describe_net
 from sparknet.compiler.types import TensorType
@@ -16,6 +18,8 @@ from sparknet.runtime.trainer import TrainedNet
 class SavedScore(Entry):
     """The last evaluation on a split."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     rows: Count
     loss: float
     metrics: dict[Text, float]
@@ -23,6 +27,8 @@ class SavedScore(Entry):
 
 class Manifest(NetManifest):
     """The whole manifest. `versions` says what made the folder; `format` decides whether it can be read."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     versions: dict[Text, Text]
     workers: Count

@@ -83,8 +83,11 @@ def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort,
     return tuple(BoundPort(port, by_port[port.name].column, by_port[port.name].label) for port in ports)
 
 
-def check_columns(bound: Iterable[BoundPort], known: Sequence[str]) -> None:
-    """Raise SparkNetError for every bound column that the data lacks."""
+def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: bool = False) -> None:
+    """Raise SparkNetError for every bound column that the data lacks or holds more than once.
+
+    Where the reader `folds_case`, `X` and `x` are one column to it.
+    """
     diagnostics: list[Diagnostic] = []
     for each in bound:
         if each.column not in known:
@@ -97,8 +100,24 @@ def check_columns(bound: Iterable[BoundPort], known: Sequence[str]) -> None:
                 helps=[close] if close else [],
             )
             diagnostics.extend(error.diagnostics)
+        elif len(same := same_names(each.column, known, folds_case)) > 1:
+            diagnostics.extend(
+                ambiguous(each.column, same, marked(each.label, f"feeds `{each.port.name}`")).diagnostics
+            )
     if diagnostics:
         raise SparkNetError(tuple(diagnostics))
+
+
+def same_names(name: str, known: Iterable[str], folds_case: bool) -> list[str]:
+    """The columns that a reader cannot tell from `name`, itself among them."""
+    return [other for other in known if other == name or (folds_case and other.lower() == name.lower())]
+
+
+def ambiguous(name: str, same: Sequence[str], label: Label | None = None) -> SparkNetError:
+    """The data has several columns of one name."""
+    notes = [f"they are {listing(same)}; Spark tells no capital letters from small ones"] if len(set(same)) > 1 else []
+    message = f"the data has {len(same)} columns `{name}`"
+    return problem("R0006", message, label=label, notes=notes, helps=["rename all but one of them, or leave them out"])
 
 
 def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:

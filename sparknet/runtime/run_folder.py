@@ -23,6 +23,7 @@ from sparknet.compiler.folder import (
     NET,
     PARAMETERS,
     STEP,
+    NetManifest,
     SavedFile,
     SavedSlot,
     digests,
@@ -34,7 +35,7 @@ from sparknet.compiler.folder import (
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.engine import Floats
 from sparknet.runtime.manifest import Manifest, describe
-from sparknet.runtime.onnx_check import UnsafeModelError, check_model
+from sparknet.runtime.onnx_check import Interface, Signature, UnsafeModelError, check_model
 from sparknet.runtime.problems import problem
 from sparknet.runtime.trainer import RoundRecord, TrainedNet
 
@@ -76,7 +77,7 @@ def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
     contents = {
         **net_contents(net, trained.parameters),
         STATE: tensor_bytes(trained.optimizer_state, net.optimizer_state),
-        METRICS: "".join(json.dumps(asdict(record)) + "\n" for record in trained.history).encode(),
+        METRICS: "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in trained.history).encode(),
     }
     write_folder(folder, {**contents, MANIFEST: manifest_bytes(describe(net, trained, digests(contents)))})
 
@@ -93,9 +94,8 @@ def load(folder: Path) -> SavedRun:
     if unknown or len(manifest.files) != len(_CAPS) - 1:
         raise _damaged(folder / MANIFEST, "it does not list the files of a run folder")
     data = {name: _read(folder / name, manifest.files[name]) for name in _CAPS if name != MANIFEST}
-    outputs = {prediction.name for prediction in manifest.predictions}
-    for name in (INFERENCE, STEP, EVALUATION):
-        _check_graph(folder / name, data[name], manifest, outputs if name == INFERENCE else None)
+    for name, interface in _interfaces(manifest).items():
+        _check_graph(folder / name, data[name], interface)
     return SavedRun(
         folder=folder,
         manifest=manifest,
@@ -143,6 +143,10 @@ def _read_manifest(folder: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
+        if _is_compiled(data):
+            raise problem(
+                "R0044", f"`{folder}` was compiled, not trained", helps=["`sparknet run` trains it"]
+            ) from error
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         if first["loc"] == ("format",):
@@ -154,13 +158,38 @@ def _read_manifest(folder: Path) -> Manifest:
         raise _damaged(path, f"{place + ': ' if place else ''}{first['msg'][:200]}") from error
 
 
-def _check_graph(path: Path, data: bytes, manifest: Manifest, outputs: set[str] | None) -> None:
+def _is_compiled(data: bytes) -> bool:
+    """Whether this is the manifest that `sparknet compile` writes."""
     try:
-        found = check_model(data)
+        NetManifest.model_validate_json(data)
+    except ValidationError:
+        return False
+    return True
+
+
+def _interfaces(manifest: Manifest) -> dict[str, Interface]:
+    """What the graphs of a folder take and give, as its manifest says. The compiler's contract is in `CompiledNet`."""
+    rows = {p.name: (p.dtype, (None, *p.shape)) for p in manifest.inputs}
+    ports = rows | {p.name: (p.dtype, (None, *p.shape)) for p in manifest.targets}
+    parameters, state = (
+        ("float32", (sum(slot.size for slot in slots),)) for slots in (manifest.parameters, manifest.optimizer_state)
+    )
+    takes = ports | {"parameters": parameters}
+    steps = {"optimizer_state": state, "learning_rate": ("float32", ()), "seed": ("int64", ())}
+    scores: Signature = dict.fromkeys(("loss", *manifest.metrics), ("float32", ()))
+    return {
+        INFERENCE: Interface(rows, {p.name: (p.dtype, (None, *p.shape)) for p in manifest.predictions}),
+        STEP: Interface({**takes, **steps}, {**scores, "new_parameters": parameters, "new_optimizer_state": state}),
+        EVALUATION: Interface(takes, scores),
+    }
+
+
+def _check_graph(path: Path, data: bytes, expected: Interface) -> None:
+    try:
+        found = check_model(data, scans=path.name == STEP)
     except UnsafeModelError as error:
         raise _damaged(path, str(error)) from error
-    inputs = {port.name for port in manifest.inputs}
-    if not inputs <= found.inputs or (outputs is not None and (found.inputs != inputs or found.outputs != outputs)):
+    if found != expected or list(found.outputs) != list(expected.outputs):  # the engine goes by the order of outputs
         raise _damaged(path, "its inputs and outputs are not those that the manifest lists")
 
 

@@ -12,6 +12,7 @@ from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.folder import check_output
 from sparknet.runtime import run_folder
 from sparknet.runtime.backend import Backend
+from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.predict import check_target, input_place, predict_local
 from sparknet.runtime.problems import problem
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class OnSpark:
-    """Which Spark: the session of `data` or `spark` if given, else one of our own at `master` (by default local[*]).
+    """Which Spark: the session of `data` or `spark`, else one that runs in this process, else one of our own.
 
-    `data` takes the place of the source in the `.net` file. A session of our own is stopped at the end.
+    Ours is at `master`, by default local[*], and the only one that is stopped at the end. `data` takes the place of the
+    source in the `.net` file.
     """
 
     master: str | None = None
@@ -42,8 +44,14 @@ class OnSpark:
         if given is not None:
             yield given
             return
-        from sparknet.runtime.spark_session import start_session
+        from sparknet.runtime.spark_session import running_session, start_session
 
+        running = running_session()
+        if running is not None:
+            if progress is not None:
+                progress(Note("using the Spark session of this process, which is left running"))
+            yield running
+            return
         if progress is not None:
             progress(Note(f"starting Spark on {self.master or 'local[*]'}"))
         own = start_session(self.master)
@@ -55,7 +63,9 @@ class OnSpark:
 
 def run_local(net: CompiledNet, output: Path | None = None, progress: Progress | None = None) -> TrainedNet:
     """Train in this process, without Spark or Java; where `output` is given, leave a run folder there."""
-    return _run(net, LocalBackend(_check_before(net, output)), output, progress)
+    place = _check_before(net, output)
+    with diagnosed("training"):
+        return _run(net, LocalBackend(place), output, progress)
 
 
 def run_spark(
@@ -64,7 +74,7 @@ def run_spark(
     """Train on Spark; where `output` is given, leave a run folder there."""
     on = on or OnSpark()
     place = _check_before(net, output, check_data=on.data is None)
-    with on.session(progress) as spark:
+    with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark import SparkBackend
         from sparknet.runtime.spark_sources import open_frame
 
@@ -84,8 +94,9 @@ def predict_to_file(
     check_source(place)
     run = run_folder.load(folder)
     if on is None:
-        return predict_local(run, place, output, keep)
-    with on.session() as spark:
+        with diagnosed("predicting"):
+            return predict_local(run, place, output, keep)
+    with diagnosed("predicting"), on.session() as spark:
         from sparknet.runtime.spark_predict import predict_spark
 
         return predict_spark(run, place, output, spark, keep)

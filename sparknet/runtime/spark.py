@@ -6,7 +6,6 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, reduce
@@ -22,6 +21,7 @@ from sparknet.compiler.sections import SplitName
 from sparknet.runtime.backend import Encoded
 from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, split_limits
 from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.problems import problem
 from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
@@ -52,7 +52,7 @@ class SparkBackend:
         self._known_slots = slots
         self._job_seconds = job_seconds
         self._blocks: DataFrame | None = None
-        self._engine = OnnxRuntimeEngine(threads=task_cpus(self._spark))
+        self._engine = OnnxRuntimeEngine()
 
     @cached_property
     def slots(self) -> int:
@@ -149,16 +149,14 @@ class SparkBackend:
 # ----- pieces that prediction shares -----
 
 
-def task_cpus(spark: SparkSession) -> int:
-    """CPUs for each task, which is how many threads an engine may use."""
-    return int(spark.conf.get("spark.task.cpus", "1") or 1)
-
-
 def count_slots(spark: SparkSession) -> int:
-    """How many tasks the session can run at once, learned without the SparkContext (Spark Connect has none)."""
+    """How many tasks the session means to run at once, learned without the SparkContext (Spark Connect has none).
+
+    That is `spark.default.parallelism`, by default the cores; it bounds only how many workers there are by default.
+    """
     numbers = spark.range(1 << 20).select(sf.spark_partition_id().alias("partition"))  # a partition a core
     last = int(numbers.agg(sf.max("partition").alias("last")).toArrow().column("last")[0].as_py())
-    return max(1, (last + 1) // task_cpus(spark))
+    return last + 1
 
 
 def quoted(name: str) -> Column:
@@ -180,27 +178,18 @@ def select_plain(
     return chosen, tuple(replace(each, column=plain[each.column], label=None) for each in bound)
 
 
+def folds_case(data: DataFrame) -> bool:
+    """Whether the frame's session takes `X` and `x` for one column."""
+    return data.sparkSession.conf.get("spark.sql.caseSensitive", "false") != "true"
+
+
 def check_frame(data: DataFrame, bound: Sequence[BoundPort]) -> None:
-    """Raise SparkNetError where a bound column is missing or can never hold numbers."""
+    """Raise SparkNetError where a bound column is missing, there twice, or can never hold numbers."""
     from pyspark.sql.pandas.types import to_arrow_schema
 
-    check_columns(bound, data.columns)
+    check_columns(bound, data.columns, folds_case(data))
     names = list(dict.fromkeys(each.column for each in bound))
     check_types(bound, to_arrow_schema(data.select(*map(quoted, names)).schema))
-
-
-def worker_failure(doing: str, error: Exception) -> Exception:
-    """A failed job as a diagnostic."""
-    return problem("R0031", f"{doing}: a worker failed: {first_cause(error)}")
-
-
-def first_cause(error: Exception) -> str:
-    """The innermost cause that an error of Spark names: Python's last line, else Java's last `Caused by`."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
-    java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    text = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
-    return re.sub(r"^[\w.$]+(Error|Exception): ", "", text)[:500]
 
 
 def _place_rows(rows: DataFrame, shares: Mapping[SplitName, float], workers: int) -> DataFrame:

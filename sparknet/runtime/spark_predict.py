@@ -13,13 +13,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StructType
 
 from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.inference import PredictRows, kept_columns, predictor
 from sparknet.runtime.predict import check_target
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place
-from sparknet.runtime.spark import SparkBackend, check_frame, select_plain, task_cpus, worker_failure
-from sparknet.runtime.spark_sources import open_frame
+from sparknet.runtime.spark import SparkBackend, check_frame, folds_case, select_plain
+from sparknet.runtime.spark_sources import file_url, open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
 _TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
@@ -32,13 +33,13 @@ def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = N
     """
     found = predictor(run)
     check_frame(data, found.bound)
-    kept = kept_columns(data.columns, keep, found)
+    kept = kept_columns(data.columns, keep, found, folds_case(data))
     chosen, plain = select_plain(data, found.bound, kept)
     schema = StructType([data.schema[name] for name in kept])
     for name, kind in found.added:
         schema = schema.add(name, _TYPES[kind])
     keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
-    rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine(task_cpus(data.sparkSession)))
+    rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine())
     return chosen.mapInArrow(rows, schema)
 
 
@@ -53,7 +54,8 @@ def predict_spark(
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
         writer = predicted.write.mode("errorifexists")
-        writer.parquet(partial.as_uri()) if output.suffix == ".parquet" else writer.json(partial.as_uri())
+        target = file_url(partial)
+        writer.parquet(target) if output.suffix == ".parquet" else writer.json(target)
         check_target(output)
         partial.rename(output)
     except PySparkException as error:

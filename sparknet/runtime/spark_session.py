@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 import sparknet
@@ -39,6 +40,20 @@ logger.sets.level = off
 logger.files.name = org.apache.spark.sql.execution.datasources.FileFormatWriter
 logger.files.level = off
 """
+
+
+def running_session() -> SparkSession | None:
+    """The session that someone else has in this process, or one on their context; None where no Spark runs here.
+
+    `getOrCreate` would set our settings on theirs, and `stop` would end it under their hands.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    if os.environ.get("SPARK_CONNECT_MODE_ENABLED"):
+        return None
+    context = SparkContext._active_spark_context
+    return None if context is None or context._jsc is None else SparkSession(context)
 
 
 def start_session(master: str | None = None, name: str = "sparknet") -> SparkSession:

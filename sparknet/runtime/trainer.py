@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from time import perf_counter
 
 from sparknet.compiler.compiled import CompiledNet
@@ -89,6 +90,9 @@ STEPS_AN_EPOCH = 16
 98.0 % with 2 workers, 95.9 % with 8)."""
 
 
+_DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`")
+
+
 def train(net: CompiledNet, backend: Backend, progress: Progress | None = None) -> TrainedNet:
     """Train `net` on the data of its `data` section, which `backend` holds.
 
@@ -169,7 +173,8 @@ class _Run:
             self.progress(
                 Note(
                     f"{settings.workers} workers share {slots} task {'slot' if slots == 1 else 'slots'}, so they take "
-                    "turns; the result is the same, but lower `workers` or give Spark more cores to be quicker"
+                    "turns; the result is the same, but lower `workers` or give Spark more cores, "
+                    "which it counts in `spark.default.parallelism`, to be quicker"
                 )
             )
         return settings.workers
@@ -236,7 +241,7 @@ class _Run:
                     "R0030",
                     f"the loss is not finite: {place}",
                     notes=[f"the learning rate is {plan.learning_rate:g}"],
-                    helps=["lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`"],
+                    helps=_DIVERGED,
                 )
 
     def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats) -> Score:
@@ -244,6 +249,13 @@ class _Run:
         graph = Graph("evaluation", model, len(self.net.metrics))
         results = self.backend.evaluate(EvaluationTask(graph, layout, split, parameters))
         score = self._score(split, [result.sums for result in sorted(results, key=lambda r: r.worker)])
+        if not all(map(isfinite, (score.loss, *score.metrics.values()))):
+            raise problem(
+                "R0030",
+                f"the loss is not finite: round {len(self.history) + 1}, on `{split}`",
+                notes=[f"the learning rate is {self.net.train.optimizer.lr:g}"],
+                helps=_DIVERGED,
+            )
         self.scores[split] = score
         return score
 

@@ -49,11 +49,12 @@ def test_run_then_predict_in_this_process(here: Path) -> None:
     assert run.stderr == ""
     for text in ("dense(128, relu)", "151,306", "1,797", "3/3", "accuracy", "runs/quick"):
         assert text in run.stdout
-    predict = sparknet("predict", "runs/quick", "--input", "digits()", "--output", "out.parquet", "--local", cwd=here)
+    arguments = ("--input", "digits()", "--output", "out.parquet", "--keep", "label", "--local")
+    predict = sparknet("predict", "runs/quick", *arguments, cwd=here)
     assert predict.returncode == 0, predict.stderr
     scored = pq.read_table(here / "out.parquet")
-    assert scored.column_names == ["pixels", "label", "digit", "digit_probability"]
-    hits = sum(a == b for a, b in zip(scored["label"].to_pylist(), scored["digit"].to_pylist(), strict=True))
+    assert scored.column_names == ["label", "digit_predicted", "digit_probability"]
+    hits = sum(a == b for a, b in zip(scored["label"].to_pylist(), scored["digit_predicted"].to_pylist(), strict=True))
     assert hits / scored.num_rows > 0.9
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
+from sparknet.runtime.engine import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
+from sparknet.runtime.failures import diagnosed
+from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.sources import place_of
+from sparknet.runtime.trainer import data_section, train
 from tests.runtime.conftest import only, rows, small_net
 
 GOOD = [1.0, 2.0, 3.0, 4.0]
@@ -137,6 +145,47 @@ def test_a_file_of_another_kind_on_spark(tmp_path: Path, spark: SparkSession) ->
     assert only(error).startswith("R0003 ")
 
 
+def test_columns_of_one_name(tmp_path: Path, spark: SparkSession) -> None:
+    net = net_of(tmp_path, rows().rename_columns(["x", "y", "x"]))
+    with pytest.raises(SparkNetError) as error:
+        run_local(net)
+    assert only(error) == "R0006 the data has 2 columns `x`"
+    for names in (["x", "y", "x"], ["x", "y", "X"]):
+        with pytest.raises(SparkNetError) as error:
+            run_spark(net, on=OnSpark(data=spark.createDataFrame(rows()).toDF(*names)))
+        assert only(error) == "R0006 the data has 2 columns `x`"
+
+
+def test_what_fails_underneath_is_a_diagnostic(tmp_path: Path, spark: SparkSession) -> None:
+    frame = spark.createDataFrame(rows()).selectExpr("x", "cast(raise_error('gone') as int) as y")
+    with pytest.raises(SparkNetError) as error:
+        run_spark(net_of(tmp_path, rows()), on=OnSpark(data=frame))
+    assert only(error).startswith("R0031 checking the data: a worker failed: ")
+    for raised, message in (
+        (pa.ArrowInvalid("no\nmore"), "R0003 training: the data cannot be used: no"),
+        (EngineError("no"), "R0031 training: a worker failed: no"),
+        (PySparkException("no"), "R0033 training: Spark failed: no"),
+    ):
+        with pytest.raises(SparkNetError) as error, diagnosed("training"):
+            raise raised
+        assert only(error) == message
+
+
+def test_an_evaluation_that_is_not_finite(tmp_path: Path) -> None:
+    """Every training step is fine, the evaluation is not."""
+
+    class Engine(OnnxRuntimeEngine):
+        def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:
+            found = super().evaluate(graph, parameters, batches)
+            return dataclasses.replace(found, loss=np.inf)
+
+    net = net_of(tmp_path, rows())
+    backend = LocalBackend(place_of(data_section(net).source, data_section(net).source_label), Engine())
+    with pytest.raises(SparkNetError) as error:
+        train(net, backend)
+    assert only(error) == "R0030 the loss is not finite: round 1, on `test`"
+
+
 def test_remote_paths_need_spark(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(small_net(tmp_path, 'parquet("s3a://bucket/rows")'))
@@ -191,7 +240,6 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, spark: SparkSession) -> None:
 
 def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None:
     from sparknet.runtime.spark import SparkBackend
-    from sparknet.runtime.trainer import train
 
     net = net_of(tmp_path, rows())
     backend = SparkBackend(spark.read.parquet(str(tmp_path / "rows.parquet")), slots=1, job_seconds=0.05)

@@ -33,11 +33,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_predictions_stand_beside_the_columns(made: Path, tmp_path: Path) -> None:
     assert predict_to_file(made / "run", str(made / "rows.parquet"), tmp_path / "out.parquet") == 200
     table = pq.read_table(tmp_path / "out.parquet")
-    assert table.column_names == ["x", "y", "id", "kind", "kind_probability"]
+    assert table.column_names == ["x", "y", "id", "kind_predicted", "kind_probability"]
     probability = np.stack(table["kind_probability"].to_numpy())
     assert np.allclose(probability.sum(axis=1), 1, atol=1e-5)
-    assert np.array_equal(probability.argmax(axis=1), table["kind"].to_numpy())
-    assert np.mean(table["kind"].to_numpy() == table["y"].to_numpy()) > 0.9
+    assert np.array_equal(probability.argmax(axis=1), table["kind_predicted"].to_numpy())
+    assert np.mean(table["kind_predicted"].to_numpy() == table["y"].to_numpy()) > 0.9
     assert table["id"].to_pylist() == list(range(200))
 
 
@@ -47,21 +47,21 @@ def test_spark_gives_the_same(made: Path, tmp_path: Path, spark: SparkSession) -
     predict_to_file(made / "run", source, tmp_path / "there.parquet", OnSpark(spark=spark), keep=["id"])
     here, there = (pq.read_table(tmp_path / f"{name}.parquet").sort_by("id") for name in ("here", "there"))
     assert here.to_pydict() == there.to_pydict()
-    assert here.column_names == ["id", "kind", "kind_probability"]
+    assert here.column_names == ["id", "kind_predicted", "kind_probability"]
 
 
 def test_json_lines(made: Path, tmp_path: Path, spark: SparkSession) -> None:
     source = str(made / "rows.parquet")
     predict_to_file(made / "run", source, tmp_path / "out.json")
     first = json.loads((tmp_path / "out.json").read_text("utf-8").splitlines()[0])
-    assert list(first) == ["x", "y", "id", "kind", "kind_probability"]
+    assert list(first) == ["x", "y", "id", "kind_predicted", "kind_probability"]
     assert spark.read.json(str(tmp_path / "out.json")).count() == 200
 
 
 def test_a_frame_stays_lazy_and_keeps_odd_names(made: Path, spark: SparkSession) -> None:
     frame = spark.createDataFrame(rows(10).rename_columns(["x", "a.b", "id"]))
     found = predict_frame(load(made / "run"), frame).toArrow()
-    assert found.column_names == ["x", "a.b", "id", "kind", "kind_probability"]
+    assert found.column_names == ["x", "a.b", "id", "kind_predicted", "kind_probability"]
     assert found.num_rows == 10
 
 
@@ -94,9 +94,17 @@ def test_a_missing_input(made: Path, tmp_path: Path) -> None:
 
 
 def test_a_column_clash(made: Path, tmp_path: Path) -> None:
-    pq.write_table(rows().rename_columns(["x", "Kind", "id"]), tmp_path / "clash.parquet")
+    pq.write_table(rows().rename_columns(["x", "Kind_Predicted", "id"]), tmp_path / "clash.parquet")
     message = failing(made, tmp_path, str(tmp_path / "clash.parquet"))
-    assert message == "R0051 the data has a column `kind`, which is also the name of a prediction"
+    assert message == "R0051 the data has a column `kind_predicted`, which is also the name of a prediction"
+
+
+def test_data_with_the_target_column_can_be_scored(made: Path, tmp_path: Path) -> None:
+    pq.write_table(rows().rename_columns(["x", "kind", "id"]), tmp_path / "target.parquet")
+    predict_to_file(made / "run", str(tmp_path / "target.parquet"), tmp_path / "out.parquet")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table.column_names == ["x", "kind", "id", "kind_predicted", "kind_probability"]
+    assert table["kind"].to_pylist() == rows()["y"].to_pylist()
 
 
 def test_a_bad_row(made: Path, tmp_path: Path) -> None:
@@ -160,14 +168,15 @@ def test_outputs_of_every_kind(tmp_path: Path, spark: SparkSession) -> None:
         "train {\n  epochs = 2\n  batch = 8\n}\n"
     )
     run_local(sparknet.compile(net), tmp_path / "run")
+    kinds = {name if "_" in name else f"{name}_predicted": kind for name, kind in kinds.items()}
     source = str(tmp_path / "rows.parquet")
     predict_to_file(tmp_path / "run", source, tmp_path / "here.parquet", keep=["a"])
     here = pq.read_table(tmp_path / "here.parquet")
     assert {name: here.schema.field(name).type for name in kinds} == {name: kind for name, (_, kind) in kinds.items()}
-    rebuilt = np.stack(here["rebuilt"].to_numpy())
+    rebuilt = np.stack(here["rebuilt_predicted"].to_numpy())
     error = np.mean((rebuilt - values) ** 2, axis=1)
     np.testing.assert_allclose(here["rebuilt_error"].to_numpy(), error, rtol=1e-4)
-    assert here["tag"].to_pylist() == [p >= 0.5 for p in here["tag_probability"].to_pylist()]
+    assert here["tag_predicted"].to_pylist() == [p >= 0.5 for p in here["tag_probability"].to_pylist()]
     predict_to_file(tmp_path / "run", source, tmp_path / "there.parquet", OnSpark(spark=spark), keep=["a"])
     there = pq.read_table(tmp_path / "there.parquet")
-    assert there.sort_by("price").to_pydict() == here.sort_by("price").to_pydict()
+    assert there.sort_by("price_predicted").to_pydict() == here.sort_by("price_predicted").to_pydict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from sparknet.runtime.encode import Field, Layout, digests, encode_batch
 from sparknet.runtime.profile import BoundPort
 from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.spark import SparkBackend
+from sparknet.runtime.trainer import Note, TrainedNet
 from tests.runtime.conftest import rows, small_net
 
 
@@ -47,6 +49,30 @@ def test_a_row_stays_in_its_place_when_others_need_a_wider_type() -> None:
         batch = pa.RecordBatch.from_pydict({"x": pa.array(values, pa.list_(pa.float64()))})
         found.add(tuple(digests(encode_batch(batch, bound, layout), layout)))
     assert len(found) == 1
+
+
+def test_zero_has_one_payload() -> None:
+    port = Port("x", "float", TensorType("float32", (2,)))
+    layout = Layout((Field(port, "<f4"),), 10)
+    batches = [pa.RecordBatch.from_pydict({"x": [[zero, 0.5]]}) for zero in (0.0, -0.0)]
+    assert len({encode_batch(batch, (BoundPort(port, "x"),), layout).tobytes() for batch in batches}) == 1
+
+
+def test_engines_know_nothing_of_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = SparkBackend(spark.range(1))
+    assert backend.slots == spark.sparkContext.defaultParallelism
+    assert dataclasses.fields(backend._engine) == ()
+
+
+def test_a_running_session_is_used_and_left_running(folder: Path, spark: SparkSession) -> None:
+    name = spark.conf.get("spark.app.name")
+    before = dict(spark.sparkContext.getConf().getAll())
+    notes: list[object] = []
+    trained = run_spark(small_net(folder, workers=2), progress=notes.append, on=OnSpark(master="local[7]"))
+    assert vectors(trained) == vectors(run_local(small_net(folder, workers=2)))
+    assert notes[0] == Note("using the Spark session of this process, which is left running")
+    assert (spark.conf.get("spark.app.name"), dict(spark.sparkContext.getConf().getAll())) == (name, before)
+    assert spark.range(3).count() == 3
 
 
 def test_the_number_of_workers_matters(folder: Path) -> None:

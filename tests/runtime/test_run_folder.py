@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import save as save_tensors
 
-from sparknet.compiler.folder import check_output
+import sparknet
+from sparknet.compiler.folder import check_output, write_compiled
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.onnx_check import UnsafeModelError, check_model
 from sparknet.runtime.run_folder import load, save
@@ -204,6 +205,47 @@ def test_another_graph(run: Path) -> None:
     assert refused(run, "inference.onnx") == "its inputs and outputs are not those that the manifest lists"
 
 
+@pytest.mark.parametrize("change", ["type", "rank", "more"])
+def test_another_interface(run: Path, change: str) -> None:
+    graph = onnx.load_model(run / "inference.onnx")
+    if change == "type":
+        cast = graph.graph.node.add()
+        cast.CopyFrom(helper.make_node("Cast", ["kind"], ["kind_cast"], to=TensorProto.INT32))
+        graph.graph.output[0].name = "kind_cast"
+        graph.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+        for node in graph.graph.node:
+            names = {"kind": "kind_long", "kind_cast": "kind"}
+            node.output[:] = [names.get(o, o) for o in node.output]
+            node.input[:] = [names.get(i, i) for i in node.input]
+        graph.graph.output[0].name = "kind"
+    elif change == "rank":
+        graph.graph.output[0].type.tensor_type.ClearField("shape")
+    else:
+        graph.graph.node.append(helper.make_node("Identity", ["kind"], ["more"]))
+        graph.graph.output.append(helper.make_tensor_value_info("more", TensorProto.INT64, ["N"]))
+    resign(run, "inference.onnx", graph.SerializeToString())
+    refused(run, "inference.onnx")
+
+
+def test_a_compiled_net_is_no_run(made: Path, tmp_path: Path) -> None:
+    write_compiled(small_net(made), tmp_path / "build")
+    with pytest.raises(SparkNetError) as error:
+        load(tmp_path / "build")
+    assert only(error) == f"R0044 `{tmp_path / 'build'}` was compiled, not trained"
+    assert error.value.diagnostics[0].helps == ("`sparknet run` trains it",)
+
+
+@pytest.mark.parametrize("layer", ["rnn", "gru", "lstm"])
+def test_recurrent_runs_read_back(tmp_path: Path, layer: str) -> None:
+    pq.write_table(rows(), tmp_path / "rows.parquet")
+    small_net(tmp_path, epochs=1)
+    path = tmp_path / "small.net"
+    text = path.read_text("utf-8").replace("  dense(8, relu)", f"  reshape(2, 2)\n  {layer}(3)")
+    path.write_text(text, "utf-8")
+    run_local(sparknet.compile(path), tmp_path / "run")
+    assert load(tmp_path / "run").manifest.rounds == 1
+
+
 # ----- hostile graphs -----
 
 
@@ -247,10 +289,53 @@ def unknown_operator(m: onnx.ModelProto) -> None:
     m.graph.node[0].op_type = "Adder"
 
 
-@pytest.mark.parametrize("change", [external, other_domain, own_function, nested, unknown_operator])
+def loop(m: onnx.ModelProto) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["v"], ["u"])],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", TensorProto.FLOAT, [2]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("u", TensorProto.FLOAT, [2]),
+        ],
+    )
+    m.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
+    m.graph.node[0].CopyFrom(helper.make_node("Loop", ["", "always", "x"], ["y"], body=body))
+
+
+def other_opset(m: onnx.ModelProto) -> None:
+    m.opset_import[0].version = 19
+
+
+def training_graphs(m: onnx.ModelProto) -> None:
+    m.training_info.add()
+
+
+def default_input(m: onnx.ModelProto) -> None:
+    m.graph.initializer.append(numpy_helper.from_array(np.ones(2, np.float32), "x"))
+
+
+HOSTILE = [
+    external,
+    other_domain,
+    own_function,
+    nested,
+    unknown_operator,
+    loop,
+    other_opset,
+    training_graphs,
+    default_input,
+]
+
+
+@pytest.mark.parametrize("change", HOSTILE)
 def test_a_hostile_graph_is_refused(change: Callable[[onnx.ModelProto], None]) -> None:
     made = model()
-    assert check_model(made.SerializeToString()).inputs == {"x"}
+    assert check_model(made.SerializeToString()).inputs == {"x": ("float32", (2,))}
     change(made)
     with pytest.raises(UnsafeModelError):
         check_model(made.SerializeToString())

@@ -16,10 +16,10 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.types import TensorType
-from sparknet.runtime.columns import read_column
+from sparknet.runtime.columns import BadCell, read_column
 from sparknet.runtime.encode import choose_layout, encode_batch
 from sparknet.runtime.profile import BoundPort, profile_batch
-from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
 from sparknet.runtime.sources import digits
 from tests.runtime.conftest import rows, small_net
 
@@ -53,6 +53,49 @@ def test_scalars(column: pa.Array) -> None:
     numbers = read_column(column, ONE).numbers
     assert numbers is not None
     assert sorted(numbers.ravel().tolist()) == [0, 1]
+
+
+def vectors_of(*cells: tuple[int, int | None, list[int] | None, list[float | None] | None] | None) -> pa.Array:
+    """A column of pyspark.ml vectors as Arrow holds them: type, size, indices, values."""
+    names = ["type", "size", "indices", "values"]
+    kinds = [pa.int8(), pa.int32(), pa.list_(pa.int32()), pa.list_(pa.float64())]
+    kind = pa.struct(list(zip(names, kinds, strict=True)))
+    return pa.array([cell and dict(zip(names, cell, strict=True)) for cell in cells], kind)
+
+
+GOOD = (0, 4, [1], [2.0])
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "text"),
+    [
+        ((0, 2**31 - 1, [1], [2.0]), "R0012", "has 2147483647 numbers"),
+        ((0, 4, [4], [2.0]), "R0012", "has an index 4, outside its 4 numbers"),
+        ((0, 4, [-1], [2.0]), "R0012", "has an index -1, outside its 4 numbers"),
+        ((0, 4, [0, 1], [2.0]), "R0012", "has 2 indices for 1 values"),
+        ((0, 4, [0], [None]), "R0010", "holds null"),
+        ((1, None, None, [1.0, None, 3.0, 4.0]), "R0010", "holds null"),
+        ((1, None, None, None), "R0010", "holds null"),
+        ((1, None, None, [1.0]), "R0012", "has 1 number"),
+        (None, "R0010", "is null"),
+    ],
+)
+def test_vectors_that_are_none(
+    bad: tuple[int, int, list[int], list[float | None]] | None, code: str, text: str
+) -> None:
+    column = read_column(vectors_of(GOOD, bad, GOOD), POINT)
+    assert column.first == BadCell(code, 1, text)
+    assert column.bad.tolist() == [False, True, False]
+
+
+@pytest.mark.filterwarnings("error")
+def test_halves_as_they_are_and_no_texts() -> None:
+    halves = read_column(pa.array(np.array([1, 2, np.inf], np.float16)), ONE)
+    assert halves.first == BadCell("R0011", 2, "is inf")
+    assert read_column(pa.array(np.array([1, 2], np.float16)), ONE).numbers is not None
+    texts = read_column(pa.array([], pa.string()), ONE)
+    assert texts.numbers is not None
+    assert texts.numbers.shape == (0, 1)
 
 
 def test_nested_otherwise_is_refused() -> None:
@@ -102,6 +145,20 @@ def test_json_and_parquet_and_folders_agree(folder: Path, spark: SparkSession) -
         net = small_net(folder, source, workers=2)
         assert run_local(net).parameters.tobytes() == want
         assert run_spark(net, on=OnSpark(spark=spark)).parameters.tobytes() == want
+
+
+def test_paths_with_odd_characters(tmp_path: Path, spark: SparkSession) -> None:
+    folder = tmp_path / "a b[1]{x}*%20"
+    folder.mkdir()
+    pq.write_table(rows(), folder / "ro ws[0]?%.parquet")
+    net = small_net(folder, 'parquet("ro ws[0]?%.parquet")', workers=1)
+    want = run_local(net, folder / "run").parameters.tobytes()
+    assert run_spark(net, on=OnSpark(spark=spark)).parameters.tobytes() == want
+    source = str(folder / "ro ws[0]?%.parquet")
+    predict_to_file(folder / "run", source, folder / "o [0]%.parquet", OnSpark(spark=spark))
+    assert pq.read_table(folder / "o [0]%.parquet").num_rows == 200
+    assert sorted(p.name for p in tmp_path.iterdir()) == [folder.name]
+    assert not [p for p in folder.iterdir() if "partial" in p.name]
 
 
 def test_csv_with_and_without_a_header(tmp_path: Path, spark: SparkSession) -> None:

@@ -60,7 +60,7 @@ def test_tokens_train(tmp_path: Path) -> None:
     assert run.scores["test"].metrics["accuracy"] > 0.95
     assert predict_to_file(tmp_path / "run", str(tmp_path / "rows.parquet"), tmp_path / "out.parquet") == 320
     out = pq.read_table(tmp_path / "out.parquet")
-    assert np.mean(np.equal(out["kind"], out["y"])) > 0.95
+    assert np.mean(np.equal(out["kind_predicted"], out["y"])) > 0.95
 
 
 def test_tokens_are_stored_in_the_smallest_type(tmp_path: Path) -> None:

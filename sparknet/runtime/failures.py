@@ -1,0 +1,53 @@
+"""Failures of what lies underneath (Arrow, engines, Spark) as diagnostics: what was done, and the first cause."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pyarrow as pa
+
+from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.runtime.engine import EngineError
+from sparknet.runtime.problems import problem
+
+
+@contextmanager
+def diagnosed(doing: str) -> Iterator[None]:
+    """Turn what no one nearer to it caught into SparkNetError; other exceptions are bugs of ours and pass."""
+    try:
+        yield
+    except EngineError as error:
+        raise worker_failure(doing, error) from error
+    except pa.ArrowException as error:
+        raise problem("R0003", f"{doing}: the data cannot be used: {first_cause(error)}") from error
+    except Exception as error:
+        if isinstance(error, _spark_errors()):
+            raise problem("R0033", f"{doing}: Spark failed: {first_cause(error)}") from error
+        raise
+
+
+def _spark_errors() -> tuple[type[Exception], ...]:
+    """What pyspark raises, where it is in use at all: importing it takes long, and it may not be installed."""
+    if "pyspark" not in sys.modules:
+        return ()
+    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
+    from pyspark.errors import PySparkException
+
+    return (PySparkException, Py4JError)
+
+
+def worker_failure(doing: str, error: Exception) -> SparkNetError:
+    """A failed job as a diagnostic."""
+    return problem("R0031", f"{doing}: a worker failed: {first_cause(error)}")
+
+
+def first_cause(error: Exception) -> str:
+    """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    text = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
+    return re.sub(r"^[\w.$]+(Error|Exception): ", "", text)[:500]
