@@ -18,6 +18,7 @@ from sparknet.compiler.net import BlockUse, ElaboratedNet, LayerUse, NetInput, N
 from sparknet.compiler.ports import DERIVED, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.settings import read_settings
+from sparknet.compiler.work import Work
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
@@ -27,9 +28,6 @@ MAX_LAYERS = 20_000
 MAX_REPEAT = 10_000
 MAX_BLOCK_DEPTH = 32
 MAX_PORTS = 1000
-MAX_WORK = 100_000
-"""Statements that are walked through, those of repeats and blocks each time; long ones count several times."""
-_WORK_LENGTH = 16
 _WORK_OF_BLOCK = 10
 
 
@@ -122,34 +120,6 @@ def _one_net(nets: Sequence[syntax.Net], source: Source) -> Diagnostic:
 
 
 @dataclass
-class _Work:
-    """What walking through a net has cost, so that no file takes unbounded time: blocks may double without a layer."""
-
-    done: int = 0
-    is_over: bool = False
-
-    def walk(self, statement: syntax.Statement, scope: Scope) -> None:
-        """Count a statement, by its length."""
-        head: syntax.Node = statement
-        if isinstance(statement, syntax.Repeat):
-            head = statement.count
-        elif isinstance(statement, syntax.If):
-            head = statement.condition
-        length = 0 if isinstance(statement, syntax.Part) else head.span.end - head.span.start
-        self.add(1 + length // _WORK_LENGTH, statement, scope)
-
-    def add(self, amount: int, node: syntax.Node, scope: Scope) -> None:
-        """Count something; raises SparkNetError, once with a message, when it has become too much."""
-        self.done += amount
-        if self.is_over:
-            raise SparkNetError([])
-        if self.done > MAX_WORK:
-            self.is_over = True
-            message = f"walking through the net takes more than {MAX_WORK:,} steps"
-            raise scope.error("E0208", message, node, "repeat fewer times, or nest fewer blocks in each other")
-
-
-@dataclass
 class _Body:
     """The state of walking through the statements of a net or a block.
 
@@ -161,7 +131,7 @@ class _Body:
     blocks: Mapping[str, Definition]
     problems: list[Diagnostic]
     lets: Mapping[str, Any]
-    work: _Work = field(default_factory=_Work)
+    work: Work = field(default_factory=Work)
     at_hand: ValueId | None = None
     broken: bool = False
     values: dict[str, ValueId] = field(default_factory=dict)
