@@ -111,6 +111,9 @@ def schema_command() -> None:
 @click.option("--workers", type=click.IntRange(1, 10_000), help="Workers, instead of what FILE says.")
 @click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Train in this process, without Spark and Java.")
+@click.option(
+    "--data", "data_roots", multiple=True, metavar="DIR_OR_URI", help="Where FILE may read data, beside its own folder."
+)
 @_set
 @_root
 def run_command(
@@ -119,18 +122,22 @@ def run_command(
     workers: int | None,
     master: str | None,
     local: bool,
+    data_roots: tuple[str, ...],
     settings: tuple[str, ...],
     root: Path | None,
 ) -> None:
     """Train FILE on its data, score it on the test split and save the run."""
+    _check_where(master, local)
     from sparknet.cli.run import run_file
 
-    run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root)
+    run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root, data_roots)
 
 
 @cli.command("predict")
 @click.argument("run", type=NET_FILE)
-@click.option("--input", "source", required=True, help="A file or folder of rows, or a source such as 'digits()'.")
+@click.option(
+    "--input", "source", required=True, help="A file or folder of rows, or a source such as 'csv(\"x.txt\")'."
+)
 @click.option("--output", type=NET_FILE, required=True, help="Where the scored rows go.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep only this column of the input (repeatable).")
 @click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
@@ -139,9 +146,15 @@ def predict_command(
     run: Path, source: str, output: Path, keep: tuple[str, ...], master: str | None, local: bool
 ) -> None:
     """Score rows with the trained net in the folder RUN."""
+    _check_where(master, local)
     from sparknet.cli.predict import predict_rows
 
     predict_rows(run, source, output, keep or None, master, local)
+
+
+def _check_where(master: str | None, local: bool) -> None:
+    if local and master is not None:
+        raise click.UsageError("`--local` trains and scores without Spark, so it takes no `--master`")
 
 
 def main() -> None:

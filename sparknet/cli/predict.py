@@ -8,6 +8,7 @@ from pathlib import Path
 from sparknet.cli.run import NO_JAVA
 from sparknet.cli.tables import count, line, make_console
 from sparknet.runtime.java import find_java
+from sparknet.runtime.masters import check_master
 from sparknet.runtime.runs import OnSpark, predict_to_file
 
 
@@ -16,6 +17,7 @@ def predict_rows(
 ) -> None:
     """Score the rows of `source` with the run in the folder `run` into `output`; raises SparkNetError."""
     console = make_console()
+    check_master(master)
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True

@@ -57,7 +57,7 @@ class TrainingDisplay:
         rows = ", ".join(f"{number:,} {split}" for split, number in event.rows.items())
         each = f"{event.row_bytes:,} bytes a row, ready in {event.seconds:.1f} s"
         line(self._console, "rows", f"{sum(event.rows.values()):,}: {rows}; {each}")
-        workers = f"{count(event.workers, 'worker')} on {self._where}"
+        workers = f"{count(event.workers, 'worker')} {self._where}"
         line(self._console, "work", f"{workers}; {count(event.rounds, 'round')}, {count(event.steps, 'step')} each")
         self._rounds = event.rounds
         self._task = self._bar.add_task("", total=event.rounds, scores="")

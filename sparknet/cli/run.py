@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter
 
 from rich.console import Console
 
-from sparknet.cli import tables
+from sparknet.cli import BEGAN, tables
 from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import compile
+from sparknet.compiler.folder import check_output
 from sparknet.runtime.java import find_java
+from sparknet.runtime.masters import check_master
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.trainer import TrainedNet
 
@@ -29,12 +32,15 @@ def run_file(
     local: bool,
     settings: Sequence[str] = (),
     root: Path | None = None,
+    data_roots: Sequence[str] = (),
 ) -> None:
     """Train the net in `file`, show how it goes and leave the run in `output`; raises SparkNetError."""
     console = make_console()
+    check_master(master)
     net = compile(file, settings=settings, root=root)
     if workers is not None:
         net = net.with_train(workers=workers)
+    check_output(output)
     console.print(layer_table(net), "")
     if net.data is not None:
         line(console, "data", net.data.describe())
@@ -42,9 +48,12 @@ def run_file(
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True
-    display = TrainingDisplay(console, "this process" if local else master or "local[*]")
+    display = TrainingDisplay(console, "in this process" if local else f"on {master or 'local[*]'}")
     try:
-        trained = run_local(net, output, display) if local else run_spark(net, output, display, OnSpark(master))
+        if local:
+            trained = run_local(net, output, display, data_roots)
+        else:
+            trained = run_spark(net, output, display, OnSpark(master), data_roots)
     finally:
         display.stop()
     _summary(console, trained, output)
@@ -54,5 +63,5 @@ def _summary(console: Console, trained: TrainedNet, output: Path) -> None:
     for score in trained.scores.values():
         line(console, score.split, f"{metrics(score)}  ({score.rows:,} rows)")
     compute = sum(record.seconds_compute for record in trained.history)
-    line(console, "time", f"{trained.seconds:.1f} s, of them {compute:.1f} s in training steps")
+    line(console, "time", f"{perf_counter() - BEGAN:.1f} s, of them {compute:.1f} s in training steps")
     line(console, "saved", str(output))

@@ -48,4 +48,4 @@ def count(number: int, what: str) -> str:
 
 def line(console: Console, label: str, text: str) -> None:
     """One labelled line, its label in a column of its own."""
-    console.print(Text(f"{label:<7}", style="bold") + Text(text), soft_wrap=True)
+    console.print(Text(f"{label:<11}", style="bold") + Text(text), soft_wrap=True)

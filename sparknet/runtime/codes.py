@@ -10,6 +10,7 @@ CODES: dict[str, str] = {
     "R0004": "no `data` section",
     "R0005": "a path that only Spark can read",
     "R0006": "several columns of one name",
+    "R0007": "data outside the folder of the file",
     # ----- values -----
     "R0010": "null",
     "R0011": "NaN or infinity",
@@ -42,4 +43,5 @@ CODES: dict[str, str] = {
     "R0060": "no Java that Spark runs on",
     "R0061": "Spark does not start",
     "R0062": "pyspark is not installed",
+    "R0063": "a master that Spark does not know",
 }

@@ -62,7 +62,7 @@ class Predictor:
             profile = Profile.empty(len(self.bound)).model_copy(
                 update={"rows": batch.num_rows, "bad": int(column.bad.sum()), "first": first}
             )
-            check_profile(profile, self.bound)
+            check_profile(profile, self.bound, "scoring")
         numbers = np.asarray(column.numbers)
         return np.ascontiguousarray(numbers.reshape(-1, *each.port.type.shape), each.port.type.dtype)
 

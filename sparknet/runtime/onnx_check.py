@@ -45,8 +45,7 @@ def check_model(data: bytes, scans: bool = False) -> Interface:
 
     1. Weights lie inside the file: no external data, neither in initializers nor in attributes.
     2. Only operators that the compiler writes, in its opset; no functions (which could be recursive), no
-       `training_info` (graphs that nothing here looks at). `Scan`, which steps through a tensor, only where the graph
-       `scans`.
+       `training_info` (graphs that nothing here looks at). `Scan` only where the graph `scans`.
     3. Nodes and nesting are capped.
     4. `onnx.checker` finds nothing wrong, shapes included.
     """

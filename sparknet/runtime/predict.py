@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 
 import pyarrow as pa
 
-from sparknet.compiler.sections import CsvSource, DataSource, DigitsSource, JsonSource, ParquetSource
+from sparknet.compiler.arguments import bind
+from sparknet.compiler.scope import Scope
+from sparknet.compiler.sections import SOURCES, CsvSource, DataSource, DigitsSource, JsonSource, ParquetSource
+from sparknet.grammar import Source, parse, syntax
 from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
 from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.profile import check_columns, check_profile, check_types, profile_batches
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place, Table, open_table
@@ -31,9 +35,14 @@ _SUFFIXES: dict[str, type[ParquetSource | CsvSource | JsonSource]] = {
 
 
 def input_place(text: str) -> Place:
-    """The source that a command line names: `digits`, or a path by its suffix (for a folder, that of its files)."""
-    if text in ("digits", "digits()"):
+    """The source that a command line names: a call as in a `.net` file, or a path; raises SparkNetError.
+
+    A path is read by its suffix, a folder by that of its files.
+    """
+    if text == "digits":
         return Place(DigitsSource(), Path())
+    if re.match(rf"\s*({'|'.join(SOURCES)})\s*\(", text) and not Path(text).exists():
+        return Place(_called(text), Path())
     path = Path(text)
     inside = sorted(p.suffix for p in path.iterdir() if p.suffix in _SUFFIXES) if path.is_dir() else []
     suffix = path.suffix if path.suffix in _SUFFIXES else inside[0] if inside else path.suffix
@@ -41,6 +50,16 @@ def input_place(text: str) -> Place:
         raise problem("R0052", f"`{text}`: what kind of file is it?", helps=[f"known: {', '.join(_SUFFIXES)}, digits"])
     source: DataSource = _SUFFIXES[suffix](path=text)
     return Place(source, Path())
+
+
+def _called(text: str) -> DataSource:
+    """The source that a call describes."""
+    source = Source("command line", f"let input_ = {text}")
+    (let,) = parse(source).items
+    scope = Scope(source, {})
+    if not isinstance(let, syntax.Let) or not isinstance(let.value, syntax.Call) or let.value.name.text not in SOURCES:
+        raise scope.error("R0052", f"`{text}` is no source", let, f"sources are {listing(SOURCES)}")
+    return bind(SOURCES[let.value.name.text], let.value, scope)
 
 
 def check_target(output: Path) -> None:
@@ -87,7 +106,7 @@ def predict_local(
 def _check(found: Predictor, table: Table) -> None:
     check_columns(found.bound, table.schema.names)
     check_types(found.bound, table.schema)
-    check_profile(profile_batches(table.batches(found.columns), found.bound), found.bound)
+    check_profile(profile_batches(table.batches(found.columns), found.bound), found.bound, "scoring")
 
 
 def _write(path: Path, suffix: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:

@@ -22,9 +22,9 @@ def marked(label: Label | None, text: str) -> Label | None:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """`did you mean ...`, where one of `known` resembles `word`."""
+    """`did you mean ...?`, where one of `known` resembles `word`."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`" if close else None
+    return f"did you mean `{close[0]}`?" if close else None
 
 
 def listing(names: Iterable[str], most: int = 12) -> str:

@@ -163,8 +163,11 @@ def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> Profile:
     return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), first=first)
 
 
-def check_profile(profile: Profile, bound: Sequence[BoundPort]) -> None:
-    """Raise SparkNetError where a row is bad: the first one, by number, column and value, and the count of others."""
+def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "training") -> None:
+    """Raise SparkNetError where a row is bad: the first one, by number, column and value, and the count of others.
+
+    Such rows are to be mended `before` what the rows are read for.
+    """
     first = profile.first
     if first is None:
         return
@@ -177,13 +180,13 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort]) -> None:
         f"row {first.row + 1:,} of column `{each.column}` {first.text}; `{each.port.name}` takes {_wanted(each.port)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         notes=notes,
-        helps=[(_TOKEN_HELPS if each.port.kind == "token" else _HELPS)[first.code]],
+        helps=[(_TOKEN_HELPS if each.port.kind == "token" else _HELPS)[first.code].format(before=before)],
     )
 
 
 _HELPS = {
-    "R0010": "fill in or drop such rows before training",
-    "R0011": "replace NaN and infinity, or drop such rows, before training",
+    "R0010": "fill in or drop such rows before {before}",
+    "R0011": "replace NaN and infinity, or drop such rows, before {before}",
     "R0012": "every row of the column must hold exactly the numbers that the net takes",
     "R0013": "turn the column into numbers first",
     "R0014": "classes count from 0: check the number in `class[...]`, or shift the labels",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from sparknet.compiler.compiled import CompiledNet
@@ -14,6 +15,7 @@ from sparknet.runtime import run_folder
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.masters import check_master
 from sparknet.runtime.predict import check_target, input_place, predict_local
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
@@ -52,28 +54,46 @@ class OnSpark:
                 progress(Note("using the Spark session of this process, which is left running"))
             yield running
             return
+        check_master(self.master)
         if progress is not None:
             progress(Note(f"starting Spark on {self.master or 'local[*]'}"))
+        began = perf_counter()
         own = start_session(self.master)
         try:
+            if progress is not None:
+                progress(Note(f"Spark started in {perf_counter() - began:.1f} s"))
             yield own
         finally:
             own.stop()
 
 
-def run_local(net: CompiledNet, output: Path | None = None, progress: Progress | None = None) -> TrainedNet:
-    """Train in this process, without Spark or Java; where `output` is given, leave a run folder there."""
-    place = _check_before(net, output)
+def run_local(
+    net: CompiledNet,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    data_roots: Sequence[str | Path] = (),
+) -> TrainedNet:
+    """Train in this process, without Spark or Java; where `output` is given, leave a run folder there.
+
+    The `.net` file may name data below its own folder and below `data_roots`, folders or URIs.
+    """
+    output = None if output is None else Path(output)
+    place = _check_before(net, output, data_roots)
     with diagnosed("training"):
         return _run(net, LocalBackend(place), output, progress)
 
 
 def run_spark(
-    net: CompiledNet, output: Path | None = None, progress: Progress | None = None, on: OnSpark | None = None
+    net: CompiledNet,
+    output: str | Path | None = None,
+    progress: Progress | None = None,
+    on: OnSpark | None = None,
+    data_roots: Sequence[str | Path] = (),
 ) -> TrainedNet:
-    """Train on Spark; where `output` is given, leave a run folder there."""
+    """Train on Spark; where `output` is given, leave a run folder there. `data_roots` as in `run_local`."""
     on = on or OnSpark()
-    place = _check_before(net, output, check_data=on.data is None)
+    output = None if output is None else Path(output)
+    place = _check_before(net, output, data_roots, check_data=on.data is None)
     with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark import SparkBackend
         from sparknet.runtime.spark_sources import open_frame
@@ -83,16 +103,22 @@ def run_spark(
 
 
 def predict_to_file(
-    folder: Path, source: str, output: Path, on: OnSpark | None = None, keep: Sequence[str] | None = None
+    folder: str | Path,
+    source: str | Path,
+    output: str | Path,
+    on: OnSpark | None = None,
+    keep: Sequence[str] | None = None,
 ) -> int:
-    """Predict with the run in `folder` for `source` (a path, or `digits`) into `output`; returns the number of rows.
+    """Predict with the run in `folder` for `source` into `output`; returns the number of rows.
 
-    In this process where `on` is None. `keep` names the input's columns that go into the output, by default all.
+    `source` is a path, or a call as in a `.net` file. In this process where `on` is None. `keep` names the input's
+    columns that go into the output, by default all.
     """
+    output = Path(output)
     check_target(output)
-    place = input_place(source)
+    place = input_place(str(source))
     check_source(place)
-    run = run_folder.load(folder)
+    run = load_run(folder)
     if on is None:
         with diagnosed("predicting"):
             return predict_local(run, place, output, keep)
@@ -102,9 +128,9 @@ def predict_to_file(
         return predict_spark(run, place, output, spark, keep)
 
 
-def load_run(folder: Path) -> SavedRun:
+def load_run(folder: str | Path) -> SavedRun:
     """Read and verify a run folder."""
-    return run_folder.load(folder)
+    return run_folder.load(Path(folder))
 
 
 def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Progress | None) -> TrainedNet:
@@ -115,10 +141,12 @@ def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Prog
     return trained
 
 
-def _check_before(net: CompiledNet, output: Path | None, check_data: bool = True) -> Place:
+def _check_before(
+    net: CompiledNet, output: Path | None, data_roots: Sequence[str | Path], check_data: bool = True
+) -> Place:
     """All that can be known to fail before Spark starts; the place of the data."""
     data = data_section(net)
-    place = place_of(data.source, data.source_label)
+    place = place_of(data.source, data.source_label, tuple(map(str, data_roots)))
     if output is not None:
         check_output(output)
     if check_data:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -32,16 +36,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Place:
-    """A source, the folder that its paths start from, and where the `.net` file names it."""
+    """A source, the folder that its paths start from, and where the `.net` file names it.
+
+    What a `.net` file names must lie in its folder or below one of `roots`, folders or URIs.
+    """
 
     source: DataSource
     folder: Path
     label: Label | None = None
+    roots: tuple[str, ...] = ()
 
 
-def place_of(source: DataSource, label: Label) -> Place:
+def place_of(source: DataSource, label: Label, roots: tuple[str, ...] = ()) -> Place:
     """A source whose paths start from the folder of the `.net` file that names it (or from here, without a file)."""
-    return Place(source, Path(label.source.name).parent, label)
+    return Place(source, Path(label.source.name).parent, label, roots)
 
 
 def is_remote(path: str) -> bool:
@@ -55,19 +63,61 @@ def local_path(place: Place, path: str) -> Path:
 
 
 def check_source(place: Place) -> None:
-    """Raise SparkNetError for a source on this machine that is not there; costs next to nothing."""
+    """Raise SparkNetError for a source that the file may not name, and for one on this machine that is not there."""
     source = place.source
-    if isinstance(source, DigitsSource) or (is_remote(source.path) and not source.path.startswith("file:///")):
+    if isinstance(source, DigitsSource):
+        return
+    if is_remote(source.path) and not source.path.startswith("file:///"):
+        if place.label is not None and not any(_is_below(source.path, root) for root in place.roots):
+            raise _outside(place, source.path)
         return
     path = local_path(place, source.path)
+    if place.label is not None:
+        _check_inside(place, path)
     if not path.exists():
         raise missing(place, str(path))
+
+
+def _check_inside(place: Place, path: Path) -> None:
+    """Raise SparkNetError where a path, or a link in the folder that it names, leads out of all roots."""
+    roots = [os.path.realpath(r.removeprefix("file://")) for r in (str(place.folder), *place.roots) if _is_local(r)]
+    seen: set[str] = set()
+    ahead = [str(path)]
+    while ahead:
+        real = os.path.realpath(ahead.pop())
+        if not any(Path(real).is_relative_to(root) for root in roots):
+            raise _outside(place, real)
+        if real not in seen and os.path.isdir(real):
+            seen.add(real)
+            with suppress(OSError), os.scandir(real) as entries:  # what cannot be listed cannot be read either
+                ahead += [entry.path for entry in entries if entry.is_symlink() or entry.is_dir()]
+
+
+def _is_local(root: str) -> bool:
+    return root.startswith("file:///") or not is_remote(root)
+
+
+def _is_below(uri: str, root: str) -> bool:
+    """Whether a URI lies below another; one that climbs with `..`, also in disguise, never does."""
+    if ".." in unquote(uri).split("/") or not is_remote(root):
+        return False
+    return uri == root or uri.startswith(root.rstrip("/") + "/")
+
+
+def _outside(place: Place, path: str) -> SparkNetError:
+    return problem(
+        "R0007",
+        f"`{path}` is outside the folder of the .net file",
+        label=place.label,
+        helps=[f"if the file may read it, add `--data {quote(path)}`, or `data_roots=[...]` in Python"],
+    )
 
 
 def missing(place: Place, path: str) -> SparkNetError:
     """The source is not there."""
     relative = not isinstance(place.source, DigitsSource) and not Path(place.source.path).is_absolute()
     helps = ["paths start from the folder of the .net file"] if relative and place.label else []
+    path = path if is_remote(path) else str(Path(path).absolute())
     return problem("R0001", f"there is nothing at `{path}`", label=place.label, helps=helps)
 
 

@@ -46,11 +46,14 @@ JOB_SECONDS = 3600.0
 class SparkBackend:
     """Blocks in Spark's storage, a partition a worker."""
 
-    def __init__(self, data: DataFrame, slots: int | None = None, job_seconds: float = JOB_SECONDS) -> None:
+    def __init__(
+        self, data: DataFrame, slots: int | None = None, job_seconds: float = JOB_SECONDS, before: str = "training"
+    ) -> None:
         self._data = data
         self._spark: SparkSession = data.sparkSession
         self._known_slots = slots
         self._job_seconds = job_seconds
+        self._before = before
         self._blocks: DataFrame | None = None
         self._engine = OnnxRuntimeEngine()
 
@@ -67,7 +70,7 @@ class SparkBackend:
         rows = sorted(self._collect(found, "checking the data").to_pylist(), key=lambda row: row["partition"])
         parts = [Profile.model_validate_json(row["profile"]) for row in rows]
         profile = reduce(Profile.merge, parts, Profile.empty(len(bound)))
-        check_profile(profile, bound)
+        check_profile(profile, bound, self._before)
         return profile
 
     def encode(

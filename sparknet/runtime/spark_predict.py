@@ -50,7 +50,7 @@ def predict_spark(
     check_target(output)
     data = open_frame(spark, place)
     predicted = predict_frame(run, data, keep)
-    profile = SparkBackend(data).profile(predictor(run).bound)
+    profile = SparkBackend(data, before="scoring").profile(predictor(run).bound)
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
         writer = predicted.write.mode("errorifexists")

@@ -74,8 +74,8 @@ Progress = Callable[[Event], None]
 class TrainedNet:
     """What training hands over. `scores` holds the last evaluation on each split that was evaluated."""
 
-    parameters: Floats
-    optimizer_state: Floats
+    parameters: Floats = field(repr=False)
+    optimizer_state: Floats = field(repr=False)
     history: tuple[RoundRecord, ...]
     rows: dict[str, int]
     workers: int

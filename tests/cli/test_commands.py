@@ -47,7 +47,16 @@ def test_run_then_predict_in_this_process(here: Path) -> None:
     run = sparknet("run", "quick.net", "--local", "--workers", "2", cwd=here)
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
-    for text in ("dense(128, relu)", "151,306", "1,797", "3/3", "accuracy", "runs/quick"):
+    for text in (
+        "dense(128, relu)",
+        "151,306",
+        "1,797",
+        "3/3",
+        "2 workers in this process",
+        "\ntime       ",
+        "accuracy",
+        "runs/quick",
+    ):
         assert text in run.stdout
     arguments = ("--input", "digits()", "--output", "out.parquet", "--keep", "label", "--local")
     predict = sparknet("predict", "runs/quick", *arguments, cwd=here)
@@ -106,6 +115,7 @@ def test_bad_input_gets_one_clear_message(here: Path) -> None:
     fails(sparknet("run", "classes.net", "--local", cwd=here), "9", "label")
     (here / "taken").mkdir()
     fails(sparknet("run", "quick.net", "--local", "-o", "taken", cwd=here), "`taken` exists already")
+    assert sparknet("run", "quick.net", "--local", "-o", "taken", cwd=here).stdout == ""
     fails(sparknet("predict", "taken", "--input", "digits()", "--output", "o.parquet", "--local", cwd=here), "taken")
 
 
@@ -119,6 +129,15 @@ def test_a_damaged_run_is_named(here: Path) -> None:
     fails(sparknet(*arguments, cwd=here), "inference.onnx` is damaged")
     shutil.rmtree(run)
     fails(sparknet(*arguments, cwd=here), "there is no run folder")
+
+
+def test_where_to_run(here: Path) -> None:
+    done = sparknet("run", "quick.net", "--local", "--master", "local[2]", cwd=here)
+    assert done.returncode == 2
+    assert "takes no `--master`" in done.stderr
+    done = sparknet("run", "quick.net", "--master", "locl[2]", cwd=here)
+    fails(done, "Spark knows no master `locl[2]`", "local[4]")
+    assert done.stdout == ""
 
 
 def test_a_wrong_option_shows_the_usage(here: Path) -> None:

@@ -20,6 +20,7 @@ from sparknet.grammar import SparkNetError
 from sparknet.runtime.engine import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.masters import check_master
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources import place_of
 from sparknet.runtime.trainer import data_section, train
@@ -188,8 +189,52 @@ def test_an_evaluation_that_is_not_finite(tmp_path: Path) -> None:
 
 def test_remote_paths_need_spark(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
-        run_local(small_net(tmp_path, 'parquet("s3a://bucket/rows")'))
+        run_local(small_net(tmp_path, 'parquet("s3a://bucket/rows")'), data_roots=["s3a://bucket"])
     assert only(error) == "R0005 `s3a://bucket/rows` is not on this machine"
+
+
+def refused(folder: Path, source: str, *roots: str) -> tuple[str, str]:
+    """The message about a source that the file may not name, and its help."""
+    with pytest.raises(SparkNetError) as error:
+        run_local(small_net(folder, f'parquet("{source}")'), data_roots=roots)
+    return only(error), error.value.diagnostics[0].helps[0]
+
+
+def test_data_stays_in_the_folder_of_the_file(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "out side"
+    (inside / "parts").mkdir(parents=True)
+    outside.mkdir()
+    pq.write_table(rows(), outside / "rows.parquet")
+    (inside / "link.parquet").symlink_to(outside / "rows.parquet")
+    (inside / "parts" / "a.parquet").symlink_to(outside / "rows.parquet")
+    real = outside / "rows.parquet"
+    for source in ("../out side/rows.parquet", str(real), f"file://{real}", "link.parquet", "parts"):
+        message, help = refused(inside, source)
+        assert message == f"R0007 `{real}` is outside the folder of the .net file"
+        assert f"`--data '{real}'`" in help
+        run_local(small_net(inside, f'parquet("{source}")'), data_roots=[outside])
+    assert refused(inside, "/etc/nothing")[0].startswith("R0007 ")  # before anyone learns whether it is there
+    for source in ("s3a://bucket-2/x", "s3a://bucket/../other", "s3a://bucket/%2e%2e/other"):
+        assert refused(inside, source, "s3a://bucket")[0].startswith(f"R0007 `{source}`")
+
+
+def test_masters() -> None:
+    for master in (
+        None,
+        "local",
+        "local[*]",
+        "local[4]",
+        "local[4,2]",
+        "local-cluster[2,1,1024]",
+        "spark://h:1",
+        "yarn",
+    ):
+        check_master(master)
+    for master in ("locl[2]", "local[0]", "local[2", "spark:/h", ""):
+        with pytest.raises(SparkNetError) as error:
+            check_master(master)
+        assert only(error) == f"R0063 Spark knows no master `{master}`"
+        assert "`local[4]`" in error.value.diagnostics[0].helps[0]
 
 
 def test_no_data_section() -> None:

@@ -110,8 +110,19 @@ def test_data_with_the_target_column_can_be_scored(made: Path, tmp_path: Path) -
 def test_a_bad_row(made: Path, tmp_path: Path) -> None:
     table = pa.table({"x": [[1.0, 2.0, 3.0, 4.0]] * 9 + [None]})
     pq.write_table(table, tmp_path / "bad.parquet")
-    message = failing(made, tmp_path, str(tmp_path / "bad.parquet"))
-    assert message == "R0010 row 10 of column `x` is null; `point` takes 4 numbers"
+    with pytest.raises(SparkNetError) as error:
+        predict_to_file(made / "run", str(tmp_path / "bad.parquet"), tmp_path / "out.parquet")
+    assert only(error) == "R0010 row 10 of column `x` is null; `point` takes 4 numbers"
+    assert error.value.diagnostics[0].helps == ("fill in or drop such rows before scoring",)
+
+
+def test_inputs_may_be_written_as_in_a_file(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows").write_bytes((made / "rows.parquet").read_bytes())
+    source = f'parquet("{tmp_path / "rows"}")'
+    assert predict_to_file(str(made / "run"), source, str(tmp_path / "out.parquet")) == 200
+    with pytest.raises(SparkNetError) as error:
+        predict_to_file(made / "run", "parquet()", tmp_path / "more.parquet")
+    assert only(error) == "E0302 `parquet` needs `path`"
 
 
 def test_local_runs_need_no_pyspark(made: Path, tmp_path: Path) -> None:
