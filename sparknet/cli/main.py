@@ -135,15 +135,13 @@ def run_command(
 
 @cli.command("predict")
 @click.argument("run", type=NET_FILE)
-@click.option(
-    "--input", "source", required=True, help="A file or folder of rows, or a source such as 'csv(\"x.txt\")'."
-)
-@click.option("--output", type=NET_FILE, required=True, help="Where the scored rows go.")
+@click.option("--input", "source", help="Rows to score: a file, a folder, or a source such as 'digits()'.")
+@click.option("--output", type=NET_FILE, help="Where the scored rows go: a .parquet or .json file.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep only this column of the input (repeatable).")
 @click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Score in this process, without Spark and Java.")
 def predict_command(
-    run: Path, source: str, output: Path, keep: tuple[str, ...], master: str | None, local: bool
+    run: Path, source: str | None, output: Path | None, keep: tuple[str, ...], master: str | None, local: bool
 ) -> None:
     """Score rows with the trained net in the folder RUN."""
     _check_where(master, local)

@@ -13,13 +13,16 @@ from sparknet.runtime.runs import OnSpark, predict_to_file
 
 
 def predict_rows(
-    run: Path, source: str, output: Path, keep: Sequence[str] | None, master: str | None, local: bool
+    run: Path, source: str | None, output: Path | None, keep: Sequence[str] | None, master: str | None, local: bool
 ) -> None:
-    """Score the rows of `source` with the run in the folder `run` into `output`; raises SparkNetError."""
+    """Score the rows of `source` with the run in the folder `run` into `output`; raises SparkNetError.
+
+    What is None is taken from the net's `predict` section.
+    """
     console = make_console()
     check_master(master)
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True
-    rows = predict_to_file(run, source, output, None if local else OnSpark(master), keep)
-    line(console, "saved", f"{output}  ({count(rows, 'row')})")
+    found = predict_to_file(run, source, output, None if local else OnSpark(master), keep)
+    line(console, "saved", f"{found.output}  ({count(found.rows, 'row')})")

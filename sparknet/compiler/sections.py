@@ -130,29 +130,21 @@ class TrainSection(Setting):
 
 
 class ParquetSink(Setting):
-    """A folder of Parquet files."""
+    """Parquet: one file, or from Spark a folder of them."""
 
     name: ClassVar[str] = "parquet"
     path: str
 
 
-class CsvSink(Setting):
-    """A folder of CSV files."""
-
-    name: ClassVar[str] = "csv"
-    path: str
-    header: bool = True
-
-
 class JsonSink(Setting):
-    """A folder of JSON lines."""
+    """JSON lines: one file, or from Spark a folder of them."""
 
     name: ClassVar[str] = "json"
     path: str
 
 
-DataSink = ParquetSink | CsvSink | JsonSink
-SINKS: dict[str, type[DataSink]] = {s.name: s for s in (ParquetSink, CsvSink, JsonSink)}
+DataSink = ParquetSink | JsonSink
+SINKS: dict[str, type[DataSink]] = {s.name: s for s in (ParquetSink, JsonSink)}
 
 
 class PredictSection(Setting):

@@ -39,6 +39,7 @@ CODES: dict[str, str] = {
     "R0050": "predictions that cannot be written",
     "R0051": "a column of that name exists",
     "R0052": "an unknown type of file",
+    "R0053": "a prediction without rows or without a place for them",
     # ----- Spark -----
     "R0060": "no Java that Spark runs on",
     "R0061": "Spark does not start",

@@ -16,8 +16,18 @@ from secrets import token_hex
 import pyarrow as pa
 
 from sparknet.compiler.arguments import bind
+from sparknet.compiler.checking import check
+from sparknet.compiler.folder import NET
 from sparknet.compiler.scope import Scope
-from sparknet.compiler.sections import SOURCES, CsvSource, DataSource, DigitsSource, JsonSource, ParquetSource
+from sparknet.compiler.sections import (
+    SOURCES,
+    CsvSource,
+    DataSource,
+    DigitsSource,
+    JsonSource,
+    ParquetSource,
+    PredictSection,
+)
 from sparknet.grammar import Source, parse, syntax
 from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
 from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
@@ -60,6 +70,27 @@ def _called(text: str) -> DataSource:
     if not isinstance(let, syntax.Let) or not isinstance(let.value, syntax.Call) or let.value.name.text not in SOURCES:
         raise scope.error("R0052", f"`{text}` is no source", let, f"sources are {listing(SOURCES)}")
     return bind(SOURCES[let.value.name.text], let.value, scope)
+
+
+def predict_section(run: SavedRun) -> PredictSection:
+    """The `predict` section of the net that was trained."""
+    return check(Source(str(run.folder / NET), run.net)).net.predict
+
+
+def section_place(section: PredictSection) -> Place:
+    """The input that the section names; raises SparkNetError where it names none."""
+    if section.input is None:
+        helps = ["name the rows with `--input`", "or in the .net file, before training: `predict { input = ... }`"]
+        raise problem("R0053", "nothing says which rows to score", helps=helps)
+    return Place(section.input, Path())
+
+
+def section_target(section: PredictSection) -> Path:
+    """The output that the section names; raises SparkNetError where it names none."""
+    if section.output is None:
+        helps = ["name a file with `--output`", "or in the .net file, before training: `predict { output = ... }`"]
+        raise problem("R0053", "nothing says where the scores go", helps=helps)
+    return Path(section.output.path)
 
 
 def check_target(output: Path) -> None:

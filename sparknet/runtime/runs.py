@@ -16,7 +16,14 @@ from sparknet.runtime.backend import Backend
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.masters import check_master
-from sparknet.runtime.predict import check_target, input_place, predict_local
+from sparknet.runtime.predict import (
+    check_target,
+    input_place,
+    predict_local,
+    predict_section,
+    section_place,
+    section_target,
+)
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place, check_source, place_of
@@ -102,30 +109,41 @@ def run_spark(
         return _run(net, SparkBackend(data), output, progress)
 
 
+@dataclass(frozen=True)
+class Predicted:
+    """Where predictions went, and how many rows."""
+
+    output: Path
+    rows: int
+
+
 def predict_to_file(
     folder: str | Path,
-    source: str | Path,
-    output: str | Path,
+    source: str | Path | None = None,
+    output: str | Path | None = None,
     on: OnSpark | None = None,
     keep: Sequence[str] | None = None,
-) -> int:
-    """Predict with the run in `folder` for `source` into `output`; returns the number of rows.
+) -> Predicted:
+    """Predict with the run in `folder` for `source` into `output`.
 
     `source` is a path, or a call as in a `.net` file. In this process where `on` is None. `keep` names the input's
-    columns that go into the output, by default all.
+    columns that go into the output. What is left out is taken from the `predict` section of the net, whose paths start
+    from the current folder; without a `keep` anywhere all columns are kept.
     """
-    output = Path(output)
-    check_target(output)
-    place = input_place(str(source))
-    check_source(place)
     run = load_run(folder)
+    section = predict_section(run)
+    place = input_place(str(source)) if source is not None else section_place(section)
+    target = Path(output) if output is not None else section_target(section)
+    keep = keep or section.keep
+    check_target(target)
+    check_source(place)
     if on is None:
         with diagnosed("predicting"):
-            return predict_local(run, place, output, keep)
+            return Predicted(target, predict_local(run, place, target, keep))
     with diagnosed("predicting"), on.session() as spark:
         from sparknet.runtime.spark_predict import predict_spark
 
-        return predict_spark(run, place, output, spark, keep)
+        return Predicted(target, predict_spark(run, place, target, spark, keep))
 
 
 def load_run(folder: str | Path) -> SavedRun:

@@ -144,3 +144,19 @@ def test_a_wrong_option_shows_the_usage(here: Path) -> None:
     done = sparknet("run", "quick.net", "--worker", "2", cwd=here)
     assert done.returncode == 2
     assert "--workers" in done.stderr
+
+
+def test_the_predict_section_says_what_the_command_line_does_not(here: Path) -> None:
+    section = '\npredict {\n  input  = digits()\n  output = parquet("scores.parquet")\n  keep   = ["label"]\n}\n'
+    (here / "quick.net").write_text(QUICK + section)
+    assert sparknet("run", "quick.net", "--local", "--set", "train.epochs=1", cwd=here).returncode == 0
+    done = sparknet("predict", "runs/quick", "--local", cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert "scores.parquet  (1,797 rows)" in done.stdout
+    assert pq.read_table(here / "scores.parquet").column_names == ["label", "digit_predicted", "digit_probability"]
+
+
+def test_predict_needs_rows_and_a_place_for_the_scores(here: Path) -> None:
+    assert sparknet("run", "quick.net", "--local", "--set", "train.epochs=1", cwd=here).returncode == 0
+    fails(sparknet("predict", "runs/quick", "--local", cwd=here), "error[R0053]", "--input")
+    fails(sparknet("predict", "runs/quick", "--input", "digits()", "--local", cwd=here), "error[R0053]", "--output")

@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_predictions_stand_beside_the_columns(made: Path, tmp_path: Path) -> None:
-    assert predict_to_file(made / "run", str(made / "rows.parquet"), tmp_path / "out.parquet") == 200
+    assert predict_to_file(made / "run", str(made / "rows.parquet"), tmp_path / "out.parquet").rows == 200
     table = pq.read_table(tmp_path / "out.parquet")
     assert table.column_names == ["x", "y", "id", "kind_predicted", "kind_probability"]
     probability = np.stack(table["kind_probability"].to_numpy())
@@ -67,7 +67,7 @@ def test_a_frame_stays_lazy_and_keeps_odd_names(made: Path, spark: SparkSession)
 
 def test_no_rows(made: Path, tmp_path: Path) -> None:
     pq.write_table(rows().slice(0, 0), tmp_path / "none.parquet")
-    assert predict_to_file(made / "run", str(tmp_path / "none.parquet"), tmp_path / "out.parquet") == 0
+    assert predict_to_file(made / "run", str(tmp_path / "none.parquet"), tmp_path / "out.parquet").rows == 0
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
@@ -119,7 +119,7 @@ def test_a_bad_row(made: Path, tmp_path: Path) -> None:
 def test_inputs_may_be_written_as_in_a_file(made: Path, tmp_path: Path) -> None:
     (tmp_path / "rows").write_bytes((made / "rows.parquet").read_bytes())
     source = f'parquet("{tmp_path / "rows"}")'
-    assert predict_to_file(str(made / "run"), source, str(tmp_path / "out.parquet")) == 200
+    assert predict_to_file(str(made / "run"), source, str(tmp_path / "out.parquet")).rows == 200
     with pytest.raises(SparkNetError) as error:
         predict_to_file(made / "run", "parquet()", tmp_path / "more.parquet")
     assert only(error) == "E0302 `parquet` needs `path`"

@@ -58,7 +58,7 @@ def test_tokens_train(tmp_path: Path) -> None:
     net = net_of(tmp_path, sentences())
     run = run_local(net, tmp_path / "run")
     assert run.scores["test"].metrics["accuracy"] > 0.95
-    assert predict_to_file(tmp_path / "run", str(tmp_path / "rows.parquet"), tmp_path / "out.parquet") == 320
+    assert predict_to_file(tmp_path / "run", str(tmp_path / "rows.parquet"), tmp_path / "out.parquet").rows == 320
     out = pq.read_table(tmp_path / "out.parquet")
     assert np.mean(np.equal(out["kind_predicted"], out["y"])) > 0.95
 
