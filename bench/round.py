@@ -66,10 +66,11 @@ def main() -> None:
         epochs = -(-ROUNDS * 2 * BATCH // ROWS)
         net = sparknet.compile(NET.format(path=path, epochs=epochs, batch=BATCH))
         assert net.data is not None
-        local = median_round(train(net, LocalBackend(place_of(net.data.source, net.data.source_label))).history)
+        place = place_of(net.data.source, net.data.source_label, (folder,))
+        local = median_round(train(net, LocalBackend(place)).history)
         spark = start_session("local[2]")
         try:
-            ours = median_round(run_spark(net, on=OnSpark(spark=spark)).history)
+            ours = median_round(run_spark(net, on=OnSpark(spark=spark), data_roots=[folder]).history)
             cached = spark.read.parquet(str(path)).repartition(2).persist()
             empty = []
             for _ in range(ROUNDS):

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.columns import Numbers, read_column
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import BoundPort, Profile, Range
 
 Bytes = NDArray[np.uint8]
@@ -113,12 +113,7 @@ def encode_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layo
         with np.errstate(invalid="ignore"):  # what does not fit is found below
             stored = None if numbers is None else numbers.astype(field.dtype)
         if stored is None or (stored.dtype.kind in "iu" and not np.array_equal(stored, cast(Numbers, numbers))):
-            raise problem(
-                "R0023",
-                f"column `{each.column}` changed while it was being read",
-                label=each.label,
-                helps=["write the data to files first, or persist the DataFrame, so that reading it twice agrees"],
-            )
+            raise changed(f"column `{each.column}`", each.label)
         stored = stored + np.zeros((), field.dtype)  # -0.0 becomes 0.0: rows that are equal have equal bytes
         parts.append(np.ascontiguousarray(stored).view(np.uint8).reshape(batch.num_rows, field.nbytes))
     return np.concatenate(parts, axis=1)

@@ -16,6 +16,16 @@ def problem(
     return SparkNetError((Diagnostic(code, message, labels, tuple(notes), tuple(helps)),))
 
 
+def changed(what: str, label: Label | None = None) -> SparkNetError:
+    """What was read twice was not the same twice."""
+    return problem(
+        "R0023",
+        f"{what} changed while it was being read",
+        label=label,
+        helps=["write the data to files first, or persist the DataFrame, so that reading it twice agrees"],
+    )
+
+
 def marked(label: Label | None, text: str) -> Label | None:
     """The same place with another text beside the carets."""
     return None if label is None else Label(label.source, label.span, text)

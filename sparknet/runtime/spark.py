@@ -22,7 +22,7 @@ from sparknet.runtime.backend import Encoded
 from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, split_limits
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import changed, problem
 from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
 from sparknet.runtime.spark_tasks import (
@@ -55,6 +55,8 @@ class SparkBackend:
         self._job_seconds = job_seconds
         self._before = before
         self._blocks: DataFrame | None = None
+        self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
+        self._rows: dict[tuple[SplitName, int], int] = {}
         self._engine = OnnxRuntimeEngine()
 
     @cached_property
@@ -84,11 +86,14 @@ class SparkBackend:
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
         self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        counts = self._collect(self._blocks.select("split", "worker", "rows"), "encoding the data").to_pylist()
+        counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
         found: dict[tuple[SplitName, int], int] = {}
+        self._digests = {}
         for row in counts:
             place = (cast(SplitName, row["split"]), row["worker"])
             found[place] = found.get(place, 0) + row["rows"]
+            self._digests.setdefault(place[0], {})[row["worker"], row["index"]] = row["digest"]
+        self._rows = found
         return Encoded(found, layout.block_rows)
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
@@ -100,13 +105,20 @@ class SparkBackend:
             places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
             place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
             blocks = blocks.filter(sf.array_contains(places, place))
-        results = blocks.mapInArrow(TrainRound(task, tuple(shards), self._engine), RESULT_SCHEMA)
+        results = blocks.mapInArrow(
+            TrainRound(task, tuple(shards), self._engine, self._digests["train"]), RESULT_SCHEMA
+        )
         return read_results(self._collect(results, f"round {task.plan.round + 1}"))
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
-        results = self._split(task.split).mapInArrow(EvaluateRound(task, self._engine), RESULT_SCHEMA)
+        results = self._split(task.split).mapInArrow(
+            EvaluateRound(task, self._engine, self._digests[task.split]), RESULT_SCHEMA
+        )
         found = read_results(self._collect(results, f"evaluating on `{task.split}`"))
+        rows = {(task.split, result.worker): result.sums.rows for result in found}
+        if rows != {place: count for place, count in self._rows.items() if place[0] == task.split}:
+            raise changed("the data")  # blocks that are gone altogether
         return [as_evaluation(result) for result in found]
 
     def close(self) -> None:
@@ -138,6 +150,8 @@ class SparkBackend:
         job = InheritableThread(target=run, name="sparknet-job", daemon=True, session=self._spark)
         job.start()
         job.join(self._job_seconds)
+        if failed and "R0023" in str(failed[0]):  # raised by `changed` in a worker
+            raise changed("the data") from failed[0]
         if failed:
             raise worker_failure(doing, failed[0]) from failed[0]
         if not found:

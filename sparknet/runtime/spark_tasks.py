@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
 
 from sparknet.runtime.encode import Block, Bytes, Layout, Packer, digests, encode_batch
 from sparknet.runtime.engine import OnnxRuntimeEngine, Sums
+from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import BoundPort, profile_batches
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
 
@@ -25,7 +27,10 @@ Batches = Iterator[pa.RecordBatch]
 
 PROFILE_SCHEMA = "partition int, profile string"
 ROW_SCHEMA = "digest binary, payload binary"
-BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary"
+BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
+
+BlockDigests = Mapping[tuple[int, int], bytes]
+"""Digests of the blocks of a split, by worker and index, as the encoding found them."""
 
 _BLOCKS = pa.schema(
     [
@@ -34,6 +39,7 @@ _BLOCKS = pa.schema(
         ("index", pa.int32()),
         ("rows", pa.int32()),
         ("payload", pa.binary()),
+        ("digest", pa.binary()),
     ]
 )
 
@@ -115,17 +121,24 @@ def _runs(column: pa.Array) -> list[tuple[int, int]]:
 
 
 def _block_row(block: Block) -> pa.RecordBatch:
-    values = (block.worker, block.split, block.index, block.rows, block.payload)
+    digest = blake2b(block.payload, digest_size=16).digest()
+    values = (block.worker, block.split, block.index, block.rows, block.payload, digest)
     arrays = [pa.array([value], field.type) for value, field in zip(values, _BLOCKS, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=_BLOCKS)
 
 
-def read_blocks(batches: Batches) -> Iterator[Block]:
-    """The blocks of some rows of `BLOCK_SCHEMA`; payloads are views, not copies."""
+def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
+    """The blocks of some rows of `BLOCK_SCHEMA`; payloads are views, not copies.
+
+    Spark computes a block that it lost anew, digest and all, from a source that may hold other rows by now; raises
+    SparkNetError where it does.
+    """
     for batch in batches:
-        columns = [batch.column(name).to_pylist() for name in ("worker", "split", "index", "rows")]
+        columns = [batch.column(name).to_pylist() for name in ("worker", "split", "index", "rows", "digest")]
         payloads = batch.column("payload")
-        for i, (worker, split, index, rows) in enumerate(zip(*columns, strict=True)):
+        for i, (worker, split, index, rows, digest) in enumerate(zip(*columns, strict=True)):
+            if digests.get((worker, index)) != digest:
+                raise changed("the data")
             yield Block(worker, split, index, rows, memoryview(payloads[i].as_buffer()))
 
 
@@ -158,10 +171,11 @@ class TrainRound:
     task: RoundTask
     shards: Sequence[Shard]
     engine: OnnxRuntimeEngine
+    digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:
         """One row of `RESULT_SCHEMA`, or none for a partition without training rows."""
-        blocks = read_blocks(batches)
+        blocks = read_blocks(batches, self.digests)
         first = next(blocks, None)
         if first is None:
             return
@@ -177,10 +191,11 @@ class EvaluateRound:
 
     task: EvaluationTask
     engine: OnnxRuntimeEngine
+    digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:
         """One row of `RESULT_SCHEMA` (its parameters empty), or none for a partition without rows of the split."""
-        blocks = read_blocks(batches)
+        blocks = read_blocks(batches, self.digests)
         first = next(blocks, None)
         if first is None:
             return

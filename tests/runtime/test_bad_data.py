@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.masters import check_master
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources import place_of
-from sparknet.runtime.trainer import data_section, train
+from sparknet.runtime.spark import SparkBackend
+from sparknet.runtime.trainer import Prepared, data_section, train
 from tests.runtime.conftest import only, rows, small_net
 
 GOOD = [1.0, 2.0, 3.0, 4.0]
@@ -193,6 +194,30 @@ def test_remote_paths_need_spark(tmp_path: Path) -> None:
     assert only(error) == "R0005 `s3a://bucket/rows` is not on this machine"
 
 
+def test_lost_blocks_of_data_that_changed(tmp_path: Path, spark: SparkSession) -> None:
+    """Blocks that Spark lost are computed anew, from a source that gives other rows by now."""
+    net, shift = net_of(tmp_path, rows()), tmp_path / "shift"
+
+    def shifted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            y = [(y + int(shift.read_text())) % 3 for y in batch.column("y").to_pylist()]
+            yield pa.RecordBatch.from_pydict({"x": batch.column("x"), "y": pa.array(y, pa.int64())})
+
+    shift.write_text("0")
+    frame = spark.createDataFrame(rows()).mapInArrow(shifted, "x array<double>, y long")
+
+    def lose(event: object) -> None:
+        if isinstance(event, Prepared):
+            assert backend._blocks is not None
+            backend._blocks.unpersist(blocking=True)
+            shift.write_text("1")
+
+    backend = SparkBackend(frame)
+    with pytest.raises(SparkNetError) as error:
+        train(net, backend, lose)
+    assert only(error) == "R0023 the data changed while it was being read"
+
+
 def refused(folder: Path, source: str, *roots: str) -> tuple[str, str]:
     """The message about a source that the file may not name, and its help."""
     with pytest.raises(SparkNetError) as error:
@@ -284,8 +309,6 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, spark: SparkSession) -> None:
 
 
 def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None:
-    from sparknet.runtime.spark import SparkBackend
-
     net = net_of(tmp_path, rows())
     backend = SparkBackend(spark.read.parquet(str(tmp_path / "rows.parquet")), slots=1, job_seconds=0.05)
     with pytest.raises(SparkNetError) as error:
