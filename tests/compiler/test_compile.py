@@ -14,7 +14,8 @@ from onnx.reference import ReferenceEvaluator
 import sparknet
 from tests.compiler.engine import Graph
 
-SPECS = Path(__file__).parents[2] / "specs"
+ROOT = Path(__file__).parents[2]
+SPECS = ROOT / "specs"
 
 
 def test_digits_agrees_with_the_reference() -> None:
@@ -51,6 +52,13 @@ def test_the_documents_list_at_full_size_agrees_with_the_reference() -> None:
     label, probability = ReferenceEvaluator(model).run(None, {"image": image})
     np.testing.assert_allclose(found["label_probability"], probability, atol=1e-4)
     assert found["label"] == label
+
+
+@pytest.mark.parametrize("name", ["digits", "document", "residual", "listing", "compress", "gesture"])
+def test_the_examples_of_the_language_compile(name: str) -> None:
+    net = sparknet.compile(ROOT / "tests" / "grammar" / "valid" / f"{name}.net")
+    for model in (net.step, net.evaluation, net.inference(net.initial_parameters())):
+        onnx.checker.check_model(model, full_check=True)
 
 
 def test_the_compiler_needs_neither_spark_nor_a_runtime() -> None:
