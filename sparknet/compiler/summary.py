@@ -114,7 +114,7 @@ def _row(use: LayerUse, typed: TypedNet) -> Row:
     return Row(
         use.text,
         str(result),
-        sum(p.size for p in specs),
+        sum(p.size for p in specs if p.kind == "trained"),
         multiply_adds(specs, typed.types[use.inputs[0]], result),
         result.size * _BYTES[result.dtype],
     )

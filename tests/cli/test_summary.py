@@ -58,3 +58,8 @@ def test_a_notebook_shows_a_table() -> None:
 def test_numbers_as_people_read_them() -> None:
     assert [short(n) for n in (0, 999, 1000, 12_345, 2.5e9)] == ["0", "999", "1 k", "12.3 k", "2.5 G"]
     assert [amount(n) for n in (0, 1023, 1024, 10_240, 3 << 30)] == ["0 B", "1023 B", "1.0 KiB", "10 KiB", "3.0 GiB"]
+
+
+def test_running_numbers_and_frozen_weights_are_no_parameters() -> None:
+    body = "net N {\n input x: float[4]\n dense(4, frozen: true) -> batchnorm -> dense(4)\n output y: float[4]\n}"
+    assert [row.parameters for row in summarize(check(body)).layers] == [0, 8, 20]
