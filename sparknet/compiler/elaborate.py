@@ -28,6 +28,7 @@ MAX_LAYERS = 20_000
 MAX_REPEAT = 10_000
 MAX_BLOCK_DEPTH = 32
 MAX_PORTS = 1000
+MAX_JOINED = 1000
 _WORK_OF_BLOCK = 10
 
 
@@ -196,6 +197,7 @@ class _Body:
                 self._output(statement)
             case syntax.Repeat():
                 for _ in range(self._count(statement.count)):
+                    self.work.add(1, statement, self.scope)
                     self.run(statement.body)
                     if self.broken:
                         break
@@ -268,6 +270,8 @@ class _Body:
         if not named:
             message = f"`{step.name.text}` needs the names of the values to join"
             raise self.scope.error("E0302", message, step, f"write `{step.name.text}(a, b)`")
+        if len(named) > MAX_JOINED:
+            raise self.scope.error("E0208", f"more than {MAX_JOINED:,} values joined at once", step)
         values = named if len(named) > 1 else [self._hand(step), *named]
         options = step.model_copy(update={"arguments": tuple(a for a in arguments if a.key is not None)})
         return self._use(bind(JOINS[step.name.text], options, self.scope), step, tuple(values))

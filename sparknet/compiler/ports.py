@@ -19,6 +19,7 @@ DERIVED = ("_probability", "_error", "_predicted", "_accuracy", "_mae", "_mse")
 """What is appended to the name of an output to name what comes with it."""
 _SECTION_KEYS = frozenset({"source", "split"})
 _MAX_SIDE = 2**31 - 1
+MAX_CLASSES = 1_000_000
 
 INPUT_KINDS = ("float", "token")
 OUTPUT_KINDS = ("class", "float", "bool")
@@ -74,6 +75,8 @@ def output_type(
     if kind == "class":
         if sizes[0] < 2:
             raise scope.error("E0404", "an output needs at least two classes", declared.arguments[0])
+        if sizes[0] > MAX_CLASSES:
+            raise scope.error("E0404", f"an output has at most {MAX_CLASSES:,} classes", declared.arguments[0])
         return "class", sizes
     return "bool" if kind == "bool" else "float", sizes
 

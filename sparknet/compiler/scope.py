@@ -17,6 +17,10 @@ _LARGEST = 10**18
 """Numbers beyond this are mistakes; the bound also keeps `a * a * a ...` from growing without end."""
 
 
+MAX_ITEMS = 10_000
+"""A list of names of lists of names grows tenfold a line; a list that is longer than this is a mistake."""
+
+
 @dataclass(frozen=True)
 class Word:
     """A bare word that no `let` defines: `relu`, `same`."""
@@ -77,7 +81,12 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
         case syntax.Name():
             return _named(expr.text, scope)
         case syntax.ListExpr():
-            return tuple(evaluate(item, scope) for item in expr.items)
+            items = tuple(evaluate(item, scope) for item in expr.items)
+            if _extent(items) > MAX_ITEMS:
+                raise scope.error(
+                    "E0208", f"a list of more than {MAX_ITEMS:,} items, those of lists in it counted", expr
+                )
+            return items
         case syntax.MapExpr():
             return {entry.key.text: evaluate(entry.value, scope) for entry in expr.entries}
         case syntax.Unary():
@@ -93,6 +102,17 @@ def _named(name: str, scope: Scope) -> Any:
     if value is BROKEN:
         raise SparkNetError([])
     return Word(name) if value is None else value
+
+
+def _extent(value: Any) -> int:
+    """How many values there are in a list and the lists and maps in it."""
+    match value:
+        case tuple():
+            return 1 + sum(map(_extent, value))
+        case dict():
+            return 1 + sum(map(_extent, value.values()))
+        case _:
+            return 1
 
 
 def _unary(expr: syntax.Unary, scope: Scope) -> Any:
