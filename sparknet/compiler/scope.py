@@ -84,7 +84,7 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
             items = tuple(evaluate(item, scope) for item in expr.items)
             if _extent(items) > MAX_ITEMS:
                 raise scope.error(
-                    "E0208", f"a list of more than {MAX_ITEMS:,} items, those of lists in it counted", expr
+                    "E0208", f"a list of more than {MAX_ITEMS:,} items, lists in it counted", expr
                 )
             return items
         case syntax.MapExpr():
