@@ -83,9 +83,7 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
         case syntax.ListExpr():
             items = tuple(evaluate(item, scope) for item in expr.items)
             if _extent(items) > MAX_ITEMS:
-                raise scope.error(
-                    "E0208", f"a list of more than {MAX_ITEMS:,} items, lists in it counted", expr
-                )
+                raise scope.error("E0208", f"a list of more than {MAX_ITEMS:,} items, lists in it counted", expr)
             return items
         case syntax.MapExpr():
             return {entry.key.text: evaluate(entry.value, scope) for entry in expr.entries}
