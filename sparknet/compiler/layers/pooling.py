@@ -45,8 +45,15 @@ class MaxPool(_Pool):
     name: ClassVar[str] = "maxpool"
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """One `MaxPool`; padding holds no number."""
-        return self._lower(low, "MaxPool", x, t)
+        """One `MaxPool`; padding holds no number.
+
+        In training a `Relu` in front moves behind: the largest number is chosen alike, and the rectifier and its
+        gradient have the pooled numbers to do instead of all. In inference it stays, fused with its convolution.
+        """
+        before = low.graph.producer(x)
+        if not low.training or before is None or before.op != "Relu":
+            return self._lower(low, "MaxPool", x, t)
+        return low.graph.op("Relu", self._lower(low, "MaxPool", before.inputs[0], t))
 
 
 class AvgPool(_Pool):

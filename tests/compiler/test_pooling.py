@@ -1,0 +1,33 @@
+"""Max-pooling and the rectifier trade places in training, and nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+import sparknet
+from tests.compiler.engine import Graph
+
+
+def test_pooling_before_the_rectifier_changes_no_gradient() -> None:
+    net = sparknet.compile(
+        "net N {\n input x: float[2, 6, 6]\n conv(3, 3x3, relu) -> maxpool(2) -> flatten -> dense(4)\n"
+        " output y: float[4]\n}\ntrain { optimizer = sgd(lr: 1) }"
+    )
+    operators = [node.op_type for node in net.step.graph.node]
+    assert operators.index("MaxPool") < operators.index("Relu")
+    random = np.random.default_rng(0)
+    x = random.integers(-1, 2, (5, 2, 6, 6)).astype(np.float32)  # few values, so that windows have ties, and zeros
+    y = random.normal(size=(5, 4)).astype(np.float32)
+    flat = random.integers(-1, 2, net.parameter_count).astype(np.float32)
+    tensors = [
+        torch.tensor(flat[s.offset : s.offset + s.size].reshape(s.shape), requires_grad=True) for s in net.parameters
+    ]
+    hidden = F.max_pool2d(torch.relu(F.conv2d(torch.tensor(x), tensors[0], tensors[1], padding=1)), 2).flatten(1)
+    F.mse_loss(hidden @ tensors[2] + tensors[3], torch.tensor(y)).backward()
+    step = Graph(net.step)(
+        x=x, y=y, parameters=flat, optimizer_state=net.initial_optimizer_state(), learning_rate=1, seed=0
+    )
+    gradient = torch.cat([t.grad.flatten() for t in tensors if t.grad is not None])
+    np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-4, atol=1e-4)
