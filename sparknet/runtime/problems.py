@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 
@@ -29,12 +28,6 @@ def changed(what: str, label: Label | None = None) -> SparkNetError:
 def marked(label: Label | None, text: str) -> Label | None:
     """The same place with another text beside the carets."""
     return None if label is None else Label(label.source, label.span, text)
-
-
-def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """`did you mean ...?`, where one of `known` resembles `word`."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else None
 
 
 def listing(names: Iterable[str], most: int = 12) -> str:

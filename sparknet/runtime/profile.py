@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import Binding
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
+from sparknet.grammar.suggest import closest
 from sparknet.runtime.columns import Numbers, is_accepted, read_column, type_name
-from sparknet.runtime.problems import listing, marked, problem, suggestion
+from sparknet.runtime.problems import listing, marked, problem
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,13 @@ def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: 
     diagnostics: list[Diagnostic] = []
     for each in bound:
         if each.column not in known:
-            close = suggestion(each.column, known)
+            near = closest(each.column, known)
             error = problem(
                 "R0002",
                 f"the data has no column `{each.column}`",
                 label=marked(each.label, f"feeds `{each.port.name}`"),
                 notes=[f"columns of the data: {listing(known)}"],
-                helps=[close] if close else [],
+                helps=[f"did you mean `{near}`?"] if near else [],
             )
             diagnostics.extend(error.diagnostics)
         elif len(same := same_names(each.column, known, folds_case)) > 1:
