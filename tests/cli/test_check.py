@@ -82,4 +82,4 @@ def test_a_check_loads_nothing_heavy_and_is_soon_done() -> None:
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     # 0.4 s is promised and measured by bench/check.py; the machines that run the tests may be busy.
-    assert time.perf_counter() - begin < 30  # unbounded time is the failure; speed lives in bench
+    assert time.perf_counter() - begin < 4

@@ -140,7 +140,7 @@ def test_hostile_text_is_refused_soon(name):
     except SparkNetError as error:
         str(error)
     # A second is promised; the machines that run the tests may be busy.
-    assert time.perf_counter() - begin < 30  # unbounded time is the failure; speed lives in bench
+    assert time.perf_counter() - begin < 4
 
 
 def test_as_deep_as_allowed():
@@ -166,7 +166,7 @@ def test_a_net_of_5000_lines():
     parse("")
     begin = time.perf_counter()
     assert len(parse(text).items[0].body) == 5001
-    assert time.perf_counter() - begin < 30  # unbounded time is the failure; speed lives in bench
+    assert time.perf_counter() - begin < 3
 
 
 # ----- files -----
