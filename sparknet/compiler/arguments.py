@@ -6,13 +6,13 @@ are bound, checked and complained about in one place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sparknet.compiler.scope import Scope, Word, describe, evaluate
+from sparknet.compiler.scope import Scope, Word, describe, evaluate, is_unknown, name_help
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
@@ -36,7 +36,8 @@ _EXPECTED: dict[str, str] = {
 
 def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     """The model that `call` describes; raises SparkNetError with one diagnostic for each wrong argument."""
-    placed, problems = _place(call, model, scope)
+    what = call.name.text
+    placed, problems = _place_fields(call, model, scope)
     values: dict[str, Any] = {}
     for name, argument in placed.items():
         try:
@@ -47,15 +48,33 @@ def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
         raise SparkNetError(problems)
     unquoted = [name for name, value in values.items() if isinstance(value, Word) and _is_text(model, name)]
     if unquoted:
-        message = (
-            f"`{unquoted[0]}` of `{call.name.text}` must be a text in quotes, found {describe(values[unquoted[0]])}"
-        )
+        message = f"`{unquoted[0]}` of `{what}` must be a text in quotes, found {describe(values[unquoted[0]])}"
         word = values[unquoted[0]].text
         raise scope.error("E0303", message, placed[unquoted[0]].value, f'write `"{word}"`')
+    places = {name: argument.value for name, argument in placed.items()}
+    return validated(model, values, places, call, lambda name: f"`{name}` of `{what}`" if name else f"`{what}`", scope)
+
+
+def validated(
+    model: type[Model],
+    values: Mapping[str, Any],
+    places: Mapping[str, syntax.Expr],
+    call: syntax.Call | syntax.LayerTuple,
+    subject: Callable[[str], str],
+    scope: Scope,
+) -> Model:
+    """The model with these values, which stand at `places`; `subject` says what a message calls one of them.
+
+    Values that nobody knows yet are right, and so is what depends on them: the model is then made of the others.
+    """
+    known = {name: plain(value) for name, value in values.items() if not is_unknown(value)}
     try:
-        return model.model_validate({name: plain(value) for name, value in values.items()})
+        return model.model_validate(known)
     except ValidationError as error:
-        raise SparkNetError(_explain(error, call, model, placed, values, scope)) from None
+        problems = _explain(error, call, model, places, values, subject, scope)
+    if problems or len(known) == len(values):
+        raise SparkNetError(problems)
+    return model.model_construct(**known)
 
 
 def _is_text(model: type[BaseModel], name: str) -> bool:
@@ -76,23 +95,29 @@ def plain(value: Any) -> Any:
             return value
 
 
-def _place(
+def _place_fields(
     call: syntax.Call, model: type[BaseModel], scope: Scope
 ) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
     """Which field each argument fills; those in the model's `keyword_only` go last and by their names alone."""
     keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
     written = [field.alias or name for name, field in model.model_fields.items()]
     names = sorted(written, key=lambda name: name in keyword_only)
-    positional = len(names) - len(keyword_only)
+    return place(call, names, scope, len(names) - len(keyword_only), getattr(model, "gathers", None))
+
+
+def place(
+    call: syntax.Call, names: Sequence[str], scope: Scope, positional: int | None = None, gathers: str | None = None
+) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
+    """Which of `names` each argument is for, as far as that is clear; only the first `positional` may go unnamed."""
+    most = len(names) if positional is None else positional
     placed: dict[str, syntax.Argument] = {}
     problems: list[Diagnostic] = []
     what = call.name.text
-    for position, argument in enumerate(_gathered(call, getattr(model, "gathers", None))):
+    for position, argument in enumerate(_gathered(call, gathers)):
         if argument.key is None:
-            if position >= positional:
-                takes = f"`{what}` takes {_at_most(positional)}{' without their names' if keyword_only else ''}"
-                usage = signature_help(what, names)
-                problems += scope.error("E0304", takes, argument, usage).diagnostics
+            if position >= most:
+                takes = f"`{what}` takes {_at_most(most)}{' without their names' if most < len(names) else ''}"
+                problems += scope.error("E0304", takes, argument, signature_help(what, names)).diagnostics
                 break
             name = names[position]
         else:
@@ -136,28 +161,32 @@ def signature_help(what: str, names: Sequence[str]) -> str:
 
 def _explain(
     error: ValidationError,
-    call: syntax.Call,
+    call: syntax.Call | syntax.LayerTuple,
     model: type[BaseModel],
-    placed: Mapping[str, syntax.Argument],
+    places: Mapping[str, syntax.Expr],
     values: Mapping[str, Any],
+    subject: Callable[[str], str],
     scope: Scope,
 ) -> list[Diagnostic]:
+    """One diagnostic for each wrong value. Where some are unknown, what compares several of them says nothing."""
     diagnostics: list[Diagnostic] = []
+    unknown = any(map(is_unknown, values.values()))
     seen: set[str] = set()
     for detail in error.errors():
         name = str(detail["loc"][0]) if detail["loc"] else ""
-        if name in seen:
+        if name in seen or is_unknown(values.get(name)) or (unknown and detail["type"] == "value_error"):
             continue
         seen.add(name)
-        what = call.name.text
-        if detail["type"] == "missing":
+        if detail["type"] == "missing" and isinstance(call, syntax.Call):
+            what = call.name.text
             example = f"write `{what}({', '.join(_required(model))})`"
             diagnostics += scope.error("E0302", f"`{what}` needs `{name}`", call, example).diagnostics
         else:
-            node = _node(placed[name].value, detail["loc"]) if name in placed else call
+            node = _node(places[name], detail["loc"]) if name in places else call
             message, help = explain_value(detail, values)
-            subject = f"`{name}` of `{what}`" if name else f"`{what}`"
-            diagnostics += scope.error("E0303", f"{subject} {message}", node, help).diagnostics
+            if help is None and isinstance(word := values.get(name), Word):
+                help = name_help(word.text, scope)
+            diagnostics += scope.error("E0303", f"{subject(name)} {message}", node, help).diagnostics
     return diagnostics
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sparknet.compiler.elaborate import examine, in_order
+from sparknet.compiler.examine import examine, in_order
 from sparknet.compiler.infer import infer
 from sparknet.compiler.net import TypedNet
 from sparknet.grammar import limits, syntax

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from sparknet.compiler.arguments import bind, explain_value, plain
-from sparknet.compiler.definitions import Definition, definitions, let_values
-from sparknet.compiler.elaborate_losses import Judged
-from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_predict, elaborate_train, unique_sections
+from sparknet.compiler.arguments import bind, place, validated
+from sparknet.compiler.definitions import Definition
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
-from sparknet.compiler.net import BlockUse, ElaboratedNet, LayerUse, NetInput, NetOutput, ValueId
+from sparknet.compiler.net import BlockUse, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import DERIVED, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
-from sparknet.compiler.settings import read_settings
 from sparknet.compiler.work import Work
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
@@ -32,96 +26,8 @@ MAX_JOINED = 1000
 _WORK_OF_BLOCK = 10
 
 
-def elaborate(
-    file: syntax.File, source: Source, settings: Sequence[str] = (), root: Path | None = None
-) -> ElaboratedNet:
-    """The one net of `file` and its sections; raises SparkNetError with everything found wrong."""
-    net, problems = examine(file, source, settings, root)
-    if net is None or problems:
-        raise SparkNetError(in_order(problems, source))
-    return net
-
-
-def examine(
-    file: syntax.File, source: Source, settings: Sequence[str] = (), root: Path | None = None
-) -> tuple[ElaboratedNet | None, list[Diagnostic]]:
-    """As much of the one net of `file` as can be understood, None without a net, and what is wrong.
-
-    Args:
-        file: The tree.
-        source: Its text.
-        settings: What `--set` gives, such as `width=32` or `train.epochs=2`.
-        root: The folder below which imports may reach; by default that of the file.
-    """
-    problems: list[Diagnostic] = []
-    given = read_settings(settings, problems)
-    found, complete = definitions(file, source, root, problems)
-    lets = let_values(found, given, problems)
-    problems += given.unknown(lets)
-    blocks = {d.name: d for d in found if isinstance(d.item, syntax.Block)}
-    nets = [item for item in file.items if isinstance(item, syntax.Net)]
-    if len(nets) != 1:
-        problems.append(_one_net(nets, source))
-        return None, problems
-    body = _Body(Scope(source, lets), blocks, problems, lets, declared=frozenset(_ports(nets[0].body)))
-    body.run(nets[0].body)
-    body.finish(nets[0])
-    file, placement = given.put_into(file, source)
-    sections = unique_sections(file, source, problems)
-    scope = Scope(source, lets, placement)
-    judged = None if body.broken else Judged(body.outputs, body.layers)
-    train = elaborate_train(sections.get("train"), judged, scope, problems)
-    lost = tuple(_ports(nets[0].body)) if body.broken else ()
-    data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems, lost)
-    predict = elaborate_predict(sections.get("predict"), scope, problems)
-    if not complete:
-        # What an import would have brought is not known, so nothing can be called unknown.
-        problems = [d for d in problems if d.code not in {"E0201", "E0202"}]
-    net = ElaboratedNet(
-        name=nets[0].name.text,
-        source=source,
-        inputs=tuple(body.inputs),
-        layers=tuple(body.layers),
-        outputs=() if body.broken else tuple(body.outputs),
-        preprocessing=preprocessing,
-        lets={k: v for k, v in lets.items() if isinstance(v, int | float)},
-        data=data,
-        train=train,
-        predict=predict,
-    )
-    return net, problems
-
-
-def in_order(problems: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:
-    """Diagnostics by their places in the file; those in imported files by the import or the use that led there."""
-
-    def place(diagnostic: Diagnostic) -> int:
-        return next((label.span.start for label in diagnostic.labels if label.source is source), -1)
-
-    return sorted(problems, key=place)
-
-
-def _ports(body: Sequence[syntax.Statement]) -> Iterator[str]:
-    """The names of all inputs and outputs that are declared, whether they can be understood or not."""
-    for statement in body:
-        match statement:
-            case syntax.Input() | syntax.Output():
-                yield statement.name.text
-            case syntax.Repeat() | syntax.Part():
-                yield from _ports(statement.body)
-            case syntax.If():
-                yield from _ports((*statement.then, *statement.orelse))
-
-
-def _one_net(nets: Sequence[syntax.Net], source: Source) -> Diagnostic:
-    if not nets:
-        return Diagnostic("E0203", "this file has no net", (), (), ("write `net Name { ... }`",))
-    labels = tuple(Label(source, net.name.span) for net in nets[1:])
-    return Diagnostic("E0203", "this file has more than one net", labels, (), ("keep one net in a file",))
-
-
 @dataclass
-class _Body:
+class Body:
     """The state of walking through the statements of a net or a block.
 
     `at_hand` is the value that the next layer gets. It is None before the first input, and after an error, when
@@ -151,16 +57,20 @@ class _Body:
     depth: int = 0
 
     def run(self, statements: Sequence[syntax.Statement]) -> None:
+        """Walk through statements; what is wrong with one is noted, and the next one looked at."""
         for statement in statements:
             if len(self.problems) >= limits.ERRORS:
                 self.broken, self.at_hand = True, None
                 return
+            before = self.at_hand
             try:
                 self.work.walk(statement, self.scope)
                 self._statement(statement)
             except SparkNetError as error:
                 self.problems.extend(replace(d, labels=(*d.labels, *self.callers)) for d in error.diagnostics)
-                self.broken, self.at_hand = True, None
+                self.broken = True
+                # What only names a value leaves the value at hand as it was, also where it fails.
+                self.at_hand = before if isinstance(statement, syntax.Assign | syntax.Output) else None
                 if isinstance(statement, syntax.Assign | syntax.Input):
                     self.lost.add(statement.name.text)
 
@@ -190,16 +100,18 @@ class _Body:
             case syntax.Assign():
                 before = self.at_hand
                 self.values[statement.name.text] = self._chain(statement.value)
+                self.lost.discard(statement.name.text)
                 self.at_hand = before
             case syntax.Input():
                 self._input(statement)
             case syntax.Output():
                 self._output(statement)
             case syntax.Repeat():
+                known = len(self.problems)
                 for _ in range(self._count(statement.count)):
                     self.work.add(1, statement, self.scope)
                     self.run(statement.body)
-                    if self.broken:
+                    if len(self.problems) > known or (self.broken and self.at_hand is None):
                         break
             case syntax.If():
                 self.run(statement.then if self._condition(statement.condition) else statement.orelse)
@@ -225,7 +137,7 @@ class _Body:
         self.at_hand = before
 
     def _new_port(self, name: syntax.Identifier) -> None:
-        if self.callers:
+        if self.depth:
             raise self.scope.error("E0209", "inputs and outputs belong to the net, not to a block", name)
         check_port_name(name, self.scope)
         if len(self.ports) >= MAX_PORTS and not self.work.is_over:
@@ -240,8 +152,18 @@ class _Body:
     # ----- chains -----
 
     def _chain(self, chain: syntax.Chain) -> ValueId:
+        """The value of a chain. Behind a step that is wrong the others are looked at all the same."""
+        problems: list[Diagnostic] = []
+        fails = False
         for position, step in enumerate(chain.steps):
-            self.at_hand = self._step(step, first=position == 0)
+            try:
+                self.at_hand = self._step(step, first=position == 0)
+            except SparkNetError as error:
+                problems += error.diagnostics
+                fails = self.broken = True
+                self.at_hand = None
+        if fails:
+            raise SparkNetError(problems)
         return self._hand(chain)
 
     def _step(self, step: syntax.Step, first: bool) -> ValueId:
@@ -283,7 +205,7 @@ class _Body:
             return self.values[expr.text]
         if not isinstance(expr, syntax.Name):
             raise self.scope.error("E0303", "expected the name of a value", expr, "name it first: `short = ...`")
-        near = closest(expr.text, self.values)
+        near = closest(expr.text, [*self.values, *self.lost])
         help = f"did you mean `{near}`?" if near else f"name it first: `{expr.text} = ...`"
         raise self.scope.error("E0202", f"unknown value `{expr.text}`", expr, help)
 
@@ -301,16 +223,10 @@ class _Body:
             help = 'write `(size, kernel height, kernel width, filters, "ACTIVATION")`'
             raise self.scope.error("E0303", message, step, help)
         values = {name: evaluate(item, self.scope) for name, item in zip(fields, step.items, strict=True)}
-        try:
-            return LayerTuple.model_validate({name: plain(value) for name, value in values.items()})
-        except ValidationError as error:
-            found: list[Diagnostic] = []
-            for detail in error.errors():
-                place = fields.index(str(detail["loc"][0]))
-                why, advice = explain_value(detail, values)
-                message = f"the {fields[place].replace('_', ' ')} of a tuple {why}"
-                found += self.scope.error("E0303", message, step.items[place], advice).diagnostics
-            raise SparkNetError(found) from None
+        places = dict(zip(fields, step.items, strict=True))
+        return validated(
+            LayerTuple, values, places, step, lambda name: f"the {name.replace('_', ' ')} of a tuple", self.scope
+        )
 
     def _use(self, layer: Layer | Join, step: syntax.Step, joined: tuple[ValueId, ...] | None = None) -> ValueId:
         inputs = joined or (self._hand(step),)
@@ -362,41 +278,38 @@ class _Body:
             callers=callers,
             uses=(*self.uses, BlockUse(self.work.done, caller)),
             depth=self.depth + 1,
+            broken=False,
         )
         inner.run(block.body)
-        self.broken = inner.broken
-        if inner.broken:
+        self.broken |= inner.broken
+        if inner.at_hand is None:
             raise SparkNetError([])
-        return inner._hand(step)
+        return inner.at_hand
 
     def _inside(self, source: Source, block: syntax.Block, step: syntax.Call) -> Scope:
         """What a block sees: the lets and its parameters, not the parameters of the block that uses it."""
         values = self._arguments(block, step)
         for parameter in block.parameters:
-            if parameter.name.text in values:
-                continue
-            if parameter.default is None:
-                usage = (
-                    f"write `{block.name.text}({', '.join(p.name.text for p in block.parameters if not p.default)})`"
-                )
-                raise self.scope.error("E0302", f"`{block.name.text}` needs `{parameter.name.text}`", step, usage)
-            values[parameter.name.text] = evaluate(parameter.default, Scope(source, {**self.lets, **values}))
+            if parameter.name.text not in values and parameter.default is not None:
+                values[parameter.name.text] = evaluate(parameter.default, Scope(source, {**self.lets, **values}))
         return Scope(source, {**self.lets, **values})
 
     def _arguments(self, block: syntax.Block, step: syntax.Call) -> dict[str, Any]:
-        values: dict[str, Any] = {}
+        """What a use of a block gives to its parameters, all of those that have no default among them."""
         names = [p.name.text for p in block.parameters]
-        for position, argument in enumerate(step.arguments or ()):
-            if argument.key is None and position >= len(names):
-                raise self.scope.error("E0304", f"`{block.name.text}` takes at most {len(names)} arguments", argument)
-            name = argument.key.text if argument.key else names[position]
-            if name not in names:
-                near = closest(name, names)
-                help = f"did you mean `{near}`?" if near else None
-                raise self.scope.error("E0301", f"`{block.name.text}` has no argument `{name}`", argument, help)
-            if name in values:
-                raise self.scope.error("E0305", f"`{name}` of `{block.name.text}` is given twice", argument)
-            values[name] = evaluate(argument.value, self.scope)
+        placed, problems = place(step, names, self.scope)
+        needed = [p.name.text for p in block.parameters if p.default is None]
+        if not problems and (missing := [name for name in needed if name not in placed]):
+            usage = f"write `{block.name.text}({', '.join(needed)})`"
+            problems += self.scope.error("E0302", f"`{block.name.text}` needs `{missing[0]}`", step, usage).diagnostics
+        values: dict[str, Any] = {}
+        for name, argument in placed.items():
+            try:
+                values[name] = evaluate(argument.value, self.scope)
+            except SparkNetError as error:
+                problems += error.diagnostics
+        if problems or len(values) < len(placed):
+            raise SparkNetError(problems)
         return values
 
     def _count(self, expr: syntax.Expr) -> int:
@@ -417,3 +330,7 @@ class _Body:
                 "E0303", f"`if` needs a condition, found {describe(value)}", expr, "compare it: `x != 1`"
             )
         return value
+
+
+def _of_a_tuple(field: str) -> str:
+    return f"the {field.replace('_', ' ')} of a tuple"

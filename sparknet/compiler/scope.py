@@ -35,6 +35,10 @@ BROKEN = object()
 """The value of a `let` that has been complained about: whatever uses it fails without a word."""
 
 
+UNKNOWN = object()
+"""The value of a parameter of a block that is looked at without a use of it, and of what is computed from it."""
+
+
 @dataclass(frozen=True)
 class Scope:
     """The names that an expression may use, and the text it stands in."""
@@ -71,7 +75,8 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
     """The value of an expression: int, float, bool, str, Word, tuple (lists, dims) or dict. Raises SparkNetError.
 
-    A name that the scope lacks is a `Word`; whoever uses the value decides whether that word means something.
+    A name that the scope lacks is a `Word`; whoever uses the value decides whether that word means something. What
+    depends on an unknown name is `UNKNOWN`.
     """
     match expr:
         case syntax.Number() | syntax.String() | syntax.Boolean():
@@ -102,6 +107,17 @@ def _named(name: str, scope: Scope) -> Any:
     return Word(name) if value is None else value
 
 
+def is_unknown(value: Any) -> bool:
+    """Whether a value, or a part of it, is unknown."""
+    match value:
+        case tuple():
+            return any(map(is_unknown, value))
+        case dict():
+            return any(map(is_unknown, value.values()))
+        case _:
+            return value is UNKNOWN
+
+
 def _extent(value: Any) -> int:
     """How many values there are in a list and the lists and maps in it."""
     match value:
@@ -114,21 +130,23 @@ def _extent(value: Any) -> int:
 
 
 def _unary(expr: syntax.Unary, scope: Scope) -> Any:
-    if expr.operator == "not":
-        return not _truth(expr.operand, scope)
-    return -_number(expr.operand, scope)
+    value = _truth(expr.operand, scope) if expr.operator == "not" else _number(expr.operand, scope)
+    if value is UNKNOWN:
+        return UNKNOWN
+    return not value if expr.operator == "not" else -value
 
 
 def _binary(expr: syntax.Binary, scope: Scope) -> Any:
-    if expr.operator == "and":
-        return _truth(expr.left, scope) and _truth(expr.right, scope)
-    if expr.operator == "or":
-        return _truth(expr.left, scope) or _truth(expr.right, scope)
+    if expr.operator in ("and", "or"):
+        return _joined(expr, scope)
     if expr.operator in ("==", "!="):
-        return _OPERATORS[expr.operator](evaluate(expr.left, scope), evaluate(expr.right, scope))
+        both = evaluate(expr.left, scope), evaluate(expr.right, scope)
+        return UNKNOWN if is_unknown(both) else _OPERATORS[expr.operator](*both)
     left, right = _number(expr.left, scope), _number(expr.right, scope)
     if expr.operator in ("/", "//", "%") and right == 0:
         raise scope.error("E0207", "division by zero", expr)
+    if left is UNKNOWN or right is UNKNOWN:
+        return UNKNOWN
     result = _OPERATORS[expr.operator](left, right)
     if expr.operator == "/" and isinstance(left, int) and isinstance(right, int) and left % right == 0:
         result = left // right
@@ -137,29 +155,44 @@ def _binary(expr: syntax.Binary, scope: Scope) -> Any:
     return result
 
 
-def _number(expr: syntax.Expr, scope: Scope) -> int | float:
+def _joined(expr: syntax.Binary, scope: Scope) -> Any:
+    """`and` and `or`, which leave the right side alone where the left one decides."""
+    left = _truth(expr.left, scope)
+    if left is (expr.operator == "or"):
+        return left
+    right = _truth(expr.right, scope)
+    return right if left is not UNKNOWN or right is (expr.operator == "or") else UNKNOWN
+
+
+def _number(expr: syntax.Expr, scope: Scope) -> Any:
+    """An int or a float, or `UNKNOWN`."""
     value = evaluate(expr, scope)
     if isinstance(value, Word):
         raise unknown_word(value.text, expr, scope)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if value is not UNKNOWN and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise scope.error("E0207", f"expected a number, found {describe(value)}", expr)
     return value
 
 
-def _truth(expr: syntax.Expr, scope: Scope) -> bool:
+def _truth(expr: syntax.Expr, scope: Scope) -> Any:
+    """A bool, or `UNKNOWN`."""
     value = evaluate(expr, scope)
     if isinstance(value, Word):
         raise unknown_word(value.text, expr, scope)
-    if not isinstance(value, bool):
+    if value is not UNKNOWN and not isinstance(value, bool):
         raise scope.error("E0207", f"expected a condition, found {describe(value)}", expr, "compare it: `x != 1`")
     return value
 
 
 def unknown_word(word: str, node: syntax.Node, scope: Scope) -> SparkNetError:
     """The error for a name that nothing defines."""
+    return scope.error("E0202", f"unknown name `{word}`", node, name_help(word, scope))
+
+
+def name_help(word: str, scope: Scope) -> str:
+    """What to do about a name that nothing defines."""
     near = closest(word, scope.names)
-    help = f"did you mean `{near}`?" if near else f"define it above with `let {word} = ...`"
-    return scope.error("E0202", f"unknown name `{word}`", node, help)
+    return f"did you mean `{near}`?" if near else f"define it above with `let {word} = ...`"
 
 
 def describe(value: Any) -> str:
