@@ -23,9 +23,11 @@ def metrics(score: Score) -> str:
 class TrainingDisplay:
     """Shows a training run as its events arrive."""
 
-    def __init__(self, console: Console, where: str) -> None:
+    def __init__(self, console: Console, where: str, rates: bool = False) -> None:
+        """`rates` asks for the learning rate of each round."""
         self._console = console
         self._where = where
+        self._rates = rates
         self._rounds = 0
         self._task: TaskID | None = None
         self._bar = Progress(
@@ -65,6 +67,8 @@ class TrainingDisplay:
 
     def _round(self, event: RoundRecord) -> None:
         scores = metrics(event.train)
+        if self._rates:
+            scores = f"lr {event.learning_rate:.3g}  {scores}"
         if event.score is not None:
             scores += f"  |  {event.score.split} {metrics(event.score)}"
         if self._console.is_terminal and self._task is not None:

@@ -48,7 +48,8 @@ def run_file(
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True
-    display = TrainingDisplay(console, "in this process" if local else f"on {master or 'local[*]'}")
+    where = "in this process" if local else f"on {master or 'local[*]'}"
+    display = TrainingDisplay(console, where, rates=bool(net.train.schedule))
     try:
         if local:
             trained = run_local(net, output, display, data_roots)

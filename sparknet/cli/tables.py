@@ -7,6 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sparknet.compiler import CompiledNet
+from sparknet.compiler.optimizers import AnyOptimizer
+from sparknet.compiler.schedules import Schedule
 from sparknet.compiler.summary import amount
 
 __all__ = ["amount", "count", "layer_table", "line", "make_console", "settings"]
@@ -36,9 +38,17 @@ def layer_table(net: CompiledNet) -> Table:
 def settings(net: CompiledNet) -> str:
     """The `train` section in one line."""
     train = net.train
-    options = ", ".join(f"{k}: {v}" for k, v in train.optimizer.model_dump(exclude_defaults=True).items())
-    optimizer = train.optimizer.name + (f"({options})" if options else "")
-    return f"{optimizer}, {count(train.epochs, 'epoch')}, batch {train.batch}, seed {train.seed}"
+    number, unit = train.length
+    parts = [_call(train.optimizer), count(number, unit[:-1]), f"batch {train.batch}", f"seed {train.seed}"]
+    if train.schedule:
+        parts.insert(1, " then ".join(map(_call, train.schedule)))
+    return ", ".join(parts)
+
+
+def _call(setting: AnyOptimizer | Schedule) -> str:
+    """A setting as it is written, defaults left out."""
+    options = ", ".join(f"{key}: {str(v).lower()}" for key, v in setting.model_dump(exclude_defaults=True).items())
+    return f"{setting.name}({options})" if options else setting.name
 
 
 def count(number: int, what: str) -> str:

@@ -11,6 +11,8 @@ from sparknet.compiler.arguments import bind, explain_value, plain
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
+from sparknet.compiler.phases import Phase, misfit, unended
+from sparknet.compiler.schedules import SCHEDULES
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.sections import SINKS, SOURCES, SYNCS, Binding, DataSection, PredictSection, TrainSection
 from sparknet.compiler.settings import SECTIONS
@@ -21,6 +23,7 @@ from sparknet.grammar.suggest import closest
 
 CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
     "sync": SYNCS,
     "source": SOURCES,
     "clip": CLIPS,
@@ -28,6 +31,11 @@ CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "output": SINKS,
 }
 """Keys whose values are written as `name(arguments)`, and what may be called there."""
+
+PHASED = ("schedule",)
+"""Those of them that take one value or a list of phases."""
+
+MAX_PHASES = 100
 
 Section = TypeVar("Section", TrainSection, PredictSection)
 
@@ -59,7 +67,35 @@ def elaborate_train(
 
     `judged` is None where the net is broken: then nothing is said about its outputs.
     """
-    return _elaborated(TrainSection, section, scope, problems, judged)
+    before = len(problems)
+    train = _elaborated(TrainSection, section, scope, problems, judged)
+    if section is not None and len(problems) == before:
+        problems.extend(_check_length({e.key.text: e for e in section.entries}, train, scope))
+    return train
+
+
+def _check_length(entries: Mapping[str, syntax.Entry], train: TrainSection, scope: Scope) -> Iterator[Diagnostic]:
+    """Whether the run has one length, into which the phases fit as far as rows need not be known for that."""
+    if "epochs" in entries and "steps" in entries:
+        first, second = sorted((entries["epochs"], entries["steps"]), key=lambda entry: entry.span.start)
+        labels = scope.label(second.key, "given here"), scope.label(first.key, f"`{first.key.text}` given here")
+        message = "the length of a run is given in `epochs` or in `steps`, not in both"
+        yield Diagnostic("E0502", message, labels, (), ("remove one of the two",))
+        return
+    run, unit = train.length
+    for key in PHASED:
+        phases: Sequence[Phase] = getattr(train, key)
+        found = unended(phases)
+        help = "put it last"
+        if found is not None and phases[found.phase].lasts:
+            help = "give it `steps` or `epochs`, or put it last"
+        if found is None and all(phase.unit in (None, unit) for phase in phases):
+            found = misfit(phases, [getattr(phase, unit) for phase in phases], run, unit)
+            help = f"shorten the phases, or give the run more `{unit}`"
+        if found is not None:
+            value = entries[key].value
+            node = value.items[found.phase] if isinstance(value, syntax.ListExpr) else value
+            yield from scope.error("E0502", found.why, node, help).diagnostics
 
 
 def elaborate_predict(section: syntax.Section | None, scope: Scope, problems: list[Diagnostic]) -> PredictSection:
@@ -185,14 +221,33 @@ def _value(entry: syntax.Entry, scope: Scope, problems: list[Diagnostic]) -> Any
     """The value of one key, or None where it has become a problem."""
     try:
         table = CALLS.get(entry.key.text)
-        return evaluate(entry.value, scope) if table is None else _called(entry, table, scope)
+        if table is None:
+            return evaluate(entry.value, scope)
+        return _phases(entry, table, scope) if entry.key.text in PHASED else _called(entry, entry.value, table, scope)
     except SparkNetError as error:
         problems.extend(error.diagnostics)
         return None
 
 
-def _called(entry: syntax.Entry, table: Mapping[str, type[BaseModel]], scope: Scope) -> BaseModel:
-    value = entry.value
+def _phases(entry: syntax.Entry, table: Mapping[str, type[BaseModel]], scope: Scope) -> tuple[BaseModel, ...]:
+    if not isinstance(entry.value, syntax.ListExpr):
+        return (_called(entry, entry.value, table, scope),)
+    if not 1 <= len(entry.value.items) <= MAX_PHASES:
+        message = f"`{entry.key.text}` takes 1 to {MAX_PHASES} phases, found {len(entry.value.items)}"
+        raise scope.error("E0502", message, entry.value)
+    phases: list[BaseModel] = []
+    problems: list[Diagnostic] = []
+    for item in entry.value.items:
+        try:
+            phases.append(_called(entry, item, table, scope))
+        except SparkNetError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise SparkNetError(problems)
+    return tuple(phases)
+
+
+def _called(entry: syntax.Entry, value: syntax.Expr, table: Mapping[str, type[BaseModel]], scope: Scope) -> BaseModel:
     if isinstance(value, syntax.Name):
         name = syntax.Identifier(span=value.span, text=value.text)
         value = syntax.Call(span=value.span, name=name, arguments=None)

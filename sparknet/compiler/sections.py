@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sparknet.compiler.criteria import Loss
 from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
+from sparknet.compiler.phases import Unit
+from sparknet.compiler.schedules import Schedule
 from sparknet.grammar.diagnostics import Label
 
 
@@ -113,7 +115,11 @@ class TrainSection(Setting):
     """`train { ... }`; every key has a default, so the section may be left out."""
 
     optimizer: AnyOptimizer = Adam()
+    schedule: tuple[Schedule, ...] = ()
+    """Phases of the learning rate, the optimizer's `lr` the whole time where there are none."""
     epochs: int = Field(10, ge=1, le=1_000_000)
+    steps: int | None = Field(None, ge=1, le=10**12)
+    """The length of the run in place of `epochs`: steps that every worker takes."""
     batch: int = Field(32, ge=1, le=1_000_000)
     seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=1, le=10_000)
@@ -127,6 +133,11 @@ class TrainSection(Setting):
     """What each class of an output counts; 1 where left out."""
     clip: Clip | None = None
     """How the gradient is kept small before the optimizer sees it."""
+
+    @property
+    def length(self) -> tuple[int, Unit]:
+        """How long the run is."""
+        return (self.epochs, "epochs") if self.steps is None else (self.steps, "steps")
 
 
 class ParquetSink(Setting):

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from sparknet.compiler.elaborate_sections import CALLS
+from sparknet.compiler.elaborate_sections import CALLS, PHASED
 from sparknet.compiler.layers import JOINS, LAYERS
 from sparknet.compiler.layers.activation import ACTIVATIONS
 from sparknet.compiler.ports import INPUT_KINDS, OUTPUT_KINDS
@@ -57,6 +57,8 @@ def complete(text: str, offset: int, blocks: Mapping[str, str] | None = None) ->
     known = dict(blocks or {}) | dict.fromkeys(_BLOCK.findall(text), "")
     if top.sign == "(":
         return list(_in_arguments(text, top, stack, known))
+    if top.sign == "[" and _key(stack) in PHASED:
+        return _calls(_key(stack))
     if top.sign == "[" or top.first in ("let", "import"):
         return _words(_LET.findall(text), "value")
     if top.sign == "":
@@ -146,8 +148,7 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
             yield Proposal(key, "key", "", f"{key} = ")
         return
     if entry[0] in CALLS:
-        for name, model in CALLS[entry[0]].items():
-            yield Proposal(name, "word", _summary(model))
+        yield from _calls(entry[0])
     elif top.first == "data" and entry[0] != "split":
         yield Proposal("column", "word", "a column of the source", 'column("')
     yield from _words(_LET.findall(text), "value")
@@ -159,8 +160,17 @@ def _called(name: str, stack: list[_Open]) -> type[BaseModel] | None:
         return LAYERS[name]
     if name in JOINS:
         return JOINS[name]
-    entry = stack[-2].entry
-    return CALLS.get(entry[0] if entry else "", {}).get(name)
+    return CALLS.get(_key(stack), {}).get(name)
+
+
+def _key(stack: list[_Open]) -> str:
+    """The key of the entry in whose value the innermost bracket stands, also if that is in a list."""
+    entry = next(opened.entry for opened in reversed(stack[:-1]) if opened.sign != "[")
+    return entry[0] if entry else ""
+
+
+def _calls(key: str) -> list[Proposal]:
+    return [Proposal(name, "word", _summary(model)) for name, model in CALLS[key].items()]
 
 
 def _words(words: Iterable[str], kind: Kind) -> list[Proposal]:

@@ -25,6 +25,7 @@ CODES: dict[str, str] = {
     "R0021": "no rows in a split",
     "R0022": "a batch larger than the rows",
     "R0023": "data that changed underway",
+    "R0024": "a phase of training that the run has no room for",
     # ----- runs that break -----
     "R0030": "a loss that is not finite",
     "R0031": "a worker that failed",

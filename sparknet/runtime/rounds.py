@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
+from sparknet.compiler.schedules import Rates
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.encode import Block, Layout
 from sparknet.runtime.engine import Engine, Feeds, Floats, Graph, Step, Sums
@@ -33,7 +34,7 @@ class Plan:
     steps: int
     batch: int
     seed: int
-    learning_rate: float
+    rates: Rates
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _steps(layout: Layout, plan: Plan, worker: int, columns: Sequence[NDArray[np
         batch = slice(step * plan.batch, (step + 1) * plan.batch)
         seed = step_seed(plan.seed, worker, plan.position + step)
         feeds = feed(layout, [column[batch] for column in columns])
-        yield Step(feeds, plan.batch, plan.learning_rate, seed)
+        yield Step(feeds, plan.batch, plan.rates.at(plan.position + step), seed)
 
 
 def feed(layout: Layout, columns: Sequence[NDArray[np.generic]]) -> Feeds:

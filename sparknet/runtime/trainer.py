@@ -5,7 +5,7 @@ The trainer knows a compiled net and a backend; it knows neither Spark nor ONNX 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from time import perf_counter
@@ -13,6 +13,7 @@ from time import perf_counter
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import DataSection, SplitName
 from sparknet.runtime.backend import Backend, Encoded
+from sparknet.runtime.course import Course, plan_course
 from sparknet.runtime.encode import Layout, choose_layout
 from sparknet.runtime.engine import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
@@ -58,6 +59,8 @@ class RoundRecord:
     round: int
     epoch: int
     steps: int
+    learning_rate: float
+    """That of the round's last step."""
     train: Score
     score: Score | None
     seconds_compute: float
@@ -135,10 +138,11 @@ class _Run:
         encoded = self.backend.encode(bound, layout, self.data.split, workers)
         rows = self._check_splits(encoded)
         shards = encoded.shards()
-        plans = list(self._plans(rows["train"], len(shards)))
-        steps = plans[-1].position + plans[-1].steps
-        self.progress(Prepared(rows, len(shards), len(plans), steps, layout.row_bytes, perf_counter() - began))
-        parameters, state = self._rounds(plans, layout, shards, rows)
+        course = plan_course(self.net.train, rows["train"], len(shards))
+        self.progress(
+            Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - began)
+        )
+        parameters, state = self._rounds(course, layout, shards, rows)
         if "test" in rows and "test" not in self.scores:
             self._evaluate(layout, "test", parameters)
         seconds = perf_counter() - began
@@ -191,27 +195,15 @@ class _Run:
                 )
         return rows
 
-    def _plans(self, rows: int, workers: int) -> Iterator[Plan]:
-        """The rounds: an epoch's steps cut into the fewest equal stretches of at most `sync.every` steps."""
-        settings = self.net.train
-        epoch_steps = -(-rows // (workers * settings.batch))
-        rounds = -(-epoch_steps // settings.sync.every)
-        for number in range(rounds * settings.epochs):
-            epoch, part = divmod(number, rounds)
-            start, stop = (epoch_steps * edge // rounds for edge in (part, part + 1))
-            position = epoch * epoch_steps + start
-            yield Plan(number, position, stop - start, settings.batch, settings.seed, settings.optimizer.lr)
-
     # ----- rounds -----
 
     def _rounds(
-        self, plans: Sequence[Plan], layout: Layout, shards: Sequence[Shard], rows: dict[str, int]
+        self, course: Course, layout: Layout, shards: Sequence[Shard], rows: dict[str, int]
     ) -> tuple[Floats, Floats]:
         graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), len(self.net.metrics))
         parameters, state = self.net.initial_parameters(), self.net.initial_optimizer_state()
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
-        rounds_an_epoch = len(plans) // self.net.train.epochs
-        for plan in plans:
+        for plan in course.plans:
             began = perf_counter()
             results = self.backend.train(RoundTask(graph, layout, plan, parameters, state), shards)
             self._check_results(plan, results, shards)
@@ -219,8 +211,9 @@ class _Run:
             score = None if split is None else self._evaluate(layout, split, parameters)
             record = RoundRecord(
                 round=plan.round + 1,
-                epoch=plan.round // rounds_an_epoch + 1,
+                epoch=course.epoch(plan),
                 steps=plan.position + plan.steps,
+                learning_rate=plan.rates.at(plan.position + plan.steps - 1),
                 train=self._score("train", [result.sums for result in results]),
                 score=score,
                 seconds_compute=max(result.seconds for result in results),
@@ -240,7 +233,7 @@ class _Run:
                 raise problem(
                     "R0030",
                     f"the loss is not finite: {place}",
-                    notes=[f"the learning rate is {plan.learning_rate:g}"],
+                    notes=[f"the learning rate is {plan.rates.at(result.broken):g}"],
                     helps=_DIVERGED,
                 )
 

@@ -216,3 +216,10 @@ def test_what_is_proposed_where() -> None:
     assert proposed("train {\n  epochs = 3\n  |") >= {"batch", "optimizer"}
     assert proposed("predict {\n  |") == {"input", "output", "keep"}
     assert proposed(body + "  # |") == proposed(body + '  conv("|') == set()
+
+
+def test_completion_in_lists_of_phases() -> None:
+    assert {"cosine", "step", "warmup"} <= proposed("train { schedule = | }")
+    assert proposed("let size = 3\ntrain {\n schedule = [warmup(steps: 3), |\n}") == {"cosine", "step", "warmup"}
+    assert "factor" in proposed("train {\n schedule = [step(|\n}")
+    assert proposed("let size = 3\nnet N {\n crop([|\n}") == {"size"}

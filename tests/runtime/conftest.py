@@ -32,7 +32,7 @@ data {{
 }}
 train {{
   optimizer = adam(lr: 0.01)
-  epochs = {epochs}
+  {length}
   batch = {batch}
   seed = 3{more}
 }}
@@ -43,8 +43,9 @@ def small_net(folder: Path, source: str = 'parquet("rows.parquet")', **settings:
     """The net of `NET`, its data beside it in `folder`."""
     given = {"split": "{train: 0.8, test: 0.2}", "epochs": 2, "batch": 8, "more": "", **settings}
     workers = given.pop("workers", None)
+    given["length"] = f"steps = {given['steps']}" if "steps" in given else f"epochs = {given['epochs']}"
     if workers:
-        given["more"] = f"\n  workers = {workers}"
+        given["more"] = f"{given['more']}\n  workers = {workers}"
     path = folder / "small.net"
     path.write_text(NET.format(source=source, **given), "utf-8")
     return sparknet.compile(path)

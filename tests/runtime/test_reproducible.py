@@ -15,6 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from sparknet.compiler.compiled import Port
+from sparknet.compiler.schedules import Rates
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.encode import Field, Layout, digests, encode_batch
 from sparknet.runtime.profile import BoundPort
@@ -150,13 +151,13 @@ def test_an_epoch_holds_every_row_once() -> None:
 
 def test_rounds_continue_where_the_last_one_ended() -> None:
     shard = Shard(worker=0, rows=50, block_rows=8)
-    whole = examples(Plan(0, 0, 20, 7, 1, 0.1), shard)
-    parts = [examples(Plan(0, start, 5, 7, 1, 0.1), shard) for start in (0, 5, 10, 15)]
+    whole = examples(Plan(0, 0, 20, 7, 1, Rates(0.1)), shard)
+    parts = [examples(Plan(0, start, 5, 7, 1, Rates(0.1)), shard) for start in (0, 5, 10, 15)]
     assert np.array_equal(whole, np.concatenate(parts))
     assert np.array_equal(whole[:50], epoch_order(1, shard, 0))
 
 
 def test_blocks_needed_are_those_of_the_examples() -> None:
     shard = Shard(worker=0, rows=1000, block_rows=100)
-    assert len(blocks_needed(Plan(0, 0, 1, 100, 1, 0.1), shard)) == 1
-    assert blocks_needed(Plan(0, 0, 10, 100, 1, 0.1), shard) == tuple(range(10))
+    assert len(blocks_needed(Plan(0, 0, 1, 100, 1, Rates(0.1)), shard)) == 1
+    assert blocks_needed(Plan(0, 0, 10, 100, 1, Rates(0.1)), shard) == tuple(range(10))
