@@ -25,8 +25,8 @@ def layer_table(net: CompiledNet) -> Table:
     table.add_column("layer", footer=Text("total"), overflow="fold")
     table.add_column("output")
     table.add_column("parameters", justify="right", footer=f"{net.trained_count:,}")
-    for port in net.inputs:
-        table.add_row(Text(f"input {port.name}"), Text(str(port.type)), "")
+    for declared in net.typed.net.inputs:
+        table.add_row(Text(f"input {declared.name}"), Text(str(declared.type)), "")
     for row in net.layers:
         table.add_row(Text(row.text), Text(str(row.type)), f"{row.parameters:,}" if row.parameters else "")
     for output in net.typed.net.outputs:

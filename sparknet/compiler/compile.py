@@ -47,10 +47,12 @@ def compile(
 
 
 def _inputs(typed: TypedNet) -> tuple[Port, ...]:
-    return tuple(
-        Port(i.name, "float" if i.type.vocabulary is None else "token", i.type, i.type.vocabulary)
-        for i in typed.net.inputs
-    )
+    ports: list[Port] = []
+    for i in typed.net.inputs:
+        ports.append(Port(i.name, "float" if i.type.vocabulary is None else "token", i.type, i.type.vocabulary))
+        if i.type.lengths is not None:
+            ports.append(Port(i.type.lengths, "length", TensorType("int64", ()), measures=ports[-1]))
+    return tuple(ports)
 
 
 def _targets(typed: TypedNet) -> tuple[Port, ...]:

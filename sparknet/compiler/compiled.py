@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_DRAWN = 40
 """A net of more layers is drawn with its blocks folded in a notebook."""
 
-PortKind = Literal["float", "class", "bool", "token"]
+PortKind = Literal["float", "class", "bool", "token", "length"]
 
 
 _COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights"})
@@ -36,13 +36,17 @@ class Port:
 
     The step and evaluation graphs take the net's inputs and, under the names of its outputs, the targets.
     A `class` target is an int64 index below `classes`, shape `[N]`; a `token` input holds such indices; a `bool` target
-    is 0 or 1 for each number.
+    is 0 or 1 for each number. An input whose `type` names `lengths` is followed by a port of that name and of the kind
+    `length`: how many steps of each row count, int64[N], from 1 to what its shape says; what stands behind them in the
+    row changes nothing.
     """
 
     name: str
     kind: PortKind
     type: TensorType
     classes: int | None = None
+    measures: Port | None = None
+    """For lengths, the input that they are of."""
 
 
 @dataclass(frozen=True)

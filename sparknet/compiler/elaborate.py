@@ -10,7 +10,7 @@ from sparknet.compiler.arguments import bind, place, validated
 from sparknet.compiler.definitions import Definition
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.net import BlockUse, LayerUse, NetInput, NetOutput, ValueId
-from sparknet.compiler.ports import DERIVED, check_port_name, input_type, output_type
+from sparknet.compiler.ports import DERIVED, LENGTHS, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.work import Work
 from sparknet.grammar import limits, syntax
@@ -92,6 +92,9 @@ class Body:
             if stem is not None:
                 message = f"`{port}` is what the graphs call the {stem[1:]} of `{port.removesuffix(stem)}`"
                 self.problems.append(Diagnostic("E0205", message, (label,), (), ("give it another name",)))
+            if any(port == i.type.lengths for i in self.inputs):
+                message = f"`{port}` is what the graphs call the lengths of `{port.removesuffix(LENGTHS)}`"
+                self.problems.append(Diagnostic("E0205", message, (label,), (), ("give it another name",)))
 
     def _statement(self, statement: syntax.Statement) -> None:
         match statement:
@@ -122,7 +125,8 @@ class Body:
 
     def _input(self, statement: syntax.Input) -> None:
         self._new_port(statement.name)
-        found = NetInput(statement.name.text, input_type(statement.type, self.scope), self.scope.label(statement.name))
+        name = statement.name.text
+        found = NetInput(name, input_type(name, statement.type, self.scope), self.scope.label(statement.name))
         self.inputs.append(found)
         self.values[found.name] = self.at_hand = found.name
 

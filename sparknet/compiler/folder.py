@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.numpy import save as save_tensors
 
 from sparknet.compiler.compiled import CompiledNet, Port, PortKind, Prediction
 from sparknet.compiler.layout import Slot, SlotKind
+from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import DType
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 
@@ -88,6 +89,17 @@ class NetManifest(Entry):
     optimizer_state: tuple[SavedSlot, ...]
     files: dict[Text, SavedFile]
 
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        """Lengths are those of another input."""
+        measurable: set[str] = set()
+        for port in self.inputs:
+            if port.kind == "length" and port.name not in measurable:
+                raise ValueError("lengths of an input that is not there")
+            if port.kind != "length" and port.shape and all(port.shape):
+                measurable.add(f"{port.name}{LENGTHS}")
+        return self
+
 
 def write_compiled(net: CompiledNet, folder: Path) -> dict[str, int]:
     """Write a net as compiled, with fresh parameters; gives the size of each file. Raises SparkNetError.
@@ -121,6 +133,7 @@ def tensor_bytes(vector: NDArray[np.float32], slots: Sequence[Slot]) -> bytes:
 def describe_net(net: CompiledNet) -> dict[str, object]:
     """The fields of a `NetManifest`, but for `files`."""
     columns = {b.port: b.column for b in net.data.bindings} if net.data else {}
+    columns |= {i.type.lengths: columns[i.name] for i in net.inputs if i.type.lengths and i.name in columns}
     return {
         "net": net.name,
         "seed": net.train.seed,

@@ -33,7 +33,7 @@ BATCH = "N"
 Value: TypeAlias = str
 Dim: TypeAlias = int | str
 
-DTYPES: dict[str, int] = {"float32": 1, "float64": 11, "int64": 7, "uint64": 13, "bool": 9}
+DTYPES: dict[str, int] = {"float32": 1, "float64": 11, "int32": 6, "int64": 7, "uint64": 13, "bool": 9}
 """ONNX's numbers for element types (`onnx.TensorProto.FLOAT` and so on), which its standard fixes."""
 
 

@@ -15,6 +15,7 @@ MAX_PARAMETERS = 2**29 - 2**20
 MAX_SIZE = 2**31 - 1
 """Numbers in one row of a value."""
 _CHAIN_SHOWN = 6
+_ENDS_SEQUENCE = "make one vector of the sequence first, by `lstm(64)`, `mean` or `last`"
 
 
 def infer(net: ElaboratedNet) -> TypedNet:
@@ -33,6 +34,7 @@ def infer(net: ElaboratedNet) -> TypedNet:
         xs = [types[value] for value in use.inputs]
         try:
             _check_tokens(use, xs)
+            _check_lengths(use, xs)
             if isinstance(use.layer, Join):
                 types[use.name], parameters[use.name] = use.layer.infer(xs), ()
             else:
@@ -64,6 +66,17 @@ def _check_tokens(use: LayerUse, xs: Sequence[TensorType]) -> None:
             raise ShapeError(message, "put `embedding(width)` before it to give each token a vector")
 
 
+def _check_lengths(use: LayerUse, xs: Sequence[TensorType]) -> None:
+    """Steps beyond a row's length are padding: only a layer that leaves them out may take such a sequence."""
+    varying = next((x for x in xs if x.lengths is not None), None)
+    if varying is None or use.layer.takes_variable:
+        return
+    raise ShapeError(
+        f"`{use.layer.name}` needs values of a fixed length, but `{varying}` arrives",
+        f"{_ENDS_SEQUENCE}; or declare the input without `variable: true`",
+    )
+
+
 def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
     code, place = ("E0402", use.size_label) if isinstance(error, TupleSizeError) else ("E0401", use.labels[0])
     helps = (error.help,) if error.help else ()
@@ -77,10 +90,18 @@ def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, Te
     needed = TensorType("float32", output.shape)
     if found == needed:
         return None
+    if found.lengths is not None and found.vocabulary is None:
+        return Diagnostic(
+            "E0403",
+            f"output `{output.name}` needs `{needed}`, but `{found}` arrives",
+            (output.label,),
+            _history(net, output.value, types),
+            (_ENDS_SEQUENCE,),
+        )
     ending = (["flatten"] if len(found.shape) > 1 else []) + [f"dense({output.size})"] * (found.size != needed.size)
     ending += [f"reshape({', '.join(map(str, output.shape))})"] * (len(output.shape) > 1)
     if found.vocabulary is not None:
-        ending = ["embedding(32)", "flatten", f"dense({output.size})"]
+        ending = ["embedding(32)", "flatten" if found.lengths is None else "mean", f"dense({output.size})"]
     return Diagnostic(
         "E0403",
         f"output `{output.name}` needs `{needed}`, but `{found}` arrives",

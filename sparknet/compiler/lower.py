@@ -14,6 +14,7 @@ from sparknet.compiler.differentiate import differentiate
 from sparknet.compiler.fold import fold_normalisation
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.layers import Join, Lowering, Weighted
+from sparknet.compiler.layers.variable import blank
 from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
 from sparknet.compiler.net import TypedNet, ValueId
 from sparknet.compiler.optimizers import Update
@@ -56,7 +57,7 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
         s.name: g.initializer(s.name, parameters[s.offset : s.offset + s.size].reshape(s.shape))
         for s in parameter_slots(typed)
     }
-    values = _forward(g, typed, tensors, seed=None).values
+    values = _forward(g, typed, tensors, _inputs(g, typed), seed=None).values
     for output in typed.net.outputs:
         write_predictions(g, output, values)
     fold_normalisation(g)
@@ -98,35 +99,59 @@ def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
 def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
     """Forward pass, loss and metrics on parameters that come in as one flat vector."""
     slots = parameter_slots(typed)
+    ports = _inputs(g, typed) | _targets(g, typed)
     flat = g.input("parameters", g.dtype, (sum(s.size for s in slots),))
     tensors = {
         s.name: g.op("Reshape", piece, g.ints(*s.shape)) for s, piece in zip(slots, _cut(g, flat, slots), strict=True)
     }
     seed_input = g.input("seed", "int64", ()) if seed else None
-    forward = _forward(g, typed, tensors, seed_input)
+    forward = _forward(g, typed, tensors, ports, seed_input)
     with g.layer("loss"):
         pairs = zip(typed.net.outputs, metric_names(typed.net), strict=True)
-        scores = [score(g, typed.net, output, metric, forward.values) for output, metric in pairs]
+        scores = [score(g, typed.net, output, metric, forward.values, ports) for output, metric in pairs]
         total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
     metrics = {k: v for s in scores for k, v in s.metrics.items()}
     return _Scored(Scores(total, metrics), slots, flat, tensors, forward.buffers)
 
 
-def _forward(g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], seed: Value | None) -> _Forward:
+def _inputs(g: GraphBuilder, typed: TypedNet) -> dict[str, Value]:
+    """Declares the net's inputs, that of the lengths behind each sequence that has some."""
+    found: dict[str, Value] = {}
+    for i in typed.net.inputs:
+        dtype = g.dtype if i.type.dtype == "float32" else i.type.dtype
+        found[i.name] = g.input(i.name, dtype, (BATCH, *i.type.shape))
+        if i.type.lengths is not None:
+            found[i.type.lengths] = g.input(i.type.lengths, "int64", (BATCH,))
+    return found
+
+
+def _targets(g: GraphBuilder, typed: TypedNet) -> dict[str, Value]:
+    """Declares the targets, under the names of the outputs that have one."""
+    return {
+        o.name: g.input(o.name, "int64", (BATCH,)) if o.kind == "class" else g.input(o.name, g.dtype, (BATCH, *o.shape))
+        for o in typed.net.outputs
+        if o.like is None
+    }
+
+
+def _forward(
+    g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], ports: Mapping[str, Value], seed: Value | None
+) -> _Forward:
     net = typed.net
     found = _Forward()
     values = found.values
     expressions = {p.port: p.expression for p in net.preprocessing}
     for i in net.inputs:
-        dtype = g.dtype if i.type.dtype == "float32" else i.type.dtype
-        values[i.name] = g.input(i.name, dtype, (BATCH, *i.type.shape))
+        values[i.name] = ports[i.name]
         if i.name in expressions:
             with g.layer(i.name):
                 values[i.name] = preprocess(g, expressions[i.name], values[i.name], Scope(net.source, net.lets))
+                low = Lowering(g, {}, seed, 0, ports=ports)
+                values[i.name] = blank(low, values[i.name], i.type)  # of 1 / 0 behind the end not even 0 times is 0
     for salt, use in enumerate(net.layers):
         own = {p.name: tensors[f"{use.name}.{p.name}"] for p in typed.parameters[use.name]}
         with g.layer(use.name):
-            low = Lowering(g, own, seed, salt + 1)
+            low = Lowering(g, own, seed, salt + 1, ports=ports)
             xs, ts = [values[v] for v in use.inputs], [typed.types[v] for v in use.inputs]
             if isinstance(use.layer, Join):
                 values[use.name] = use.layer.lower(low, xs, ts)

@@ -28,15 +28,17 @@ def metric_names(net: ElaboratedNet) -> tuple[str, ...]:
     return tuple(kind if len(kinds) == 1 else f"{name}_{kind}" for name, kind in kinds)
 
 
-def score(g: GraphBuilder, net: ElaboratedNet, output: NetOutput, metric: str, values: Mapping[str, Value]) -> Scores:
-    """Loss and metric of one output; the target is an input of the output's name, or what the output is like."""
+def score(
+    g: GraphBuilder,
+    net: ElaboratedNet,
+    output: NetOutput,
+    metric: str,
+    values: Mapping[str, Value],
+    ports: Mapping[str, Value],
+) -> Scores:
+    """Loss and metric of one output; the target is a port of the output's name, or what the output is like."""
     value = values[output.value]
-    if output.like is not None:
-        target = values[output.like]
-    elif output.kind == "class":
-        target = g.input(output.name, "int64", (BATCH,))
-    else:
-        target = g.input(output.name, g.dtype, (BATCH, *output.shape))
+    target = ports[output.name] if output.like is None else values[output.like]
     criterion = net.train.loss.get(output.name) or _usual_loss(g, output, value)
     loss = criterion.loss(g, value, target, Rows(output.size, net.train.class_weights.get(output.name, ())))
     if output.name in net.train.weights:

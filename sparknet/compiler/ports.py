@@ -17,6 +17,13 @@ RESERVED = frozenset(
 """Names of the graphs' own inputs and outputs."""
 DERIVED = ("_probability", "_error", "_predicted", "_accuracy", "_mae", "_mse")
 """What is appended to the name of an output to name what comes with it."""
+LENGTHS = "_length"
+"""What is appended to the name of an input of variable length to name the input that says its lengths."""
+_EXAMPLES = {"float": "write `float[10]`", "token": "write `token[40, vocabulary: 5000]`"}
+_VARIABLE = {
+    "float": "write `float[40, 8, variable: true]`",
+    "token": "write `token[60, vocabulary: 5000, variable: true]`",
+}
 _SECTION_KEYS = frozenset({"source", "split"})
 _MAX_SIDE = 2**31 - 1
 MAX_CLASSES = 1_000_000
@@ -34,29 +41,54 @@ def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
         raise scope.error("E0205", f"`{name.text}` is a key of the `data` section", name, "give it another name")
 
 
-def input_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
-    """The type of an input: `float[1, 8, 8]` or any other shape, or `token[40, vocabulary: 5000]`."""
+def input_type(name: str, declared: syntax.TypeExpr, scope: Scope) -> TensorType:
+    """The type of the input `name`: `float[1, 8, 8]` or any other shape, or `token[40, vocabulary: 5000]`."""
     _check_kind(declared, INPUT_KINDS, scope)
-    if declared.name.text == "token":
-        return _token_type(declared, scope)
-    return TensorType("float32", _sizes(declared, scope))
-
-
-def _token_type(declared: syntax.TypeExpr, scope: Scope) -> TensorType:
-    example = "write `token[40, vocabulary: 5000]`"
+    kind = declared.name.text
     sizes = [a for a in declared.arguments or () if a.key is None]
-    keyed = [a for a in declared.arguments or () if a.key is not None]
-    for argument in keyed:
-        if argument.key is not None and argument.key.text != "vocabulary":
-            near = closest(argument.key.text, ["vocabulary"])
-            help = "did you mean `vocabulary`?" if near else example
-            raise scope.error("E0404", f"`token` has no argument `{argument.key.text}`", argument.key, help)
-    if not sizes or not keyed:
+    keyed = _keyed(declared, _EXAMPLES[kind], ("vocabulary", "variable") if kind == "token" else ("variable",), scope)
+    if kind == "token" and (not sizes or "vocabulary" not in keyed):
         missing = "length" if not sizes else "vocabulary"
-        raise scope.error("E0404", f"`token` needs its {missing}", declared, example)
-    if len(keyed) > 1:
-        raise scope.error("E0305", "`vocabulary` of `token` is given twice", keyed[1])
-    return TensorType("int64", tuple(_size(a, scope) for a in sizes), _whole(keyed[0], scope))
+        raise scope.error("E0404", f"`token` needs its {missing}", declared, _EXAMPLES[kind])
+    if not sizes:
+        raise scope.error("E0404", f"`{kind}` needs its sizes in brackets", declared, f"write `{kind}[10]`")
+    shape = tuple(_size(argument, scope) for argument in sizes)
+    vocabulary = _whole(keyed["vocabulary"], scope) if "vocabulary" in keyed else None
+    lengths = f"{name}{LENGTHS}" if "variable" in keyed and _variable(keyed["variable"], kind, shape, scope) else None
+    return TensorType("float32" if vocabulary is None else "int64", shape, vocabulary, lengths)
+
+
+def _keyed(declared: syntax.TypeExpr, example: str, known: tuple[str, ...], scope: Scope) -> dict[str, syntax.Argument]:
+    """The arguments of a type that have a name, by that."""
+    found: dict[str, syntax.Argument] = {}
+    for argument in declared.arguments or ():
+        if argument.key is None:
+            continue
+        key, kind = argument.key.text, declared.name.text
+        if key not in known:
+            near = closest(key, known)
+            help = f"did you mean `{near}`?" if near else example
+            raise scope.error("E0404", f"`{kind}` has no argument `{key}`", argument.key, help)
+        if key in found:
+            raise scope.error("E0305", f"`{key}` of `{kind}` is given twice", argument)
+        found[key] = argument
+    return found
+
+
+def _variable(argument: syntax.Argument, kind: str, shape: tuple[int, ...], scope: Scope) -> bool:
+    """Whether the rows of an input may have fewer steps than its first size says."""
+    value = evaluate(argument.value, scope)
+    if isinstance(value, Word):
+        raise unknown_word(value.text, argument.value, scope)
+    if not isinstance(value, bool):
+        message = f"`variable` must be `true` or `false`, found {describe(value)}"
+        raise scope.error("E0404", message, argument.value, _VARIABLE[kind])
+    if value and len(shape) != (1 if kind == "token" else 2):
+        needs = "a number of steps" if kind == "token" else "steps and features"
+        message = f"`variable: true` needs {needs}, found {len(shape)} size{'s' * (len(shape) > 1)}"
+        alone = f"write `float[{shape[0]}, 1, variable: true]`" if kind == "float" and len(shape) == 1 else None
+        raise scope.error("E0404", message, argument, alone or f"{_VARIABLE[kind]}")
+    return value
 
 
 def output_type(
@@ -90,6 +122,9 @@ def _reconstructed(declared: syntax.LikeType, inputs: Mapping[str, TensorType], 
         raise scope.error("E0202", f"there is no input `{name}`", declared.name, help)
     if inputs[name].dtype != "float32":
         raise scope.error("E0404", f"`{name}` is `{inputs[name]}`: only numbers can be reconstructed", declared.name)
+    if inputs[name].lengths is not None:
+        message = f"`{name}` is `{inputs[name]}`: only what has a fixed length can be reconstructed"
+        raise scope.error("E0404", message, declared.name, "declare that input without `variable: true`")
     return inputs[name]
 
 

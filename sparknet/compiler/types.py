@@ -17,6 +17,8 @@ class TensorType:
     shape: tuple[int, ...]
     vocabulary: int | None = None
     """For tokens, how many there are: the numbers of the value are int64, from 0 to below this."""
+    lengths: str | None = None
+    """For a sequence of variable length, the graph input that says how many steps of each row count: int64[N]."""
 
     @property
     def size(self) -> int:
@@ -24,6 +26,12 @@ class TensorType:
         return prod(self.shape)
 
     def __str__(self) -> str:
-        if self.vocabulary is not None:
-            return f"token[{', '.join(map(str, self.shape))}, vocabulary: {self.vocabulary}]"
-        return f"{self.dtype.rstrip('0123456789')}[{', '.join(map(str, self.shape))}]"
+        inside = [*map(str, self.shape)]
+        inside += [f"vocabulary: {self.vocabulary}"] * (self.vocabulary is not None)
+        inside += ["variable: true"] * (self.lengths is not None)
+        kind = self.dtype.rstrip("0123456789") if self.vocabulary is None else "token"
+        return f"{kind}[{', '.join(inside)}]"
+
+    def steps_of(self, features: int) -> TensorType:
+        """A sequence of numbers with as many steps as this one, `features` in each."""
+        return TensorType("float32", (self.shape[0], features), lengths=self.lengths)

@@ -20,6 +20,7 @@ CODES: dict[str, str] = {
     "R0015": "a label or token that is not whole",
     "R0016": "a number too large for float32",
     "R0017": "neither 0 nor 1",
+    "R0018": "a sequence without a step",
     # ----- runs that cannot start -----
     "R0020": "no rows",
     "R0021": "no rows in a split",

@@ -1,6 +1,7 @@
 """One Arrow column to the numbers that a port takes: `[rows, size]`, or which rows cannot be.
 
-Accepted: numbers and booleans; lists of them, nested or of fixed size; pyspark.ml vectors (a struct, in Arrow).
+Accepted: numbers and booleans; lists of them, nested or of fixed size; pyspark.ml vectors (a struct, in Arrow). Of an
+input of variable length, shorter lists are filled up with zeros.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ def read_column(array: pa.Array, port: Port) -> Column:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_struct(array.type) and [field.name for field in array.type] == _VECTOR_FIELDS:
-        array, faults = _dense(array, port.type.size)
-        column = _inspect(array, port)
+        array, faults = _dense(array, port.measures or port)
+        column = _read_steps(array, port) if _varies(port) else _inspect(array, port)
         return replace(column, first=column.first and faults.get(column.first.row, column.first))
+    if _varies(port):
+        return _read_steps(array, port)
     numbers = _regular(array, port)
     if numbers is None:
         return _inspect(array, port)
@@ -153,6 +156,61 @@ def _inspect(array: pa.Array, port: Port) -> Column:
     return _with_values(first, bad, leaf.filter(pa.array(~bad[owner])), port)
 
 
+def _varies(port: Port) -> bool:
+    return port.type.lengths is not None or port.measures is not None
+
+
+def _read_steps(array: pa.Array, port: Port) -> Column:
+    """Sequences of variable length, zeros behind their ends; or their lengths, [rows, 1], for a port that measures."""
+    of = port.measures or port
+    rows, most, each = len(array), of.type.size, of.type.size // of.type.shape[0]
+    owner, leaf, depth = np.arange(rows), array, 0
+    null, wrong = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+    while _is_list(leaf.type):
+        null[owner[_nulls(leaf)]] = True
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(leaf), 0), np.int64)
+        if depth:  # a list in a list is a step
+            wrong[owner[lengths != each]] = True
+        owner, leaf, depth = np.repeat(owner, lengths), leaf.flatten(), depth + 1
+    null[owner[_nulls(leaf)]] = True
+    counts = np.bincount(owner, minlength=rows)
+    if not _is_number(leaf.type) and not pa.types.is_null(leaf.type):
+        return _inspect(array, of)
+    wrong |= (counts > most) | (counts % each != 0)
+    bad = null | wrong | (counts == 0)
+    first = None
+    if bad.any():
+        row = int(np.argmax(bad))
+        code, text = _step_fault(array[row], bool(null[row]), bool(wrong[row]), int(counts[row]), of)
+        first = BadCell(code, row, text)
+    if port.measures is not None:
+        return Column(None if first else (counts // each)[:, None], bad, first)
+    kept = ~bad[owner]
+    at = (np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts))[kept]
+    leaf = leaf.filter(pa.array(kept))
+    numbers = _leaf_numbers(leaf.cast(pa.float64()) if pa.types.is_null(leaf.type) else leaf)
+    padded = np.zeros((rows, most), numbers.dtype)
+    padded[owner[kept], at] = numbers
+    values = _check_values(padded, port)
+    if first is None or (values.first is not None and values.first.row < first.row):
+        first = values.first
+    bad |= values.bad
+    return Column(None if first else padded, bad, first)
+
+
+def _step_fault(cell: pa.Scalar, null: bool, wrong: bool, count: int, port: Port) -> tuple[str, str]:
+    """Why a cell is no sequence that `port` takes, as code and text."""
+    each = port.type.size // port.type.shape[0]
+    noun = "token" if port.kind == "token" else "step"
+    if null:
+        return "R0010", "holds null" if cell.is_valid else "is null"
+    if not wrong:
+        return "R0018", f"has no {noun}s"
+    if count % each == 0 and count > port.type.size:
+        return "R0012", f"has {count // each:,} {noun}s"
+    return "R0012", f"has {count:,} number{'s' * (count != 1)}, which do not make whole steps"
+
+
 def _with_values(first: BadCell, bad: NDArray[np.bool_], leaf: pa.Array, port: Port) -> Column:
     """The rows whose structure is bad, and those among the others, whose numbers are in `leaf`, with bad values."""
     kept = np.flatnonzero(~bad)
@@ -207,16 +265,16 @@ def _nulls(array: pa.Array) -> NDArray[np.bool_]:
     return cast("NDArray[np.bool_]", np.asarray(array.is_null(), np.bool_))
 
 
-def _dense(array: pa.Array, size: int) -> tuple[pa.Array, dict[int, BadCell]]:
+def _dense(array: pa.Array, port: Port) -> tuple[pa.Array, dict[int, BadCell]]:
     """A pyspark.ml vector column (dense or sparse) as a column of lists of float64; null stays null.
 
-    A vector that is no `size` numbers becomes null, too, before it takes any memory; the faults say why, by row.
+    A vector of a size that `port` does not take becomes null, too, before it takes memory; the faults say why, by row.
     """
     dense: list[Numbers | None] = []
     faults: dict[int, BadCell] = {}
     for row, cell in enumerate(array):
         vector = cell.as_py()
-        fault = None if vector is None else _vector_fault(vector, size)
+        fault = None if vector is None else _vector_fault(vector, port)
         if fault is not None:
             faults[row] = BadCell(fault[0], row, fault[1])
         if vector is None or fault is not None:
@@ -224,24 +282,24 @@ def _dense(array: pa.Array, size: int) -> tuple[pa.Array, dict[int, BadCell]]:
         elif vector["indices"] is None:
             dense.append(np.asarray(vector["values"], np.float64))
         else:
-            values = np.zeros(size, np.float64)
+            values = np.zeros(vector["size"], np.float64)
             values[vector["indices"]] = vector["values"]
             dense.append(values)
     return pa.array(dense, pa.list_(pa.float64())), faults
 
 
-def _vector_fault(vector: dict[str, Any], size: int) -> tuple[str, str] | None:
+def _vector_fault(vector: dict[str, Any], port: Port) -> tuple[str, str] | None:
     """Why a vector cannot be used, as code and text; None where it can."""
     values, indices = vector["values"], vector["indices"]
     if values is None or None in values or None in (indices or ()):
         return "R0010", "holds null"
     found = len(values) if indices is None else vector["size"]
-    if found != size:
+    if found > port.type.size or (found != port.type.size and port.type.lengths is None):
         return "R0012", f"has {found} number{'s' * (found != 1)}"
     if indices is not None and len(indices) != len(values):
         return "R0012", f"has {len(indices)} indices for {len(values)} values"
-    outside = [index for index in indices or () if not 0 <= index < size]
-    return ("R0012", f"has an index {outside[0]}, outside its {size} numbers") if outside else None
+    outside = [index for index in indices or () if not 0 <= index < found]
+    return ("R0012", f"has an index {outside[0]}, outside its {found} numbers") if outside else None
 
 
 def _show(cell: pa.Scalar) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sparknet.runtime.columns import read_column
 from sparknet.runtime.engine import Engine, Graph
-from sparknet.runtime.manifest import bound_port
+from sparknet.runtime.manifest import bound_inputs
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.profile import BadRow, BoundPort, Profile, ambiguous, check_profile, same_names
 from sparknet.runtime.run_folder import SavedRun
@@ -94,7 +94,7 @@ def predictor(run: SavedRun) -> Predictor:
     added = tuple(
         (_new_column(p.name, beside), _KINDS[p.dtype] + "s" * (prod(p.shape) > 1)) for p in run.manifest.predictions
     )
-    return Predictor(run.inference, tuple(bound_port(port) for port in run.manifest.inputs), added, outputs)
+    return Predictor(run.inference, bound_inputs(run.manifest), added, outputs)
 
 
 def _new_column(output: str, beside: Container[str]) -> str:

@@ -9,7 +9,8 @@ from platform import python_version
 from pydantic import ConfigDict
 
 from sparknet.compiler.compiled import CompiledNet, Port
-from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, SavedPort, Text, describe_net
+from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, Text, describe_net
+from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.profile import BoundPort
 from sparknet.runtime.trainer import TrainedNet
@@ -55,10 +56,16 @@ def describe(net: CompiledNet, trained: TrainedNet, files: Mapping[str, SavedFil
     )
 
 
-def bound_port(saved: SavedPort) -> BoundPort:
-    """A saved port as the runtime uses it; a run was trained, so every port has its column."""
-    port = Port(saved.name, saved.kind, TensorType(saved.dtype, saved.shape), saved.classes)
-    return BoundPort(port, saved.column or saved.name)
+def bound_inputs(manifest: NetManifest) -> tuple[BoundPort, ...]:
+    """All inputs as the runtime uses them; a run was trained, so every one has its column."""
+    measured = {saved.name for saved in manifest.inputs if saved.kind == "length"}
+    ports: dict[str, Port] = {}
+    for saved in manifest.inputs:
+        lengths = f"{saved.name}{LENGTHS}"
+        found = TensorType(saved.dtype, saved.shape, lengths=lengths if lengths in measured else None)
+        of = ports[saved.name.removesuffix(LENGTHS)] if saved.kind == "length" else None
+        ports[saved.name] = Port(saved.name, saved.kind, found, saved.classes, of)
+    return tuple(BoundPort(ports[saved.name], saved.column or saved.name) for saved in manifest.inputs)
 
 
 def versions() -> dict[str, str]:

@@ -81,7 +81,8 @@ class Profile(_Record):
 def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort, ...]:
     """Each port with the column that feeds it, in the order of the ports (the compiler has checked that all are)."""
     by_port = {binding.port: binding for binding in bindings}
-    return tuple(BoundPort(port, by_port[port.name].column, by_port[port.name].label) for port in ports)
+    sources = [by_port[(port.measures or port).name] for port in ports]
+    return tuple(BoundPort(port, found.column, found.label) for port, found in zip(ports, sources, strict=True))
 
 
 def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: bool = False) -> None:
@@ -181,7 +182,7 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
         f"row {first.row + 1:,} of column `{each.column}` {first.text}; `{each.port.name}` takes {_wanted(each.port)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         notes=notes,
-        helps=[(_TOKEN_HELPS if each.port.kind == "token" else _HELPS)[first.code].format(before=before)],
+        helps=[_help(first.code, each.port).format(before=before)],
     )
 
 
@@ -203,7 +204,24 @@ _TOKEN_HELPS = _HELPS | {
 }
 
 
+_VARIABLE_HELPS = {
+    "R0012": "cut longer rows before {before}, or raise the number of steps in the type of the input",
+    "R0018": "drop such rows before {before}, or give them one step, such as zeros",
+}
+
+
+def _help(code: str, port: Port) -> str:
+    if port.type.lengths is not None and code in _VARIABLE_HELPS:
+        return _VARIABLE_HELPS[code]
+    return (_TOKEN_HELPS if port.kind == "token" else _HELPS)[code]
+
+
 def _wanted(port: Port) -> str:
+    if port.type.lengths is not None:
+        most, each = port.type.shape[0], port.type.size // port.type.shape[0]
+        if port.kind == "token":
+            return f"1 to {most:,} tokens, whole numbers from 0 to {(port.classes or 1) - 1}"
+        return f"1 to {most:,} steps of {each:,} number{'s' * (each > 1)}"
     if port.kind == "token":
         count = "one token" if port.type.size == 1 else f"{port.type.size:,} tokens"
         return f"{count}, whole numbers from 0 to {(port.classes or 1) - 1}"

@@ -64,6 +64,8 @@ def weight_initializer(activation: str | None) -> Initializer:
 class ActivationLayer(Layer):
     """An activation applied to every number."""
 
+    takes_variable: ClassVar[bool] = True
+
     def infer(self, x: TensorType) -> TensorType:
         """Same type."""
         return x

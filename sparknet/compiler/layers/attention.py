@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sparknet.compiler.graph import Value
 from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, sequence_type
+from sparknet.compiler.layers.variable import last_step, mean_of_steps
 from sparknet.compiler.lazy import Lazy
 from sparknet.compiler.types import TensorType
 
@@ -26,6 +27,7 @@ class Attention(Layer):
     """
 
     name: ClassVar[str] = "attention"
+    takes_variable: ClassVar[bool] = True
 
     heads: Annotated[int, Field(ge=1, le=1024)] = 1
     causal: bool = False
@@ -70,6 +72,9 @@ class Attention(Layer):
         scores = g.op("MatMul", g.op("Mul", q, g.constant(each**-0.5)), k)
         if self.causal:
             scores = g.op("Add", scores, g.constant(np.triu(np.full((time, time), -np.inf), 1)))
+        mask = low.mask(t)
+        if mask is not None:  # no step looks behind the end; the first one is never there, so each sees something
+            scores = g.op("Where", g.op("Unsqueeze", mask, g.ints(1, 2)), scores, g.constant(-np.inf))
         seen = g.op("MatMul", g.op("Softmax", scores, axis=3), v)
         rows = g.op("Reshape", g.op("Transpose", seen, perm=[0, 2, 1, 3]), g.ints(-1, width))
         return g.op("Reshape", self._project(low, rows, "out_proj.weight", "out_proj.bias"), g.ints(-1, time, width))
@@ -88,6 +93,7 @@ class Positions(Layer):
     """`positions`, or `positions(sinusoidal)`: adds to each step a vector that tells where it stands."""
 
     name: ClassVar[str] = "positions"
+    takes_variable: ClassVar[bool] = True
 
     kind: Literal["learned", "sinusoidal"] = "learned"
 
@@ -118,31 +124,30 @@ class Mean(Layer):
     """`mean`: the mean over all steps of a sequence."""
 
     name: ClassVar[str] = "mean"
+    takes_variable: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         """`[time, features]` to `[features]`."""
         return TensorType("float32", (sequence_type(self.name, x)[1],))
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """One `ReduceMean`."""
-        return low.graph.op("ReduceMean", x, low.graph.ints(1), keepdims=0)
+        """One `ReduceMean`; a masked sum by the length where that varies."""
+        return mean_of_steps(low, x, t)
 
 
 class Last(Layer):
     """`last`: the last step of a sequence."""
 
     name: ClassVar[str] = "last"
+    takes_variable: ClassVar[bool] = True
 
     def infer(self, x: TensorType) -> TensorType:
         """`[time, features]` to `[features]`."""
         return TensorType("float32", (sequence_type(self.name, x)[1],))
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """The second part of a `Split`."""
-        g, (time, features) = low.graph, t.shape
-        if time > 1:
-            x = g.op_n("Split", 2, x, g.ints(time - 1, 1), axis=1)[1]
-        return g.op("Reshape", x, g.ints(0, features))
+        """The second part of a `Split`; a masked sum where the length varies."""
+        return last_step(low, x, t)
 
 
 LAYERS: tuple[type[Layer], ...] = (Attention, Positions, Mean, Last)

@@ -58,11 +58,25 @@ class Lowering:
     salt: int
     buffers: dict[str, Value] = field(default_factory=dict)
     """The new value of each buffer that the layer has computed; a buffer left out stays as it was."""
+    ports: Mapping[str, Value] = field(default_factory=dict)
+    """What feeds the graph, by name: the lengths of sequences among it."""
 
     @property
     def training(self) -> bool:
         """Whether the graph is that of a training step."""
         return self.seed is not None
+
+    def lengths(self, t: TensorType) -> Value | None:
+        """How many steps of each row of a `t` count, int64[N]; None where all do."""
+        return None if t.lengths is None else self.ports[t.lengths]
+
+    def mask(self, t: TensorType) -> Value | None:
+        """Which steps of each row of a sequence `t` count, bool[N, time]; None where all do."""
+        lengths = self.lengths(t)
+        if lengths is None:
+            return None
+        g = self.graph
+        return g.op("Less", g.ints(*range(t.shape[0])), g.op("Unsqueeze", lengths, g.ints(1)))
 
 
 Penalty = Annotated[float, Field(ge=0, le=1e6)]
@@ -75,6 +89,8 @@ class Layer(BaseModel):
     name: ClassVar[str]
     takes_tokens: ClassVar[bool] = False
     """Whether this layer looks up tokens; all others compute with numbers."""
+    takes_variable: ClassVar[bool] = False
+    """Whether this layer treats each row of a sequence of variable length as if it stood alone at its own length."""
 
     @property
     def label(self) -> str:
@@ -148,6 +164,7 @@ class Join(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str]
+    takes_variable: ClassVar[bool] = True
 
     @property
     def label(self) -> str:

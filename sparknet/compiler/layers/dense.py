@@ -14,6 +14,7 @@ class Dense(Weighted):
     """`dense(units, activation)`: `y = activation(x W + b)`, `x` a vector or each step of a sequence."""
 
     name: ClassVar[str] = "dense"
+    takes_variable: ClassVar[bool] = True
 
     units: Units
     activation: Activation | None = None
@@ -26,7 +27,7 @@ class Dense(Weighted):
                 f"`dense` needs a vector `[features]` or a sequence `[time, features]`, but `{x}` arrives",
                 "put `flatten` before it to join all axes, or `globalavgpool` to average an image",
             )
-        return TensorType("float32", (*x.shape[:-1], self.units))
+        return TensorType("float32", (*x.shape[:-1], self.units), lengths=x.lengths)
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
         """`weight` [features, units], `bias` [units]."""

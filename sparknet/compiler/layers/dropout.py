@@ -19,6 +19,7 @@ class Dropout(Layer):
     """
 
     name: ClassVar[str] = "dropout"
+    takes_variable: ClassVar[bool] = True
 
     rate: Annotated[float, Field(ge=0, lt=1)]
 

@@ -13,6 +13,7 @@ class Embedding(Layer):
     """`embedding(width)`: a trained vector for each token, whose number the input says (`vocabulary: 5000`)."""
 
     name: ClassVar[str] = "embedding"
+    takes_variable: ClassVar[bool] = True
     takes_tokens: ClassVar[bool] = True
 
     width: Units
@@ -24,7 +25,7 @@ class Embedding(Layer):
                 f"`embedding` looks up tokens, but `{x}` arrives",
                 "declare the input as `token[length, vocabulary: 5000]`, or use `dense(width)` on numbers",
             )
-        return TensorType("float32", (*x.shape, self.width))
+        return TensorType("float32", (*x.shape, self.width), lengths=x.lengths)
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
         """`weight` [vocabulary, width]."""

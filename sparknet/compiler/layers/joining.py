@@ -12,6 +12,8 @@ from sparknet.compiler.graph import Value
 from sparknet.compiler.layers.base import Join, Lowering, ShapeError
 from sparknet.compiler.types import TensorType
 
+_OF_ONE_INPUT = "join sequences of one input, which have one length; of others make vectors first, by `mean` or `last`"
+
 
 class _Elementwise(Join):
     operator: ClassVar[str]
@@ -20,8 +22,11 @@ class _Elementwise(Join):
         """All inputs have one type, and so has the result."""
         for x in xs:
             if x != xs[0]:
+                values = " and ".join(f"`{x}`" for x in xs)
+                if x.shape == xs[0].shape:
+                    raise ShapeError(f"`{self.name}` cannot join {values}, of different lengths", _OF_ONE_INPUT)
                 raise ShapeError(
-                    f"`{self.name}` needs values of one shape, but gets {' and '.join(f'`{x}`' for x in xs)}",
+                    f"`{self.name}` needs values of one shape, but gets {values}",
                     "bring them to one shape first, for example by a `1x1` convolution or `dense`",
                 )
         return xs[0]
@@ -64,9 +69,16 @@ class Concat(Join):
                 f"`concat` needs shapes that differ along axis {self.axis} only, "
                 f"but gets {' and '.join(f'`{x}`' for x in xs)}"
             )
+        if any(x.lengths != first.lengths for x in xs) or (first.lengths is not None and self.axis == 0):
+            one_input = all(x.lengths == first.lengths for x in xs)
+            raise ShapeError(
+                f"`concat` cannot join {' and '.join(f'`{x}`' for x in xs)}"
+                + (" along time" if one_input else ", of different lengths"),
+                "join their features: `concat(a, b, axis: 1)`" if one_input else _OF_ONE_INPUT,
+            )
         shape = list(first.shape)
         shape[self.axis] = sum(x.shape[self.axis] for x in xs)
-        return TensorType(first.dtype, tuple(shape))
+        return TensorType(first.dtype, tuple(shape), lengths=first.lengths)
 
     def lower(self, low: Lowering, xs: Sequence[Value], ts: Sequence[TensorType]) -> Value:
         """One `Concat`; the batch is ONNX's axis 0."""

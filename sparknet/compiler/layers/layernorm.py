@@ -18,6 +18,7 @@ class LayerNorm(Layer):
     """
 
     name: ClassVar[str] = "layernorm"
+    takes_variable: ClassVar[bool] = True
 
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-5
 

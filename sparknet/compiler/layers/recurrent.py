@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, Units, sequence_type
+from sparknet.compiler.layers.variable import last_step
 from sparknet.compiler.random import keep_mask
 from sparknet.compiler.types import TensorType
 
@@ -20,8 +21,13 @@ _SALTS = 2**32
 
 
 class _Recurrent(Layer):
-    """A layer that goes through a sequence step by step: `lstm(100, return: sequence, bidirectional: true)`."""
+    """A layer that goes through a sequence step by step: `lstm(100, return: sequence, bidirectional: true)`.
 
+    Behind the end of a shorter row, states are zeros: so the way back begins where the row ends, and no number grows
+    there.
+    """
+
+    takes_variable: ClassVar[bool] = True
     operator: ClassVar[str]
     gates: ClassVar[tuple[int, ...]]
     """Where each of ONNX's gates is among PyTorch's."""
@@ -44,8 +50,8 @@ class _Recurrent(Layer):
 
     def infer(self, x: TensorType) -> TensorType:
         """`[time, features]` to `[units]`, or `[time, units]` for `return: sequence`; two directions double `units`."""
-        time, _ = sequence_type(self.name, x)
-        return TensorType("float32", (time, self._width) if self.returns == "sequence" else (self._width,))
+        sequence_type(self.name, x)
+        return x.steps_of(self._width) if self.returns == "sequence" else TensorType("float32", (self._width,))
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
         """As in PyTorch: `weight_ih_l0` [gates * units, features], `weight_hh_l0` [gates * units, units], two biases.
@@ -68,18 +74,18 @@ class _Recurrent(Layer):
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """Level by level, time first in between."""
-        g, (time, features) = low.graph, t.shape
+        g, features = low.graph, t.shape[1]
         x = g.op("Transpose", x, perm=[1, 0, 2])
         last = ""
         for level in range(self.layers):
             if level and self.dropout and low.seed is not None:
                 x = g.op("Mul", x, keep_mask(g, x, low.seed, low.salt + level * _SALTS, self.dropout))
             if low.seed is None:
-                x, last = self._native(low, x, level)
+                x, last = self._native(low, x, t, level)
             else:
                 rows = g.op("Reshape", x, g.ints(-1, features))
                 all_steps = self.returns == "sequence" or level < self.layers - 1
-                ways = [self._loop(low, rows, time, f"_l{level}{way}", all_steps) for way in self._ways]
+                ways = [self._loop(low, rows, t, f"_l{level}{way}", all_steps) for way in self._ways]
                 if all_steps:
                     x = self._side_by_side(g, [every for every, _ in ways], axis=2)
                 last = self._side_by_side(g, [end for _, end in ways], axis=1)
@@ -96,14 +102,17 @@ class _Recurrent(Layer):
 
     # ----- training: a loop -----
 
-    def _loop(self, low: Lowering, rows: Value, time: int, suffix: str, all_steps: bool) -> tuple[Value, Value]:
+    def _loop(self, low: Lowering, rows: Value, t: TensorType, suffix: str, all_steps: bool) -> tuple[Value, Value]:
         """One level in one direction: the states of `all_steps` [time, N, units], and the one where it ended."""
-        g, width = low.graph, len(self.gates) * self.units
+        g, width, lengths = low.graph, len(self.gates) * self.units, low.lengths(t)
+        backwards = suffix.endswith("_reverse")
+        ends_inside = lengths is not None and not backwards
+        all_steps = all_steps or ends_inside
         weight = low.parameters[f"weight_hh{suffix}"]
         biases = [low.parameters[f"bias_{side}{suffix}"] for side in ("ih", "hh")] if self.bias else []
         before, inside = self._place_biases(g, biases)
         projected = g.op("Gemm", rows, low.parameters[f"weight_ih{suffix}"], *before, transB=1)
-        projected = g.op("Reshape", projected, g.ints(time, -1, width))
+        projected = g.op("Reshape", projected, g.ints(t.shape[0], -1, width))
         batch = g.op("Shape", projected, start=1, end=2)
         start = g.op("Expand", g.constant(0.0), g.op("Concat", batch, g.ints(self.units), axis=0))
 
@@ -111,15 +120,24 @@ class _Recurrent(Layer):
         shape = (BATCH, self.units)
         states = [body.input(body.fresh(f"net/state{k}"), g.dtype, shape) for k in range(self.states)]
         x = body.input(body.fresh("net/x"), g.dtype, (BATCH, width))
-        for state in (new := self._step(body, x, weight, inside, states)):
+        new = self._step(body, x, weight, inside, states)
+        sequences = [projected]
+        if lengths is not None:
+            sequences.append(_steps_that_count(g, lengths, t.shape[0]))
+            counts = body.input(body.fresh("net/counts"), "bool", (BATCH, 1))
+            counts = body.op("Cast", counts, to=g.onnx_type(g.dtype))
+            new = tuple(body.op("Mul", state, counts) for state in new)
+        for state in new:
             body.result(state, shape)
         if all_steps:
             body.result(new[0], shape)
-        way = [int(suffix.endswith("_reverse"))]
-        ways = {"scan_input_directions": way} | ({"scan_output_directions": way} if all_steps else {})
+        ways = {"scan_input_directions": [int(backwards)] * len(sequences)}
+        ways |= {"scan_output_directions": [int(backwards)]} if all_steps else {}
         starts = [start] * self.states
-        outputs = g.op_n("Scan", len(body.outputs), *starts, projected, body=body, num_scan_inputs=1, **ways)
-        return outputs[-1], outputs[0]
+        count = len(sequences)
+        outputs = g.op_n("Scan", len(body.outputs), *starts, *sequences, body=body, num_scan_inputs=count, **ways)
+        last = last_step(low, outputs[-1], t.steps_of(self.units), axis=0) if ends_inside else outputs[0]
+        return outputs[-1], last
 
     def _place_biases(self, g: GraphBuilder, biases: list[Value]) -> tuple[list[Value], list[Value]]:
         """Biases to add before the loop, and in every step; as their sum before it where the equations allow."""
@@ -137,12 +155,15 @@ class _Recurrent(Layer):
 
     # ----- inference: ONNX's own operator -----
 
-    def _native(self, low: Lowering, x: Value, level: int) -> tuple[Value, Value]:
+    def _native(self, low: Lowering, x: Value, t: TensorType, level: int) -> tuple[Value, Value]:
         """As `_loop`, but for both directions: all states [time, N, width], and those where each ended [N, width]."""
         g = low.graph
         weights = [self._stacked(low, [f"weight_{side}_l{level}"]) for side in ("ih", "hh")]
         if self.bias:
             weights.append(self._stacked(low, [f"bias_ih_l{level}", f"bias_hh_l{level}"]))
+        lengths = low.lengths(t)
+        if lengths is not None:
+            weights += [*[""] * (not self.bias), g.op("Cast", lengths, to=g.onnx_type("int32"))]
         direction = "bidirectional" if self.bidirectional else "forward"
         options = self._options() | {"hidden_size": self.units, "direction": direction}
         every, last = g.op_n(self.operator, 2, x, *weights, **options)
@@ -166,6 +187,12 @@ class _Recurrent(Layer):
 
     def _options(self) -> dict[str, Any]:
         return {}
+
+
+def _steps_that_count(g: GraphBuilder, lengths: Value, time: int) -> Value:
+    """bool[time, N, 1]."""
+    steps = g.op("Unsqueeze", g.ints(*range(time)), g.ints(1))
+    return g.op("Unsqueeze", g.op("Less", steps, lengths), g.ints(2))
 
 
 class Rnn(_Recurrent):
