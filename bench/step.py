@@ -1,140 +1,263 @@
-"""Milliseconds of one training step, SparkNet on stock ONNX Runtime against PyTorch, one thread each.
+"""Milliseconds and memory of one training step, SparkNet on stock ONNX Runtime against other engines.
 
-    python bench/step.py            # needs the `bench` extra
+    python bench/step.py                                # needs the `bench` extra
+    python bench/step.py --nets CNN LSTM --engines sparknet pytorch --threads 2
+    python bench/step.py --soak 5000                    # memory over many steps, SparkNet alone
 
-Each engine trains the same net from the same kind of data in a process of its own, in turns (A B A B ...), so that a
-machine that changes its speed changes both. Printed are medians over the turns: wall time and CPU time of a step, and
-how much the process grew between its start and its end (peak resident memory, imports not counted).
+All engines train the same nets from the same weights on the same batches, each in a process of its own. They take turns
+of a fraction of a second, so that a machine that changes its speed changes all of them; a ratio is taken within a turn.
+Printed are medians over the turns, with the range of the ratios; memory is the peak over what the imports left; `peak`
+is the share of what a 1024 x 1024 matrix product reaches in a turn of its own. Engines that are not installed, or fail,
+are left out and named.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from step_nets import BATCHES, NETS
 
-ROOT = Path(__file__).parents[1]
-DIGITS = (ROOT / "specs" / "digits.net").read_text()
-PERCEPTRON = """
-net Perceptron {
-  input image: float[64]
-  dense(64 * 2, relu) -> dense(64, relu) -> dense(10)
-  output digit: class[10]
-}
-train { optimizer = adam(lr: 0.001) }
-"""
-NETS = {  # name: source, shape of a row, batch
-    "digits.net, batch 32": (DIGITS, (1, 8, 8), 32),
-    "digits.net, batch 128": (DIGITS, (1, 8, 8), 128),
-    "64-128-64-10, batch 128": (PERCEPTRON, (64,), 128),
-}
-ENGINES = ("sparknet", "pytorch")
-TURNS, SECONDS, STEPS = 5, 2.0, 10
-"""Processes for each engine, the time that each trains, and the steps timed together."""
+ENGINES = ("sparknet", "pytorch", "torch.compile", "jax", "keras")
+Step = Callable[[int], float]
 
 
-def peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# ----- one engine, in a process of its own -----
 
 
-def sparknet_steps(name: str) -> Callable[[], None]:
-    import sparknet
-    from sparknet.runtime.engine import Graph, OnnxRuntimeEngine, Step
+def memory(field: str) -> int:
+    """Bytes of resident memory: `VmRSS` now, `VmHWM` at most since the last `forget_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
-    source, shape, batch = NETS[name]
-    net = sparknet.compile(source)
-    graph = Graph("training step", net.step.SerializeToString(), len(net.metrics))
-    image, digit = data(shape, batch)
-    steps = [Step({"image": image, "digit": digit}, batch, 0.001, seed) for seed in range(STEPS)]
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def sparknet_stepper(folder: Path, data: dict[str, np.ndarray], threads: int) -> Step:
+    import onnxruntime as ort
+
+    from sparknet.runtime.engine import Graph, OnnxRuntimeEngine
+    from sparknet.runtime.engine import Step as One
+
+    if threads > 1:  # training takes one thread a task slot; this is for the bench alone
+        fields = ort.SessionOptions.intra_op_num_threads
+        ort.SessionOptions.intra_op_num_threads = property(fields.fget, lambda o, _: fields.fset(o, threads))
+    with np.load(folder / "start.npz") as start:
+        flow = [start["parameters"], start["state"]]
+    graph = Graph("training step", (folder / "step.onnx").read_bytes(), int("label" in data))
+    batches = [{name: array[k] for name, array in data.items()} for k in range(BATCHES)]
     engine = OnnxRuntimeEngine()
-    flow = [net.initial_parameters(), net.initial_optimizer_state()]
 
-    def run() -> None:
-        trained = engine.train(graph, *flow, steps)
+    def step(k: int) -> float:
+        batch = batches[k]
+        trained = engine.train(graph, flow[0], flow[1], [One(batch, len(batch["x"]), 0.001, k)])
         flow[:] = [trained.parameters, trained.optimizer_state]
+        return trained.sums.mean_loss
 
-    return run
-
-
-def pytorch_steps(name: str) -> Callable[[], None]:
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(1)
-    _, shape, batch = NETS[name]
-    if len(shape) == 3:
-        layers = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU()]
-        layers += [nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10)]
-    else:
-        layers = [nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10)]
-    model = nn.Sequential(*layers)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
-    image, digit = (torch.from_numpy(array) for array in data(shape, batch))
-    scale = 1 / 16 if len(shape) == 3 else 1
-
-    def run() -> None:
-        for _ in range(STEPS):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(model(image * scale), digit)
-            loss.backward()
-            optimizer.step()
-            loss.item()
-
-    return run
+    return step
 
 
-def data(shape: tuple[int, ...], batch: int) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(0)
-    return random.integers(0, 17, (batch, *shape)).astype(np.float32), random.integers(0, 10, batch)
+def matmul_stepper() -> Step:
+    a = np.random.default_rng(0).random((1024, 1024), np.float32)
+    out = np.empty_like(a)
+    return lambda _: float(np.matmul(a, a, out=out)[0, 0])
 
 
-def child(engine: str, name: str) -> None:
-    make = {"sparknet": sparknet_steps, "pytorch": pytorch_steps}[engine]
+def stepper(engine: str, name: str, folder: Path, threads: int) -> tuple[Step, int]:
+    """The engine's step, and the memory that its imports took."""
+    with np.load(folder / "data.npz") as file:
+        data = dict(file)
+    with np.load(folder / "tensors.npz") as file:
+        tensors = [file[key] for key in file]
     if engine == "sparknet":
-        import onnxruntime  # noqa: F401 - counted as an import, not as the step's memory
+        import sparknet.runtime.engine
+        import onnxruntime  # noqa: F401, I001 - counted as an import, not as the step's memory
 
-        import sparknet  # noqa: F401
-    else:
-        import torch  # noqa: F401
-    before = peak_bytes()
-    run = make(name)
-    run()
-    walls, cpu = [], time.process_time()
-    end = time.perf_counter() + SECONDS
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        walls.append((time.perf_counter() - start) / STEPS)
-    cpu = (time.process_time() - cpu) / len(walls) / STEPS
-    print(json.dumps({"wall": statistics.median(walls), "cpu": cpu, "memory": peak_bytes() - before}))
+        return _measured(lambda: sparknet_stepper(folder, data, threads))
+    if engine == "matmul":
+        return _measured(matmul_stepper)
+    if engine == "jax":
+        import step_jax
+
+        return _measured(lambda: step_jax.stepper(name, tensors, data))
+    if engine == "keras":
+        import step_keras
+
+        return _measured(lambda: step_keras.stepper(name, tensors, data, threads))
+    import step_pytorch
+
+    return _measured(lambda: step_pytorch.stepper(name, tensors, data, threads, engine == "torch.compile"))
+
+
+def _measured(make: Callable[[], Step]) -> tuple[Step, int]:
+    imports = memory("VmRSS")
+    forget_peak()
+    return make(), imports
+
+
+def child(engine: str, name: str, folder: Path, threads: int) -> None:
+    """Take some steps, say their losses; then a turn for every number of seconds that comes in."""
+    step, imports = stepper(engine, name, folder, threads)
+    answer({"losses": [step(k % BATCHES) for k in range(8)]})
+    for line in sys.stdin:
+        seconds, steps = float(line), 0
+        wall, cpu = time.perf_counter(), time.process_time()
+        while steps < 2 or time.perf_counter() - wall < seconds:
+            step(steps % BATCHES)
+            steps += 1
+        wall, cpu = ((now - then) / steps for now, then in ((time.perf_counter(), wall), (time.process_time(), cpu)))
+        answer({"wall": wall, "cpu": cpu, "memory": memory("VmHWM") - imports, "rss": memory("VmRSS"), "steps": steps})
+
+
+def answer(result: dict[str, Any]) -> None:
+    print(json.dumps(result), flush=True)
+
+
+# ----- all engines, in turns -----
+
+
+class Peer:
+    """An engine's process; it only works while it is asked to."""
+
+    def __init__(self, engine: str, name: str, folder: Path, threads: int) -> None:
+        self.engine, self.turns = engine, []
+        kept = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "tensorflow"}
+        if threads == 1:
+            quiet["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, "--child", engine, name, str(folder), str(threads)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=kept | limits | quiet,
+        )  # fmt: skip
+        self.losses = self._read()["losses"]
+
+    def _read(self) -> dict[str, Any]:
+        line = self.process.stdout.readline()
+        if not line:
+            self.errors.seek(0)
+            last = (self.errors.read().strip().splitlines() or ["no word"])[-1]
+            raise RuntimeError(f"{self.engine}: {last[:150]}")
+        return json.loads(line)
+
+    def turn(self, seconds: float) -> dict[str, Any]:
+        print(seconds, file=self.process.stdin, flush=True)
+        result = self._read()
+        self.turns.append(result)
+        return result
+
+    def median(self, key: str) -> float:
+        return statistics.median(turn[key] for turn in self.turns)
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def prepare(name: str, folder: Path) -> int:
+    """Write the step graph, the weights and the batches; gives the multiply-adds of a step's products, about."""
+    import sparknet
+    from sparknet.compiler.summary import summarize
+
+    net, bench = sparknet.compile(NETS[name].source), NETS[name]
+    (folder / "step.onnx").write_bytes(net.step.SerializeToString())
+    parameters = net.initial_parameters()
+    np.savez(folder / "start.npz", parameters=parameters, state=net.initial_optimizer_state())
+    trained = [s for s in net.parameters if s.kind == "trained"]
+    tensors = {f"{k:03}": parameters[s.offset : s.offset + s.size].reshape(s.shape) for k, s in enumerate(trained)}
+    np.savez(folder / "tensors.npz", **tensors)
+    np.savez(folder / "data.npz", **bench.data())
+    return 3 * summarize(net.typed).total.multiply_adds * bench.batch
+
+
+def open_peers(engines: list[str], name: str, folder: Path, threads: int) -> list[Peer]:
+    peers = []
+    for engine in engines:
+        try:
+            peers.append(Peer(engine, name, folder, threads))
+        except RuntimeError as error:
+            print(f"  left out: {error}")
+    return peers
+
+
+def compare(name: str, options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        multiply_adds = prepare(name, Path(temporary))
+        peers = open_peers([*options.engines, "matmul"], name, Path(temporary), options.threads)
+        *peers, matmul = peers
+        for k in range(options.turns + 1):
+            for peer in (*peers[k % len(peers) :], *peers[: k % len(peers)], matmul):
+                peer.turn(options.seconds if peer is not matmul else 0.1)
+            if k == 0:  # the first is to warm up
+                for peer in (*peers, matmul):
+                    peer.turns.clear()
+        speed = 1024**3 / min(turn["wall"] for turn in matmul.turns)
+        for peer in peers:
+            print(row(name, peer, peers[0], multiply_adds / speed), flush=True)
+        for peer in (*peers, matmul):
+            peer.close()
+
+
+def row(name: str, peer: Peer, first: Peer, least: float) -> str:
+    wall, cpu, memory = peer.median("wall"), peer.median("cpu"), peer.median("memory")
+    ratios = [b["wall"] / a["wall"] for a, b in zip(first.turns, peer.turns, strict=True)]
+    of_cpu = statistics.median(b["cpu"] / a["cpu"] for a, b in zip(first.turns, peer.turns, strict=True))
+    spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), CPU {of_cpu:.2f}"
+    off = max(abs(a - b) for a, b in zip(first.losses, peer.losses, strict=True))
+    share = f"{100 * least / wall:.0f} %"
+    times = f"{1000 * wall:>9.3f}{1000 * cpu:>9.3f}{memory / 2**20:>7.0f}"
+    ratio = "" if peer is first else f"{spread:<36}{first.median('memory') / memory:>6.2f}{off:>10.1e}"
+    return f"{name:<42}{peer.engine:<14}{times}{share:>7}   {ratio}"
+
+
+def soak(name: str, options: argparse.Namespace) -> None:
+    """Resident memory after a tenth of the steps, and what is added until the end."""
+    with tempfile.TemporaryDirectory() as temporary:
+        prepare(name, Path(temporary))
+        peer = Peer("sparknet", name, Path(temporary), options.threads)
+        sizes, steps = [], 0
+        while steps < options.soak:
+            result = peer.turn(1.0)
+            steps += result["steps"]
+            sizes.append((steps, result["rss"]))
+        settled = next(size for done, size in sizes if done >= options.soak / 10)
+        print(f"{name:<42}{steps:>7} steps{settled / 2**20:>8.1f} MiB{(sizes[-1][1] - settled) / 2**20:>+7.2f} MiB")
+        peer.close()
 
 
 def main() -> None:
-    print(f"one thread each, medians of {TURNS} turns\n")
-    print(f"{'net':<26}{'engine':<10}{'ms a step':>10}{'CPU ms':>9}{'MiB':>7}   times PyTorch's speed")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for name in NETS:
-        results: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
-        for _ in range(TURNS):
-            for engine in ENGINES:
-                command = [sys.executable, __file__, engine, name]
-                out = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
-                results[engine].append(json.loads(out))
-        ratios = [b["wall"] / a["wall"] for a, b in zip(*results.values(), strict=True)]
-        for engine, runs in results.items():
-            wall, cpu, memory = (statistics.median(run[key] for run in runs) for key in ("wall", "cpu", "memory"))
-            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-            ratio = spread if engine == "sparknet" else ""
-            print(f"{name:<26}{engine:<10}{1000 * wall:>10.3f}{1000 * cpu:>9.3f}{memory / 2**20:>7.0f}   {ratio}")
+    parser = argparse.ArgumentParser(description="Training steps, engine against engine.")
+    parser.add_argument("--nets", nargs="+", default=[""], help="beginnings of names of nets")
+    parser.add_argument("--engines", nargs="+", default=list(ENGINES), choices=ENGINES)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a turn")
+    parser.add_argument("--soak", type=int, default=0, metavar="STEPS")
+    options = parser.parse_args()
+    names = [name for name in NETS if name.startswith(tuple(options.nets))]
+    if not options.soak:
+        print(f"{options.threads} thread(s), medians of {options.turns} turns; losses differ by at most `off`\n")
+        heads = f"{'ms':>9}{'CPU ms':>9}{'MiB':>7}{'peak':>7}   {'times the first speed':<36}{'memory':>6}{'off':>10}"
+        print(f"{'net':<42}{'engine':<14}{heads}")
+    for name in names:
+        (soak if options.soak else compare)(name, options)
 
 
 if __name__ == "__main__":
-    child(*sys.argv[1:]) if len(sys.argv) > 1 else main()
+    if sys.argv[1:2] == ["--child"]:
+        child(sys.argv[2], sys.argv[3], Path(sys.argv[4]), int(sys.argv[5]))
+    else:
+        main()
