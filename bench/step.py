@@ -82,8 +82,9 @@ def stepper(engine: str, name: str, folder: Path, threads: int) -> tuple[Step, i
     with np.load(folder / "tensors.npz") as file:
         tensors = [file[key] for key in file]
     if engine == "sparknet":
-        import sparknet.runtime.engine
-        import onnxruntime  # noqa: F401, I001 - counted as an import, not as the step's memory
+        import onnxruntime  # noqa: F401 - counted as an import, not as the step's memory
+
+        import sparknet.runtime.engine  # noqa: F401
 
         return _measured(lambda: sparknet_stepper(folder, data, threads))
     if engine == "matmul":

@@ -8,9 +8,17 @@ from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
 
 
-def _where_positive(n: Backward, negative: Value) -> Value:
-    """`dy` where the input is above 0, else `negative`."""
-    return n.op("Where", n.op("Greater", n.x(), n.constant(0.0)), n.dy, negative)
+def _positive(n: Backward) -> Value:
+    """1 where the result is above 0, as the input is there and nowhere else."""
+    return n.mask("Greater", n.y, n.constant(0.0))
+
+
+def _leaky_relu(n: Backward) -> tuple[Value]:
+    alpha = n.attribute("alpha", 0.01)
+    slope = n.op(
+        "Add", n.op("Mul", n.mask("Greater", n.x(), n.constant(0.0)), n.constant(1 - alpha)), n.constant(alpha)
+    )
+    return (n.op("Mul", n.dy, slope),)
 
 
 def _one_minus(n: Backward, value: Value) -> Value:
@@ -30,8 +38,12 @@ def _pow(n: Backward) -> tuple[Value, Value]:
 
 
 def _elu(n: Backward) -> tuple[Value]:
-    """For x < 0, `y = alpha (e^x - 1)`, so `y' = y + alpha`."""
-    return (_where_positive(n, n.op("Mul", n.dy, n.op("Add", n.y, n.constant(n.attribute("alpha", 1.0))))),)
+    """For x < 0, `y = alpha (e^x - 1)`, so `y' = y + alpha`; else 1."""
+    alpha = n.attribute("alpha", 1.0)
+    slope = n.op("Add", n.op("Min", n.y, n.constant(0.0)), n.constant(alpha))
+    if alpha != 1:
+        slope = n.op("Add", slope, n.op("Mul", _positive(n), n.constant(1 - alpha)))
+    return (n.op("Mul", n.dy, slope),)
 
 
 def _erf(n: Backward) -> tuple[Value]:
@@ -40,8 +52,9 @@ def _erf(n: Backward) -> tuple[Value]:
 
 
 def _where(n: Backward) -> tuple[None, Value, Value]:
-    zero = n.constant(0.0)
-    return None, n.sum_to(n.op("Where", n.x(0), n.dy, zero), 1), n.sum_to(n.op("Where", n.x(0), zero, n.dy), 2)
+    chosen = n.op("Cast", n.x(0), to=n.g.onnx_type(n.g.dtype))
+    first = n.op("Mul", n.dy, chosen)
+    return None, n.sum_to(first, 1), n.sum_to(n.op("Sub", n.dy, first), 2)
 
 
 RULES: dict[str, Rule] = {
@@ -53,8 +66,8 @@ RULES: dict[str, Rule] = {
     "Sqrt": lambda n: [n.op("Div", n.op("Mul", n.dy, n.constant(0.5)), n.y)],
     "Abs": lambda n: [n.op("Mul", n.dy, n.op("Sign", n.x()))],
     "Erf": _erf,
-    "Relu": lambda n: [n.op("Mul", n.dy, n.op("Sign", n.y))],
-    "LeakyRelu": lambda n: [_where_positive(n, n.op("Mul", n.dy, n.constant(n.attribute("alpha", 0.01))))],
+    "Relu": lambda n: [n.op("Mul", n.dy, _positive(n))],
+    "LeakyRelu": _leaky_relu,
     "Elu": _elu,
     "Sigmoid": lambda n: [n.op("Mul", n.dy, n.op("Mul", n.y, _one_minus(n, n.y)))],
     "Tanh": lambda n: [n.op("Mul", n.dy, _one_minus(n, n.op("Mul", n.y, n.y)))],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -25,21 +24,23 @@ def _max_pool(n: Backward) -> list[Value | None]:
 def _first_of_window(n: Backward, kernel: list[int], sides: list[int]) -> Value:
     """`dy` at the first place of each window that holds its maximum, as PyTorch chooses; 0 at the others.
 
-    Each place of the window is compared in turn; one that is chosen closes the window for those after it.
+    All at full size, which ONNX Runtime does faster than it cuts out places: the maximum is copied over its window, and
+    the places that equal it get the numbers `k`, `k - 1`, ..., 1 of their order in the window, the largest of which is
+    the first.
     """
-    channels, rank = int(n.shape()[1]), len(kernel)
     windows = [side // k for side, k in zip(sides, kernel, strict=True)]
-    zero, last = n.constant(0.0), 2 + rank
-    axes = n.g.ints(*range(2, last))
-    open_dy, places = n.dy, []
-    for at in product(*map(range, kernel)):
-        x = n.op("Slice", n.x(), n.g.ints(*at), n.g.ints(*sides), axes, n.g.ints(*kernel))
-        chosen = n.op("Equal", x, n.y)
-        places.append(n.op("Unsqueeze", n.op("Where", chosen, open_dy, zero), n.g.ints(last)))
-        open_dy = n.op("Where", chosen, zero, open_dy)
-    grid = n.op("Reshape", n.op("Concat", *places, axis=last), n.g.ints(0, channels, *windows, *kernel))
-    pairs = [axis for side in range(rank) for axis in (2 + side, last + side)]
-    return n.op("Reshape", n.op("Transpose", grid, perm=[0, 1, *pairs]), n.g.ints(0, channels, *sides))
+    order = np.tile(np.arange(prod(kernel), 0, -1).reshape(kernel), windows)
+    candidates = n.op("Mul", n.mask("Equal", n.x(), _over_windows(n, n.y, kernel)), n.g.constant(order))
+    first = n.op("MaxPool", candidates, kernel_shape=kernel, strides=kernel)
+    chosen = n.mask("Equal", candidates, _over_windows(n, first, kernel))
+    return n.op("Mul", chosen, _over_windows(n, n.dy, kernel))
+
+
+def _over_windows(n: Backward, value: Value, kernel: list[int]) -> Value:
+    """Each number copied to all places of its window."""
+    scales = n.g.constant([1.0, 1.0, *kernel], "float32")
+    modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return n.op("Resize", value, "", scales, **modes)
 
 
 def _scattered(n: Backward) -> Value:
