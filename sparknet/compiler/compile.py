@@ -10,7 +10,7 @@ from sparknet.compiler.compiled import CompiledNet, LayerRow, Port, Prediction
 from sparknet.compiler.layout import parameter_slots, state_slots
 from sparknet.compiler.lower import lower_evaluation, lower_step
 from sparknet.compiler.net import TypedNet
-from sparknet.compiler.outputs import metric_names, predictions
+from sparknet.compiler.outputs import metric_names, predictions, statistics
 from sparknet.compiler.standalone import standalone
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import Source, SparkNetError, parse, syntax
@@ -38,6 +38,7 @@ def compile(
         targets=_targets(typed),
         predictions=tuple(Prediction(*p) for o in typed.net.outputs for p in predictions(o)),
         metrics=metric_names(typed.net),
+        statistics=statistics(typed.net),
         parameters=parameter_slots(typed),
         optimizer_state=state_slots(typed),
         step=lower_step(typed),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from sparknet.compiler.initializers import draw
 from sparknet.compiler.layout import Slot, named_specs, trained_size
 from sparknet.compiler.lower import lower_inference
+from sparknet.compiler.metrics import Statistic
 from sparknet.compiler.net import TypedNet
+from sparknet.compiler.outputs import metric_scores
 from sparknet.compiler.sections import DataSection, TrainSection
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import SparkNetError
@@ -26,7 +29,7 @@ _MOST_DRAWN = 40
 PortKind = Literal["float", "class", "bool", "token", "length"]
 
 
-_COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights"})
+_COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights", "metrics"})
 """Keys of the `train` section that the graphs depend on."""
 
 
@@ -73,13 +76,14 @@ class CompiledNet:
 
     `step` is one training step as one graph: inputs are the ports, then `parameters` float32[P],
     `optimizer_state` float32[S], `learning_rate` float32[], `seed` int64[]; outputs are `loss` float32[] (mean over
-    the batch), then each of `metrics` float32[] (means), `new_parameters` float32[P], `new_optimizer_state` float32[S].
-    The optimizer changes the trained tensors, which come first in the vector; behind them lie the frozen ones, which no
-    step changes, and the buffers (running means), which each step sets.
+    the batch), then each of `statistics` (means likewise, of which `scores` makes metrics), `new_parameters`
+    float32[P], `new_optimizer_state` float32[S]. The optimizer changes the trained tensors, which come first in the
+    vector; behind them lie the frozen ones, which no step changes, and the buffers (running means), which each step
+    sets.
 
     An output `like` an input has no target: the input, as preprocessed, is what it is compared with.
 
-    `evaluation` takes the ports and `parameters`; gives `loss` and the metrics, dropout and the like switched off.
+    `evaluation` takes the ports and `parameters`; gives `loss` and the statistics, dropout and the like switched off.
     """
 
     name: str
@@ -89,6 +93,7 @@ class CompiledNet:
     targets: tuple[Port, ...]
     predictions: tuple[Prediction, ...]
     metrics: tuple[str, ...]
+    statistics: tuple[Statistic, ...]
     parameters: tuple[Slot, ...]
     optimizer_state: tuple[Slot, ...]
     step: onnx.ModelProto
@@ -104,6 +109,15 @@ class CompiledNet:
     def train(self) -> TrainSection:
         """The `train` section, its defaults filled in."""
         return self.typed.net.train
+
+    @property
+    def statistics_size(self) -> int:
+        """How many numbers the statistics hold together."""
+        return sum(s.size for s in self.statistics)
+
+    def scores(self, means: Sequence[float]) -> dict[str, float]:
+        """The metrics by name, from the statistics as means over all rows, one behind the other."""
+        return metric_scores(self.typed.net, means)
 
     @property
     def parameter_count(self) -> int:

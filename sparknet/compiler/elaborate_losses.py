@@ -1,4 +1,4 @@
-"""Elaboration of the keys of `train` that speak of the outputs: `loss`, `weights`, `class_weights`.
+"""Elaboration of the keys of `train` that speak of the outputs: `loss`, `weights`, `class_weights`, `metrics`.
 
 A net with one output that a key can mean gives it a plain value; with several, a map from their names.
 """
@@ -11,14 +11,15 @@ from math import isfinite
 from typing import Any
 
 from sparknet.compiler.arguments import bind
-from sparknet.compiler.criteria import LOSSES
+from sparknet.compiler.criteria import LOSSES, Criterion
+from sparknet.compiler.metrics import METRICS, Metric
 from sparknet.compiler.net import LayerUse, NetOutput
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
 
-LOSS_KEYS = ("loss", "weights", "class_weights")
+LOSS_KEYS = ("loss", "weights", "class_weights", "metrics")
 _MOVES_NUMBERS = frozenset({"flatten", "reshape", "transpose"})
 _LARGEST_WEIGHT = 1e6
 
@@ -47,6 +48,7 @@ def elaborate_losses(
         "loss": _loss,
         "weights": _weight,
         "class_weights": _class_weights,
+        "metrics": _metrics,
     }
     found: dict[str, dict[str, Any]] = {}
     for key, reader in readers.items():
@@ -96,21 +98,52 @@ def _by_output(entry: syntax.Entry, judged: Judged, scope: Scope) -> list[tuple[
     return list(chosen.values())
 
 
-def _loss(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> Any:
+def _chosen(
+    expr: syntax.Expr,
+    noun: str,
+    table: Mapping[str, type[Criterion] | type[Metric]],
+    output: NetOutput,
+    scope: Scope,
+) -> syntax.Call:
+    """The call of one of a table that can judge the output."""
     call = expr
     if isinstance(expr, syntax.Name):
         call = syntax.Call(span=expr.span, name=syntax.Identifier(span=expr.span, text=expr.text), arguments=None)
-    fitting = [name for name, loss in LOSSES.items() if output.kind in loss.kinds]
-    choices = f"a loss for `{output.name}` is {' or '.join(f'`{name}`' for name in fitting)}"
+    fitting = [name for name, entry in table.items() if output.kind in entry.kinds]
+    choices = f"a {noun} for `{output.name}` is {' or '.join(f'`{name}`' for name in fitting)}"
     if not isinstance(call, syntax.Call):
-        raise scope.error("E0502", f"`loss` must name a loss, found {describe(evaluate(expr, scope))}", expr, choices)
+        key = "metrics" if noun == "metric" else noun
+        message = f"`{key}` must name a {noun}, found {describe(evaluate(expr, scope))}"
+        raise scope.error("E0502", message, expr, choices)
     name = call.name.text
-    if name not in LOSSES:
-        near = closest(name, LOSSES)
-        raise scope.error("E0502", f"unknown loss `{name}`", call.name, f"did you mean `{near}`?" if near else choices)
+    if name not in table:
+        near = closest(name, table)
+        help = f"did you mean `{near}`?" if near else choices
+        raise scope.error("E0502", f"unknown {noun} `{name}`", call.name, help)
     if name not in fitting:
         kind = f"like {output.like}" if output.like else f"{output.kind}[{output.size}]"
         raise scope.error("E0502", f"`{name}` cannot judge `{output.name}`, which is `{kind}`", call.name, choices)
+    return call
+
+
+def _metrics(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> tuple[Metric, ...]:
+    """One metric or a list of them; each once."""
+    found: dict[str, Metric] = {}
+    for item in expr.items if isinstance(expr, syntax.ListExpr) else (expr,):
+        call = _chosen(item, "metric", METRICS, output, scope)
+        metric = bind(METRICS[call.name.text], call, scope)
+        if metric.label in found:
+            raise scope.error("E0205", f"`{metric.label}` of `{output.name}` is given twice", item)
+        misfit = metric.misfit(output.size)
+        if misfit is not None:
+            raise scope.error("E0502", misfit[0], item, misfit[1])
+        found[metric.label] = metric
+    return tuple(found.values())
+
+
+def _loss(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> Any:
+    call = _chosen(expr, "loss", LOSSES, output, scope)
+    name = call.name.text
     if name == "binary_cross_entropy" and output.kind == "like" and not judged.ends_in_sigmoid(output):
         message = f"`{name}` needs probabilities, but the chain of `{output.name}` does not end in a sigmoid"
         raise scope.error("E0502", message, call.name, "end it with `sigmoid`")

@@ -64,6 +64,14 @@ class SavedPrediction(Entry):
     shape: Shape
 
 
+class SavedStatistic(Entry):
+    """An output of the step and evaluation graphs behind the loss: a mean over the rows of a batch."""
+
+    name: Text
+    dtype: Literal["float32", "float64"]
+    shape: Shape
+
+
 class SavedSlot(Entry):
     """A named tensor of a flat float32 vector: elements `offset` to `offset + size`."""
 
@@ -85,6 +93,7 @@ class NetManifest(Entry):
     targets: tuple[SavedPort, ...]
     predictions: tuple[SavedPrediction, ...]
     metrics: tuple[Text, ...]
+    statistics: tuple[SavedStatistic, ...]
     parameters: tuple[SavedSlot, ...]
     optimizer_state: tuple[SavedSlot, ...]
     files: dict[Text, SavedFile]
@@ -142,6 +151,7 @@ def describe_net(net: CompiledNet) -> dict[str, object]:
         "targets": tuple(_saved_port(port, columns) for port in net.targets),
         "predictions": tuple(_saved_prediction(prediction) for prediction in net.predictions),
         "metrics": net.metrics,
+        "statistics": tuple(SavedStatistic(name=s.name, dtype=s.dtype, shape=s.shape) for s in net.statistics),
         "parameters": _saved_slots(net.parameters),
         "optimizer_state": _saved_slots(net.optimizer_state),
     }

@@ -18,7 +18,7 @@ from sparknet.compiler.layers.variable import blank
 from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
 from sparknet.compiler.net import TypedNet, ValueId
 from sparknet.compiler.optimizers import Update
-from sparknet.compiler.outputs import Scores, metric_names, score, write_predictions
+from sparknet.compiler.outputs import Scores, measured, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.scope import Scope
 
@@ -107,11 +107,10 @@ def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
     seed_input = g.input("seed", "int64", ()) if seed else None
     forward = _forward(g, typed, tensors, ports, seed_input)
     with g.layer("loss"):
-        pairs = zip(typed.net.outputs, metric_names(typed.net), strict=True)
-        scores = [score(g, typed.net, output, metric, forward.values, ports) for output, metric in pairs]
+        scores = [score(g, typed.net, m, forward.values, ports) for m in measured(typed.net)]
         total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
-    metrics = {k: v for s in scores for k, v in s.metrics.items()}
-    return _Scored(Scores(total, metrics), slots, flat, tensors, forward.buffers)
+    statistics = {k: v for s in scores for k, v in s.statistics.items()}
+    return _Scored(Scores(total, statistics), slots, flat, tensors, forward.buffers)
 
 
 def _inputs(g: GraphBuilder, typed: TypedNet) -> dict[str, Value]:
@@ -165,8 +164,8 @@ def _forward(
 
 def _write_scores(g: GraphBuilder, scores: Scores) -> None:
     g.output("loss", scores.loss, g.dtype, ())
-    for name, value in scores.metrics.items():
-        g.output(name, value, g.dtype, ())
+    for name, (statistic, value) in scores.statistics.items():
+        g.output(name, value, g.dtype if statistic.dtype == "float32" else statistic.dtype, statistic.shape)
 
 
 def _cut(g: GraphBuilder, flat: Value, slots: tuple[Slot, ...]) -> tuple[Value, ...]:

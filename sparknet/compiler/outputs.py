@@ -2,48 +2,93 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sparknet.compiler import losses
 from sparknet.compiler.criteria import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquared, Rows
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
-from sparknet.compiler.net import ElaboratedNet, NetOutput, OutputKind, ValueId
+from sparknet.compiler.metrics import USUAL, AnyMetric, Batch, Means, Statistic
+from sparknet.compiler.net import ElaboratedNet, NetOutput, ValueId
 from sparknet.compiler.types import TensorType
-
-_METRICS: dict[OutputKind, str] = {"class": "accuracy", "float": "mae", "bool": "accuracy", "like": "mse"}
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The loss of a batch and its metrics, all scalars."""
+    """The loss of a batch, a scalar, and the statistics that metrics are made of, by their names."""
 
     loss: Value
-    metrics: dict[str, Value]
+    statistics: dict[str, tuple[Statistic, Value]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An output and its metrics; `prefix` stands before their names where a net has several outputs."""
+
+    output: NetOutput
+    prefix: str
+    metrics: tuple[AnyMetric, ...]
+
+    @property
+    def statistics(self) -> dict[str, Statistic]:
+        """What the metrics are made of, each once, by the names of the graphs' outputs."""
+        found = (s for metric in self.metrics for s in metric.statistics(self.output.size))
+        return {f"{self.prefix}{s.name}": s for s in found}
+
+    def scores(self, means: Means) -> dict[str, float]:
+        """The metrics by name, from the means of the graphs' outputs over all rows."""
+        own = {s.name: means[name] for name, s in self.statistics.items()}
+        return {f"{self.prefix}{m.label}": m.score(own, self.output.kind) for m in self.metrics}
+
+
+def measured(net: ElaboratedNet) -> tuple[Measured, ...]:
+    """Every output with its metrics: those that `train` names, or the one of its kind."""
+    return tuple(
+        Measured(o, f"{o.name}_" * (len(net.outputs) > 1), net.train.metrics.get(o.name, (USUAL[o.kind],)))
+        for o in net.outputs
+    )
 
 
 def metric_names(net: ElaboratedNet) -> tuple[str, ...]:
-    """The graph outputs that carry the metrics: `accuracy`, or `digit_accuracy` where a net has several outputs."""
-    kinds = [(o.name, _METRICS[o.kind]) for o in net.outputs]
-    return tuple(kind if len(kinds) == 1 else f"{name}_{kind}" for name, kind in kinds)
+    """What scores are called: `accuracy`, or `digit_accuracy` where a net has several outputs."""
+    return tuple(f"{m.prefix}{metric.label}" for m in measured(net) for metric in m.metrics)
+
+
+def statistics(net: ElaboratedNet) -> tuple[Statistic, ...]:
+    """The outputs of the step and evaluation graphs that metrics are made of, in their order."""
+    return tuple(replace(s, name=name) for m in measured(net) for name, s in m.statistics.items())
+
+
+def metric_scores(net: ElaboratedNet, means: Sequence[float]) -> dict[str, float]:
+    """The metrics by name, from the means over all rows of all `statistics`, one behind the other."""
+    by_name: dict[str, Sequence[float]] = {}
+    for s in statistics(net):
+        by_name[s.name], means = means[: s.size], means[s.size :]
+    return {name: score for m in measured(net) for name, score in m.scores(by_name).items()}
 
 
 def score(
     g: GraphBuilder,
     net: ElaboratedNet,
-    output: NetOutput,
-    metric: str,
+    m: Measured,
     values: Mapping[str, Value],
     ports: Mapping[str, Value],
 ) -> Scores:
-    """Loss and metric of one output; the target is a port of the output's name, or what the output is like."""
+    """Loss and statistics of one output; the target is a port of the output's name, or what the output is like."""
+    output = m.output
     value = values[output.value]
     target = ports[output.name] if output.like is None else values[output.like]
     criterion = net.train.loss.get(output.name) or _usual_loss(g, output, value)
     loss = criterion.loss(g, value, target, Rows(output.size, net.train.class_weights.get(output.name, ())))
     if output.name in net.train.weights:
         loss = g.op("Mul", loss, g.constant(net.train.weights[output.name]))
-    return Scores(loss, {metric: _metric(g, output, value, target)})
+    batch = _judged(g, output, value, target)
+    found: dict[str, tuple[Statistic, Value]] = {}
+    for metric in m.metrics:
+        names = [f"{m.prefix}{s.name}" for s in metric.statistics(output.size)]
+        if any(name not in found for name in names):
+            found |= zip(names, zip(metric.statistics(output.size), metric.lower(batch), strict=True), strict=True)
+    return Scores(loss, found)
 
 
 def _usual_loss(g: GraphBuilder, output: NetOutput, value: Value) -> Loss:
@@ -53,16 +98,10 @@ def _usual_loss(g: GraphBuilder, output: NetOutput, value: Value) -> Loss:
     return BinaryCrossEntropy() if output.kind == "bool" or probabilities else MeanSquared()
 
 
-def _metric(g: GraphBuilder, output: NetOutput, value: Value, target: Value) -> Value:
-    match output.kind:
-        case "class":
-            return losses.accuracy(g, losses.logits_of(g, value, "Softmax") or value, target)
-        case "bool":
-            return losses.binary_accuracy(g, losses.logits_of(g, value, "Sigmoid") or value, target)
-        case "like":
-            return losses.mean_squared_error(g, value, target)
-        case "float":
-            return losses.mean_absolute_error(g, value, target)
+def _judged(g: GraphBuilder, output: NetOutput, value: Value, target: Value) -> Batch:
+    squash = {"class": "Softmax", "bool": "Sigmoid"}.get(output.kind)
+    logits = losses.logits_of(g, value, squash) if squash else None
+    return Batch(g, output.kind, output.size, logits or value, target)
 
 
 def predictions(output: NetOutput) -> tuple[tuple[str, TensorType], ...]:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
+from sparknet.compiler.metrics import METRICS
 from sparknet.compiler.net import OutputKind
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.suggest import closest
 
-RESERVED = frozenset(
-    {"loss", "accuracy", "mae", "mse", "parameters", "optimizer_state", "learning_rate", "seed", "new_parameters"}
-    | {"new_optimizer_state"}
+_MEASURES = frozenset(METRICS) | {s.name for metric in METRICS.values() for s in metric().statistics(2)}
+RESERVED = _MEASURES | frozenset(
+    {"loss", "parameters", "optimizer_state", "learning_rate", "seed", "new_parameters", "new_optimizer_state"}
 )
 """Names of the graphs' own inputs and outputs."""
-DERIVED = ("_probability", "_error", "_predicted", "_accuracy", "_mae", "_mse")
+DERIVED = ("_probability", "_error", "_predicted", *sorted(f"_{name}" for name in _MEASURES))
 """What is appended to the name of an output to name what comes with it."""
+_RANKED = re.compile(r"(\w+_)?top_[0-9]+")
+"""What the shares of classes among the likeliest few are called."""
 LENGTHS = "_length"
 """What is appended to the name of an input of variable length to name the input that says its lengths."""
 _EXAMPLES = {"float": "write `float[10]`", "token": "write `token[40, vocabulary: 5000]`"}
@@ -34,7 +38,7 @@ OUTPUT_KINDS = ("class", "float", "bool")
 
 def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
     """Raises SparkNetError for a name that the graphs or the `data` section use for something else."""
-    if name.text in RESERVED:
+    if name.text in RESERVED or _RANKED.fullmatch(name.text):
         message = f"`{name.text}` is a name that the compiled graphs use themselves"
         raise scope.error("E0205", message, name, "give it another name")
     if name.text in _SECTION_KEYS:

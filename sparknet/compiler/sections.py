@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sparknet.compiler.criteria import Loss
+from sparknet.compiler.metrics import AnyMetric
 from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.compiler.phases import Unit
 from sparknet.compiler.schedules import Schedule
@@ -131,6 +132,8 @@ class TrainSection(Setting):
     """What the loss of an output counts in the sum; 1 where left out."""
     class_weights: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     """What each class of an output counts; 1 where left out."""
+    metrics: dict[str, tuple[AnyMetric, ...]] = Field(default_factory=dict)
+    """What is measured of an output, by its name; one left out is measured by the metric of its kind."""
     clip: Clip | None = None
     """How the gradient is kept small before the optimizer sees it."""
 

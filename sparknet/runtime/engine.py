@@ -20,7 +20,7 @@ Feeds = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Graph:
-    """A serialized ONNX graph and what to call it in messages; `metrics` is the number of its metric outputs."""
+    """A serialized ONNX graph and what to call it in messages; `metrics` is how many numbers its statistics hold."""
 
     name: str
     model: bytes
@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Sums:
-    """Loss and metrics summed over rows, in float64, in the order in which the batches came."""
+    """Loss and statistics of metrics summed over rows, in float64, in the order in which the batches came."""
 
     rows: int = 0
     loss: float = 0.0
@@ -140,7 +140,7 @@ class OnnxRuntimeEngine:
 
 
 def _weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:
-    return Sums(rows, float(loss) * rows, tuple(float(metric) * rows for metric in metrics))
+    return Sums(rows, float(loss) * rows, tuple(float(part) * rows for metric in metrics for part in np.ravel(metric)))
 
 
 # ----- ONNX Runtime sessions, kept for the life of the process -----

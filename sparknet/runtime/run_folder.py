@@ -176,7 +176,7 @@ def _interfaces(manifest: Manifest) -> dict[str, Interface]:
     )
     takes = ports | {"parameters": parameters}
     steps = {"optimizer_state": state, "learning_rate": ("float32", ()), "seed": ("int64", ())}
-    scores: Signature = dict.fromkeys(("loss", *manifest.metrics), ("float32", ()))
+    scores: Signature = {"loss": ("float32", ()), **{s.name: (s.dtype, s.shape) for s in manifest.statistics}}
     return {
         INFERENCE: Interface(rows, {p.name: (p.dtype, (None, *p.shape)) for p in manifest.predictions}),
         STEP: Interface({**takes, **steps}, {**scores, "new_parameters": parameters, "new_optimizer_state": state}),

@@ -200,7 +200,7 @@ class _Run:
     def _rounds(
         self, course: Course, layout: Layout, shards: Sequence[Shard], rows: dict[str, int]
     ) -> tuple[Floats, Floats]:
-        graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), len(self.net.metrics))
+        graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), self.net.statistics_size)
         parameters, state = self.net.initial_parameters(), self.net.initial_optimizer_state()
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         for plan in course.plans:
@@ -239,7 +239,7 @@ class _Run:
 
     def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats) -> Score:
         model = self.net.evaluation.SerializeToString(deterministic=True)
-        graph = Graph("evaluation", model, len(self.net.metrics))
+        graph = Graph("evaluation", model, self.net.statistics_size)
         results = self.backend.evaluate(EvaluationTask(graph, layout, split, parameters))
         score = self._score(split, [result.sums for result in sorted(results, key=lambda r: r.worker)])
         if not all(map(isfinite, (score.loss, *score.metrics.values()))):
@@ -254,8 +254,7 @@ class _Run:
 
     def _score(self, split: str, parts: Sequence[Sums]) -> Score:
         total = sum_in_order(parts)
-        metrics = dict(zip(self.net.metrics, total.mean_metrics, strict=True))
-        return Score(split, total.rows, total.mean_loss, metrics)
+        return Score(split, total.rows, total.mean_loss, self.net.scores(total.mean_metrics))
 
 
 def sum_in_order(parts: Sequence[Sums]) -> Sums:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from pyspark.sql import SparkSession
 from safetensors.numpy import save as save_tensors
 
 import sparknet
@@ -24,7 +25,7 @@ from sparknet.compiler.folder import check_output, write_compiled
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.onnx_check import UnsafeModelError, check_model
 from sparknet.runtime.run_folder import load, save
-from sparknet.runtime.runs import run_local
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from tests.runtime.conftest import only, rows, small_net
 
 
@@ -354,3 +355,15 @@ def test_damaged_bytes_do_no_more_than_raise_our_own_error(made: Path, tmp_path:
     resign(run, file, bytes(content))
     with suppress(SparkNetError):  # a change that keeps the file valid, such as another weight, is not seen
         load(run)
+
+
+def test_scores_made_of_vectors_are_saved_and_the_same_on_spark(folder: Path, spark: SparkSession) -> None:
+    net = small_net(folder, more="\n  metrics = [f1, accuracy, top_k(2)]\n  workers = 2")
+    local = run_local(net, folder / "run")
+    assert local.scores == run_spark(net, on=OnSpark(spark=spark)).scores
+    saved = load(folder / "run").manifest
+    assert list(saved.scores["test"].metrics) == ["f1", "accuracy", "top_2"]
+    assert [(s.name, s.shape) for s in saved.statistics] == [
+        *(("class_hit", (3,)), ("class_said", (3,)), ("class_true", (3,))),
+        *(("accuracy", ()), ("top_2", ())),
+    ]
