@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -178,5 +179,13 @@ class CompiledNet:
         - `float`: the numbers `NAME` float32[N, n];
         - `bool`: `NAME` bool[N, n], whether the probability is 0.5 or more, and `NAME_probability` float32[N, n];
         - `like`: the reconstruction `NAME` and `NAME_error` float32[N], its mean squared error in each row.
+
+        The metadata of the model hold the `.net` text that it was compiled from, `sparknet.net`, and its digest,
+        `sparknet.net.sha256`.
         """
-        return lower_inference(self.typed, parameters)
+        model = lower_inference(self.typed, parameters)
+        text = self.source.text
+        digest = sha256(text.encode()).hexdigest()
+        for key, value in (("sparknet.net", text), ("sparknet.net.sha256", digest)):
+            model.metadata_props.add(key=key, value=value)
+        return model
