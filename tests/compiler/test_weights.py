@@ -1,4 +1,4 @@
-"""The options of all layers with weights: `init`, `l1`, `l2`, `frozen`."""
+"""First weights, and where frozen numbers lie; test_shared_options.py goes through all layers."""
 
 from __future__ import annotations
 
@@ -26,21 +26,6 @@ def step(net: CompiledNet, flat: Array) -> tuple[dict[str, Array], dict[str, Arr
     state = net.initial_optimizer_state()
     stepped = Graph(net.step)(parameters=flat, optimizer_state=state, learning_rate=1, seed=0, **feeds)
     return stepped, Graph(net.evaluation)(parameters=flat, **feeds)
-
-
-def test_penalties_are_part_of_the_training_loss_only() -> None:
-    net, plain = compiled(", l1: 0.1, l2: 0.01"), compiled("")
-    flat = np.random.default_rng(0).normal(size=net.parameter_count).astype(np.float32)
-    (found, evaluated), (expected, _) = step(net, flat), step(plain, flat)
-    weight = torch.tensor(flat[:20], requires_grad=True)
-    penalty = 0.1 * weight.abs().sum() + 0.01 * (weight * weight).sum()
-    penalty.backward()
-    assert weight.grad is not None
-    np.testing.assert_allclose(found["loss"], expected["loss"] + penalty.item(), rtol=1e-5)
-    np.testing.assert_allclose(evaluated["loss"], expected["loss"], rtol=1e-5)
-    change = expected["new_parameters"] - found["new_parameters"]
-    np.testing.assert_allclose(change[:20], weight.grad, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(change[20:], 0, atol=1e-6)
 
 
 def test_a_frozen_layer_lies_behind_the_trained_ones_and_stays() -> None:
