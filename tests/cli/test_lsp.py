@@ -94,13 +94,20 @@ class Editor:
             if is_wanted and message["params"]["uri"] == self.uri(name):
                 return message["params"]["diagnostics"]
 
+    def edit(self, name: str, version: int, range: dict[str, Any], text: str) -> None:
+        document = {"uri": self.uri(name), "version": version}
+        changes = [{"range": range, "text": text}]
+        self.tell("textDocument/didChange", textDocument=document, contentChanges=changes)
+
     def at(self, name: str, text: str, piece: str, plus: int = 0) -> dict[str, Any]:
-        """Parameters that mean the place of `piece`, in UTF-16 units as the protocol has them."""
-        offset = text.index(piece) + plus
-        line = text.count("\n", 0, offset)
+        """Parameters that mean the place of `piece`."""
+        return {"textDocument": {"uri": self.uri(name)}, "position": self.place(text, text.index(piece) + plus)}
+
+    @staticmethod
+    def place(text: str, offset: int) -> dict[str, int]:
+        """A position, in UTF-16 units as the protocol has them."""
         before = text[text.rfind("\n", 0, offset) + 1 : offset]
-        character = len(before.encode("utf-16-le")) // 2
-        return {"textDocument": {"uri": self.uri(name)}, "position": {"line": line, "character": character}}
+        return {"line": text.count("\n", 0, offset), "character": len(before.encode("utf-16-le")) // 2}
 
     def close(self) -> int:
         self.ask("shutdown")

@@ -8,19 +8,22 @@ from __future__ import annotations
 import os
 import random
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparknet.compiler.checking import diagnose
 from sparknet.compiler.drawing import draw, to_mermaid, to_svg
 from sparknet.compiler.summary import summarize
-from sparknet.grammar import Source, SparkNetError, format_source, limits, parse, render, to_dict, write
+from sparknet.grammar import Diagnostic, Source, SparkNetError, format_source, limits, parse, render, to_dict, write
 from sparknet.grammar.bare import same
 from sparknet.lsp.complete import complete
 from sparknet.lsp.document import Document
 from sparknet.lsp.hover import hover
+from tests.cli.test_lsp import Editor
 from tests.fuzz.trees import files
 from tests.grammar.test_limits import PIECES
 
@@ -36,9 +39,32 @@ MOST_SECONDS = 3
 """A second is promised; the machines that run the tests may be slow."""
 
 
+SETTINGS = (
+    "width=8",
+    "train.epochs=3",
+    "train.optimizer=sgd(lr: 0.1, momentum: 0.9)",
+    "data.split={train: 0.5, test: 0.5}",
+    'data.source=parquet("rows.parquet")',
+    'data.image=column("pixels") / 255',
+    'predict.keep=["a", "b"]',
+    "train.weights={y: 2}",
+    "train.class_weights=[1, 2, 3]",
+    "train.clip=norm(1)",
+)
+
+
 def examples(number: int) -> settings:
     times = int(os.environ.get("SPARKNET_FUZZ", "1"))
     return settings(max_examples=number * times, deadline=None, suppress_health_check=SLOW)
+
+
+def hold(problems: Sequence[Diagnostic]) -> None:
+    """Every diagnostic can be shown, and marks characters that are there."""
+    assert len(problems) <= limits.ERRORS + 1
+    for diagnostic in problems:
+        assert render(diagnostic)
+        assert to_dict(diagnostic)
+        assert all(0 <= label.span.start <= label.span.end <= len(label.source.text) for label in diagnostic.labels)
 
 
 def attempt(text: str) -> None:
@@ -63,11 +89,7 @@ def attempt(text: str) -> None:
             else:
                 assert to_svg(drawing)
                 assert to_mermaid(drawing)
-    assert len(problems) <= limits.ERRORS + 1
-    for diagnostic in problems:
-        assert render(diagnostic)
-        assert to_dict(diagnostic)
-        assert all(0 <= label.span.start <= label.span.end <= len(label.source.text) for label in diagnostic.labels)
+    hold(problems)
     assert time.process_time() - begin < MOST_SECONDS
 
 
@@ -115,3 +137,45 @@ def test_an_editor_may_ask_anything_anywhere(text: str, rng: random.Random) -> N
         complete(text, offset)
         hover(document, offset)
         document.definition_at(offset)
+
+
+@examples(150)
+@given(st.sampled_from(CORPUS), st.lists(st.sampled_from(SETTINGS), min_size=1, max_size=3), st.randoms())
+def test_any_settings(text: str, given: list[str], rng: random.Random) -> None:
+    source = Source("fuzz.net", text)
+    try:
+        file = parse(source)
+    except SparkNetError:
+        return
+    texts = [changed(setting, rng) if rng.random() < 0.7 else setting for setting in given]
+    hold(diagnose(file, source, [text.replace("\0", "") for text in texts])[1])
+
+
+@pytest.fixture(scope="module")
+def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Editor]:
+    editor = Editor(tmp_path_factory.mktemp("nets"))
+    yield editor
+    assert editor.close() == 0
+
+
+@examples(5)
+@given(st.sampled_from(CORPUS), st.randoms())
+def test_a_server_follows_any_edits(editor: Editor, text: str, rng: random.Random) -> None:
+    text = text.replace("\r", "")
+    editor.open("fuzz.net", text)
+    for version in range(2, 6):
+        begin = rng.randint(0, len(text))
+        end = min(len(text), begin + rng.choice([0, 0, 1, 9, 80]))
+        piece = rng.choice([rng.choice(PIECES), "🦆", "é", "\n", rng.choice(CORPUS)[:200]]).replace("\r", "")
+        whole = {"start": editor.place(text, begin), "end": editor.place(text, end)}
+        text = text[:begin] + piece + text[end:]
+        editor.edit("fuzz.net", version, whole, piece)
+        found = editor.diagnostics("fuzz.net")
+        assert [d["message"].split("\n")[0] for d in found] == [d.message for d in Document(None, text).problems]
+        where = {"textDocument": {"uri": editor.uri("fuzz.net")}, "position": editor.place(text, begin + len(piece))}
+        for question in ("completion", "hover", "definition"):
+            editor.ask(f"textDocument/{question}", **where)
+        laid_out = editor.ask("textDocument/formatting", **where, options={"tabSize": 2, "insertSpaces": True})
+        assert not laid_out or laid_out[0]["newText"] == format_source(Source("fuzz.net", text))
+    editor.tell("textDocument/didClose", textDocument={"uri": editor.uri("fuzz.net")})
+    assert editor.diagnostics("fuzz.net") == []
