@@ -11,6 +11,7 @@ from sparknet.cli.files import net_files, read
 from sparknet.cli.report import Format, Report
 from sparknet.compiler.checking import diagnose, is_library
 from sparknet.grammar import Diagnostic, SparkNetError, parse
+from sparknet.grammar.collector import collector_paused
 
 
 def check_files(paths: Sequence[Path], settings: Sequence[str], root: Path | None, style: Format) -> int:
@@ -36,8 +37,9 @@ def check_files(paths: Sequence[Path], settings: Sequence[str], root: Path | Non
 
 def _problems(path: Path, settings: Sequence[str], root: Path | None) -> Sequence[Diagnostic]:
     source = read(path)
-    file = parse(source)
-    _, problems = diagnose(file, source, settings, root)
+    with collector_paused():
+        file = parse(source)
+        _, problems = diagnose(file, source, settings, root)
     if is_library(file):
         problems = [d for d in problems if d.code != "E0203"]
     return problems

@@ -7,6 +7,8 @@ are bound, checked and complained about in one place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -34,10 +36,36 @@ _EXPECTED: dict[str, str] = {
 }
 
 
+@dataclass(frozen=True)
+class Form:
+    """How a model is written: its arguments in order, of which the first `positional` may go unnamed."""
+
+    names: tuple[str, ...]
+    positional: int
+    gathers: str | None
+    """The field that takes all arguments without names, as a list."""
+    texts: frozenset[str]
+    """Arguments that take any text; what takes words has them as an enumeration."""
+
+
+@cache
+def form_of(model: type[BaseModel]) -> Form:
+    """The form of a model; those in its `keyword_only` go last and by their names alone."""
+    keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    return Form(
+        names=tuple(sorted(fields, key=lambda name: name in keyword_only)),
+        positional=len(fields) - len(keyword_only),
+        gathers=getattr(model, "gathers", None),
+        texts=frozenset(name for name, field in fields.items() if field.annotation is str),
+    )
+
+
 def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     """The model that `call` describes; raises SparkNetError with one diagnostic for each wrong argument."""
     what = call.name.text
-    placed, problems = _place_fields(call, model, scope)
+    form = form_of(model)
+    placed, problems = place(call, form.names, scope, form.positional, form.gathers)
     values: dict[str, Any] = {}
     for name, argument in placed.items():
         try:
@@ -46,11 +74,10 @@ def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
             problems.extend(error.diagnostics)
     if problems or len(values) < len(placed):
         raise SparkNetError(problems)
-    unquoted = [name for name, value in values.items() if isinstance(value, Word) and _is_text(model, name)]
-    if unquoted:
-        message = f"`{unquoted[0]}` of `{what}` must be a text in quotes, found {describe(values[unquoted[0]])}"
-        word = values[unquoted[0]].text
-        raise scope.error("E0303", message, placed[unquoted[0]].value, f'write `"{word}"`')
+    for name, value in values.items():
+        if isinstance(value, Word) and name in form.texts:
+            message = f"`{name}` of `{what}` must be a text in quotes, found {describe(value)}"
+            raise scope.error("E0303", message, placed[name].value, f'write `"{value.text}"`')
     places = {name: argument.value for name, argument in placed.items()}
     return validated(model, values, places, call, lambda name: f"`{name}` of `{what}`" if name else f"`{what}`", scope)
 
@@ -77,11 +104,6 @@ def validated(
     return model.model_construct(**known)
 
 
-def _is_text(model: type[BaseModel], name: str) -> bool:
-    """Whether an argument takes any text; one that takes words has them as an enumeration."""
-    return any(name in (key, field.alias) and field.annotation is str for key, field in model.model_fields.items())
-
-
 def plain(value: Any) -> Any:
     """A value as the models take it: words become texts."""
     match value:
@@ -95,16 +117,6 @@ def plain(value: Any) -> Any:
             return value
 
 
-def _place_fields(
-    call: syntax.Call, model: type[BaseModel], scope: Scope
-) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
-    """Which field each argument fills; those in the model's `keyword_only` go last and by their names alone."""
-    keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
-    written = [field.alias or name for name, field in model.model_fields.items()]
-    names = sorted(written, key=lambda name: name in keyword_only)
-    return place(call, names, scope, len(names) - len(keyword_only), getattr(model, "gathers", None))
-
-
 def place(
     call: syntax.Call, names: Sequence[str], scope: Scope, positional: int | None = None, gathers: str | None = None
 ) -> tuple[dict[str, syntax.Argument], list[Diagnostic]]:
@@ -112,7 +124,7 @@ def place(
     most = len(names) if positional is None else positional
     placed: dict[str, syntax.Argument] = {}
     problems: list[Diagnostic] = []
-    what = call.name.text
+    what, known = call.name.text, set(names)
     for position, argument in enumerate(_gathered(call, gathers)):
         if argument.key is None:
             if position >= most:
@@ -124,7 +136,7 @@ def place(
             name = argument.key.text
         if len(problems) >= limits.ERRORS:
             break
-        if name not in names:
+        if name not in known:
             near = closest(name, names)
             help = f"did you mean `{near}`?" if near else signature_help(what, names)
             problems += scope.error(

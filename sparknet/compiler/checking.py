@@ -9,6 +9,7 @@ from sparknet.compiler.examine import examine, in_order
 from sparknet.compiler.infer import infer
 from sparknet.compiler.net import TypedNet
 from sparknet.grammar import limits, syntax
+from sparknet.grammar.collector import collector_paused
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.format import write
 from sparknet.grammar.parse import parse
@@ -30,7 +31,8 @@ def check(
         SparkNetError: With everything that is wrong, in the order of the file.
     """
     source = read(text_or_path)
-    typed, problems = diagnose(parse(source), source, settings, root)
+    with collector_paused():
+        typed, problems = diagnose(parse(source), source, settings, root)
     if typed is None or problems:
         raise SparkNetError(problems)
     return typed
@@ -40,13 +42,14 @@ def diagnose(
     file: syntax.File, source: Source, settings: Sequence[str] = (), root: str | Path | None = None
 ) -> tuple[TypedNet | None, list[Diagnostic]]:
     """What is wrong with a file that parses, mistakes in shapes with all others; and its types, if they fit."""
-    net, problems = examine(file, source, settings, None if root is None else Path(root))
     typed = None
-    if net is not None:
-        try:
-            typed = infer(net)
-        except SparkNetError as error:
-            problems.extend(error.diagnostics)
+    with collector_paused():
+        net, problems = examine(file, source, settings, None if root is None else Path(root))
+        if net is not None:
+            try:
+                typed = infer(net)
+            except SparkNetError as error:
+                problems.extend(error.diagnostics)
     return typed, in_order(problems, source)[: limits.ERRORS]
 
 

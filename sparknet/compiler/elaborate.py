@@ -18,7 +18,7 @@ from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
 from sparknet.grammar.suggest import closest
 
-MAX_LAYERS = 20_000
+MAX_LAYERS = 10_000
 MAX_REPEAT = 10_000
 MAX_BLOCK_DEPTH = 32
 MAX_PORTS = 1000
@@ -292,11 +292,13 @@ class Body:
 
     def _inside(self, source: Source, block: syntax.Block, step: syntax.Call) -> Scope:
         """What a block sees: the lets and its parameters, not the parameters of the block that uses it."""
-        values = self._arguments(block, step)
+        given = self._arguments(block, step)
+        names = {**self.lets, **given}
+        inside = Scope(source, names)
         for parameter in block.parameters:
-            if parameter.name.text not in values and parameter.default is not None:
-                values[parameter.name.text] = evaluate(parameter.default, Scope(source, {**self.lets, **values}))
-        return Scope(source, {**self.lets, **values})
+            if parameter.name.text not in given and parameter.default is not None:
+                names[parameter.name.text] = evaluate(parameter.default, inside)
+        return inside
 
     def _arguments(self, block: syntax.Block, step: syntax.Call) -> dict[str, Any]:
         """What a use of a block gives to its parameters, all of those that have no default among them."""

@@ -8,7 +8,7 @@ from sparknet.compiler.scope import Scope
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import SparkNetError
 
-MAX_WORK = 100_000
+MAX_WORK = 50_000
 """Statements that are walked through, those of repeats and blocks each time; long ones count several times."""
 _WORK_LENGTH = 16
 

@@ -1,8 +1,8 @@
 """From the parser's reductions to the syntax tree.
 
-Lark calls one method of `Builder` for each rule it has reduced, with the parts of the rule in order, so no parse tree
-is built in between and nothing here recurses. A method may refuse what the grammar cannot: it raises `Reject`, which
-knows no source; the driver in `parse.py` turns it into a diagnostic.
+The automaton calls one method of `Builder` for each rule that is complete, with the parts of the rule in order, so no
+parse tree is built in between and nothing here recurses. A method may refuse what the grammar cannot: it raises
+`Reject`, which knows no source; the driver in `parse.py` turns it into a diagnostic.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, cast
 
-from lark import Token, Transformer, v_args
+from lark import Token
 
 from sparknet.grammar import limits
 from sparknet.grammar.operators import order
@@ -53,7 +53,7 @@ from sparknet.grammar.syntax import (
     TypeExpr,
 )
 from sparknet.grammar.syntax import LayerTuple as TupleNode
-from sparknet.grammar.tree import Reject, join, make, start, widened
+from sparknet.grammar.tree import Reject, join, make, span_of, start, widened
 
 RESERVED = frozenset({"and", "else", "false", "if", "like", "not", "or", "repeat", "true"})
 """Words that some place could not read as a name, so that nothing may be called so."""
@@ -73,10 +73,14 @@ class _Group:
     items: tuple[Any, ...]
 
 
-def _identifier(token: Token) -> Identifier:
+def _name(token: Token) -> str:
     if len(token) > limits.NAME_LENGTH:
         raise Reject("E0124", f"name of {len(token)} characters, the most is {limits.NAME_LENGTH}", join(token, token))
-    return make(Identifier, span=join(token, token), text=str(token))
+    return str(token)
+
+
+def _identifier(token: Token) -> Identifier:
+    return make(Identifier, span=join(token, token), text=_name(token))
 
 
 def _declared(token: Token) -> Identifier:
@@ -96,15 +100,14 @@ def _group(*parts: Token | Node) -> _Group:
     return _Group(join(parts[0], parts[-1]), parts[1:-1])
 
 
-@v_args(inline=True)
-class Builder(Transformer[Token, File]):
+class Builder:
     """One method a rule of `net.lark`; keeps no state, so one builder serves every parse."""
 
     # ----- top level -----
 
     def file(self, *items: Item) -> File:
         """The file; the driver widens its span to the whole text."""
-        span = join(items[0], items[-1]) if items else make(Span, start=0, end=0)
+        span = join(items[0], items[-1]) if items else span_of(0, 0)
         return make(File, span=span, items=items)
 
     def import_(self, keyword: Token, path: Token) -> Import:
@@ -228,7 +231,8 @@ class Builder(Transformer[Token, File]):
     def number(self, token: Token) -> Number:
         """A whole number or a decimal within sensible limits."""
         span = join(token, token)
-        _check_digits(token, span)
+        if len(token) > limits.DIGITS:
+            _check_digits(token, span)
         if token.isdigit():
             return make(Number, span=span, value=int(token))
         value = float(token)
@@ -262,8 +266,7 @@ class Builder(Transformer[Token, File]):
         if token in FOREIGN_WORDS:
             word = FOREIGN_WORDS[token]
             raise Reject("E0113", f"expected `{word}`, found `{token}`", join(token, token), f"write `{word}`")
-        identifier = _identifier(token)
-        return make(Name, span=identifier.span, text=identifier.text)
+        return make(Name, span=join(token, token), text=_name(token))
 
     def call(self, name: Token, arguments: _Group) -> Call:
         """A name with arguments."""

@@ -15,9 +15,6 @@ from sparknet.grammar.syntax import Span
 from sparknet.grammar.terminals import in_words
 from sparknet.grammar.tree import end, start
 
-UNKNOWN = "UNKNOWN"
-"""The type of the token that stands for a character of no terminal."""
-
 _SHOWN = 32
 """Characters of the text that a message repeats."""
 

@@ -10,13 +10,15 @@ from lark import Token
 from sparknet.grammar import limits
 from sparknet.grammar.source import Source
 from sparknet.grammar.syntax import Span
-from sparknet.grammar.terminals import CLOSERS, OPERATORS
+from sparknet.grammar.terminals import CLOSERS, OPERATORS, TERMINALS
 from sparknet.grammar.tree import Reject, join
 
 _DEEPER = OPERATORS | {"NOT", "ELSE"}
 """What puts one node below another without a bracket."""
 
 _CLOSING = frozenset(CLOSERS.values())
+_PLAIN = frozenset(TERMINALS) - set(CLOSERS) - _CLOSING - _DEEPER - {"_COMMA"}
+"""What changes nothing but the entry at hand: most of what is read."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +86,9 @@ class Layout:
         self.last = token
         kind = token.type
         block = self.blocks[-1]
-        if kind in CLOSERS:
+        if kind in _PLAIN:
+            pass
+        elif kind in CLOSERS:
             self._open(token, block)
         elif kind in _CLOSING:
             self._close(token)

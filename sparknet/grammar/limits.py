@@ -5,8 +5,8 @@ from __future__ import annotations
 TEXT_BYTES = 1 << 20
 """Size of a file; a text in memory is measured as UTF-8."""
 
-TOKENS = 120_000
-"""Words, numbers, texts and signs in a file; a net of 5,000 layers has about 60,000."""
+TOKENS = 64_000
+"""Words, numbers, texts and signs in a file; a net of 5,000 layers has 35,000 to 55,000."""
 
 DEPTH = 64
 """Brackets and operators inside each other, and `else if` in a row."""

@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from sparknet.grammar import characters, misplaced, unclosed
 from sparknet.grammar.diagnostics import Diagnostic
-from sparknet.grammar.fault import UNKNOWN, Fault, quoted
+from sparknet.grammar.fault import Fault, quoted
 from sparknet.grammar.layout import spot
+from sparknet.grammar.machine import UNKNOWN
 from sparknet.grammar.syntax import Span
 from sparknet.grammar.terminals import VALUES
 from sparknet.grammar.tree import end, start

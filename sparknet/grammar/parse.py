@@ -1,26 +1,22 @@
-"""Text to syntax tree: drives Lark's parser, and after an error goes on with the next entry."""
+"""Text to syntax tree: drives the automaton, and after an error goes on with the next entry."""
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
-from lark import Token, UnexpectedCharacters, UnexpectedToken
-from lark.lexer import LexerState
-from lark.parsers.lalr_interactive_parser import InteractiveParser
+from lark import Token
 
 from sparknet.grammar import limits, misplaced, mistakes, recover
+from sparknet.grammar.collector import collector_paused
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
-from sparknet.grammar.fault import UNKNOWN, Fault
+from sparknet.grammar.fault import Fault
 from sparknet.grammar.layout import Layout
+from sparknet.grammar.machine import END, Unexpected, machine, token
 from sparknet.grammar.reading import check, load
 from sparknet.grammar.source import Source
 from sparknet.grammar.syntax import File, Span
-from sparknet.grammar.tables import grammar
-from sparknet.grammar.tree import Reject, start, widened
+from sparknet.grammar.tree import Reject, end, start, widened
 
 _BYTE_ORDER_MARK = "\ufeff"
 
@@ -41,7 +37,7 @@ def parse(source: Source | str, name: str = "<string>") -> File:
     if isinstance(source, str):
         source = Source(name, source)
     check(source)
-    with _collector_paused():
+    with collector_paused():
         return _Run(source).parse()
 
 
@@ -54,30 +50,17 @@ def parse_file(path: str | os.PathLike[str]) -> File:
     return parse(load(path))
 
 
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Parsing makes many small objects and no cycles; looking for cycles would take as long as the parsing itself."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 class _Run:
     """One parse. After the first error the tree is no longer wanted, only the other errors."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.layout = Layout(source)
-        self.parser: InteractiveParser = grammar().parse_interactive(source.text)
-        self.state = self.parser.parser_state
-        self.lexer = cast(LexerState, self.parser.lexer_thread.state)
+        self.machine = machine()
+        self.states = [self.machine.start]
+        self.values: list[Any] = []
+        self.position = 1 if source.text.startswith(_BYTE_ORDER_MARK) else 0
         self.diagnostics: list[Diagnostic] = []
-        if source.text.startswith(_BYTE_ORDER_MARK):
-            self._go_to(1)
 
     def parse(self) -> File:
         """The tree, or `SparkNetError`."""
@@ -85,48 +68,74 @@ class _Run:
             try:
                 file = self._read()
                 break
-            except UnexpectedToken as error:
-                offset = self._explain(error.token)
-            except UnexpectedCharacters:
-                offset = self._explain(self._unknown())
+            except Unexpected as unexpected:
+                offset = self._explain(unexpected.token)
             except Reject as reject:
                 offset = self._refuse(reject)
             if offset is None or len(self.diagnostics) >= limits.ERRORS:
                 break
-            self._go_to(offset)
+            self.position = offset
         if self.diagnostics:
             raise SparkNetError(tuple(self.diagnostics))
         return cast(File, widened(file, Span(start=0, end=len(self.source.text))))
 
     def _read(self) -> File:
-        """Feed tokens to the parser until the end of the text."""
-        layout, state = self.layout, self.state
-        for token in self.parser.lexer_thread.lex(state):  # type: ignore[no-untyped-call]
-            block = layout.blocks[-1]
-            if token.type == "_NEWLINE":
+        """Feed tokens to the automaton until the end of the text."""
+        text, states, layout, feed = self.source.text, self.states, self.layout, self._feed
+        matches, ignored = self.machine.matches, self.machine.ignored
+        while True:
+            match = matches[states[-1]](text, self.position)
+            if match is None:
+                found = self.machine.any_token(text, self.position)
+                if found.type == END:
+                    break
+                raise Unexpected(found)
+            kind = match.lastgroup or ""
+            begin, self.position = match.span(kind)
+            if kind in ignored:
+                continue
+            found = token(kind, match[kind], begin, self.position)
+            if kind == "_NEWLINE":
                 if layout.ends_entry():
-                    state.feed_token(token)
+                    feed(found)
                     layout.next_entry()
                 continue
+            block = layout.blocks[-1]
             if not block.statement:
-                block.saved = (state.state_stack.copy(), state.value_stack.copy())
-            state.feed_token(token)
-            layout.add(token)
-        last = len(self.source.text)
-        return cast(File, state.feed_token(Token("$END", "", last, end_pos=last), is_end=True))
+                block.saved = (states.copy(), self.values.copy())
+            feed(found)
+            layout.add(found)
+        return cast(File, feed(token(END, "", len(text), len(text))))
 
-    def _unknown(self) -> Token:
-        """A token for a character that no terminal begins with."""
-        at = self.lexer.line_ctr.char_pos
-        return Token(UNKNOWN, self.source.text[at], at, end_pos=at + 1)
+    def _feed(self, found: Token) -> Any:
+        """Shift a token after the reductions that it asks for; at the end of the text, the file."""
+        actions, states, values, kind = self.machine.actions, self.states, self.values, found.type
+        while True:
+            action = actions[states[-1]].get(kind)
+            if type(action) is int:
+                states.append(action)
+                values.append(found)
+                return None
+            if action is None:
+                raise Unexpected(found)
+            size, origin, build = action
+            if build is None:
+                states[-1] = actions[states[-2]][origin]
+                continue
+            parts = values[-size:] if size else []
+            del states[len(states) - size :], values[len(values) - size :]
+            values.append(build(parts))
+            states.append(actions[states[-1]][origin])
+            if states[-1] == self.machine.end:
+                return values[-1]
 
     def _explain(self, found: Token) -> int | None:
         """Record what a token that does not fit means, and answer where to go on, if anywhere."""
-        accepts = frozenset(self.parser.accepts())  # type: ignore[no-untyped-call]
+        accepts = self.machine.accepts(self.states)
         layout = self.layout
         if found.type == "LMAP" or (found.type in _CONTEXTUAL and len(layout.blocks) > 1):
             kind = "LBRACE" if found.type == "LMAP" else "NAME"
-            found = Token(kind, str(found), found.start_pos, end_pos=found.end_pos)
+            found = token(kind, str(found), start(found), end(found))
         fault = Fault(layout, found, accepts)
         diagnostic = mistakes.explain(fault)
         self.diagnostics.append(diagnostic)
@@ -168,8 +177,5 @@ class _Run:
         block = self.layout.blocks[-1]
         if block.saved[0]:
             states, values = block.saved
-            self.state.state_stack[:] = states
-            self.state.value_stack[:] = values
-
-    def _go_to(self, offset: int) -> None:
-        self.lexer.line_ctr.char_pos = offset
+            self.states[:] = states
+            self.values[:] = values

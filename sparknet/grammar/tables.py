@@ -22,12 +22,10 @@ from lark.grammar import Rule
 from lark.lark import PostLex
 from lark.lexer import TerminalDef
 
-from sparknet.grammar.build import Builder
-
 GRAMMAR = Path(__file__).with_name("net.lark")
 TABLES = Path(__file__).with_name("net.tables.json")
 
-_GIVEN_ANEW = ("transformer", "postlex")
+_GIVEN_ANEW = ("postlex",)
 """Options of the parser that are code."""
 
 
@@ -50,8 +48,7 @@ def grammar() -> Lark:
         saved = {}
     if saved.get("made_for") != _made_for(text):
         return work_out(text)
-    options = {"transformer": Builder(), "postlex": _KeepNewlines()}
-    return Lark.__new__(Lark)._load(_with_numbers(saved["tables"]), **options)
+    return Lark.__new__(Lark)._load(_with_numbers(saved["tables"]), postlex=_KeepNewlines())
 
 
 def work_out(text: str) -> Lark:
@@ -63,7 +60,6 @@ def work_out(text: str) -> Lark:
         lexer="contextual",
         postlex=_KeepNewlines(),
         maybe_placeholders=False,
-        transformer=Builder(),
     )
 
 

@@ -12,7 +12,8 @@ from sparknet.grammar.syntax import Node, Span
 
 M = TypeVar("M", bound=BaseModel)
 
-_set = object.__setattr__
+_new, _set = object.__new__, object.__setattr__
+_SPAN_FIELDS = {"start", "end"}
 
 
 class Reject(Exception):  # noqa: N818 - never leaves this package
@@ -23,21 +24,29 @@ class Reject(Exception):  # noqa: N818 - never leaves this package
         self.code, self.message, self.span, self.helps = code, message, span, helps
 
 
-def make(model: type[M], **values: Any) -> M:
+def make(model: type[M], *, span: Span, **values: Any) -> M:
     """A node without validation, for values that the grammar vouches for.
 
     What `model_construct` does, in a third of the time; and pydantic need not build its validators, which would take
     longer than parsing a usual file. The tests hold the result to full validation.
     """
     kind, fields = _form(model)
-    if kind is not None:
-        values = {"span": values.pop("span"), "kind": kind, **values}
-    node = model.__new__(model)
-    _set(node, "__dict__", values)
+    node = _new(model)
+    _set(node, "__dict__", {"span": span, **values} if kind is None else {"span": span, "kind": kind, **values})
     _set(node, "__pydantic_fields_set__", fields)
     _set(node, "__pydantic_extra__", None)
     _set(node, "__pydantic_private__", None)
     return node
+
+
+def span_of(begin: int, stop: int) -> Span:
+    """A span without validation."""
+    span = _new(Span)
+    _set(span, "__dict__", {"start": begin, "end": stop})
+    _set(span, "__pydantic_fields_set__", _SPAN_FIELDS)
+    _set(span, "__pydantic_extra__", None)
+    _set(span, "__pydantic_private__", None)
+    return span
 
 
 @cache
@@ -59,7 +68,9 @@ def end(part: Any) -> int:
 
 def join(first: Any, last: Any) -> Span:
     """The span from the beginning of one token or node to the end of another."""
-    return make(Span, start=start(first), end=end(last))
+    begin: Any = first.start_pos if type(first) is Token else first.span.start
+    stop: Any = last.end_pos if type(last) is Token else last.span.end
+    return span_of(begin, stop)
 
 
 def widened(node: Node, span: Span) -> Any:
@@ -70,7 +81,7 @@ def widened(node: Node, span: Span) -> Any:
 def shifted(value: Any, by: int) -> Any:
     """A tree with all its spans further on."""
     if isinstance(value, Span):
-        return make(Span, start=value.start + by, end=value.end + by)
+        return span_of(value.start + by, value.end + by)
     if isinstance(value, tuple):
         return tuple(shifted(item, by) for item in value)
     if isinstance(value, Node):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from sparknet.grammar import tables
+from sparknet.grammar import parse, tables
+from sparknet.grammar.machine import machine
 from tests.catalogue import check_text
 
 
@@ -26,5 +27,7 @@ def test_tables_of_another_version_are_not_used(tmp_path, monkeypatch):
         monkeypatch.setattr(tables, "TABLES", tmp_path / "net.tables.json")
         tables.TABLES.write_text(content)
         tables.grammar.cache_clear()
-        assert tables.grammar().parse("let a = 1").items[0].name.text == "a"
+        machine.cache_clear()
+        assert parse("let a = 1").items[0].name.text == "a"
     tables.grammar.cache_clear()
+    machine.cache_clear()
