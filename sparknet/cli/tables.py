@@ -39,7 +39,8 @@ def settings(net: CompiledNet) -> str:
     """The `train` section in one line."""
     train = net.train
     number, unit = train.length
-    parts = [_call(train.optimizer), count(number, unit[:-1]), f"batch {train.batch}", f"seed {train.seed}"]
+    more = f" x {train.accumulate}" if train.accumulate > 1 else ""
+    parts = [_call(train.optimizer), count(number, unit[:-1]), f"batch {train.batch}{more}", f"seed {train.seed}"]
     if train.schedule:
         parts.insert(1, " then ".join(map(_call, train.schedule)))
     return ", ".join(parts)

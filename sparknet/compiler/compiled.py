@@ -30,7 +30,7 @@ _MOST_DRAWN = 40
 PortKind = Literal["float", "class", "bool", "token", "length"]
 
 
-_COMPILED_IN = frozenset({"optimizer", "clip", "loss", "weights", "class_weights", "metrics"})
+_COMPILED_IN = frozenset({"optimizer", "clip", "accumulate", "loss", "weights", "class_weights", "metrics"})
 """Keys of the `train` section that the graphs depend on."""
 
 

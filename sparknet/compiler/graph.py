@@ -130,11 +130,11 @@ class GraphBuilder:
         self._append("Identity", (value,), (name,), {})
         self.outputs[name] = (dtype, tuple(shape))
 
-    def result(self, value: Value, shape: Sequence[Dim]) -> Value:
+    def result(self, value: Value, shape: Sequence[Dim], dtype: str | None = None) -> Value:
         """Declare `value` itself as an output of a body, or a copy of it where it cannot be one; gives the name."""
         if value not in self._producers or value in self.outputs:
             value = self.op("Identity", value)
-        self.outputs[value] = (self.dtype, tuple(shape))
+        self.outputs[value] = (dtype or self.dtype, tuple(shape))
         return value
 
     def initializer(self, name: str, array: NDArray[Any]) -> Value:

@@ -15,7 +15,8 @@ from sparknet.compiler.fold import fold_normalisation
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.layers import Join, Lowering, Weighted
 from sparknet.compiler.layers.variable import blank
-from sparknet.compiler.layout import Slot, parameter_slots, state_slots, trained_size
+from sparknet.compiler.layout import Slot, SlotKind, parameter_slots, state_slots, trained_size
+from sparknet.compiler.metrics import Statistic
 from sparknet.compiler.net import TypedNet, ValueId
 from sparknet.compiler.optimizers import Update
 from sparknet.compiler.outputs import Scores, measured, score, write_predictions
@@ -36,18 +37,25 @@ class _Forward:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A forward pass with its scores, on the parameters `flat` cut into `tensors` as `slots` say."""
+class _Held:
+    """The flat parameter vector, cut into tensors as `slots` say."""
 
-    scores: Scores
     slots: tuple[Slot, ...]
     flat: Value
     tensors: dict[str, Value]
-    buffers: dict[str, Value]
 
-    def kept(self, slot: Slot) -> Value:
-        """The value after the step of a tensor that the optimizer leaves alone."""
-        return self.buffers.get(slot.name, self.tensors[slot.name])
+    def of_kind(self, kind: SlotKind) -> list[Slot]:
+        """The slots of one kind, in their order."""
+        return [s for s in self.slots if s.kind == kind]
+
+
+@dataclass(frozen=True)
+class _Learnt:
+    """What a training batch says: its scores, the flat gradient of its loss, and new buffers by slot."""
+
+    scores: Scores
+    gradient: Value
+    buffers: dict[str, Value]
 
 
 def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.ModelProto:
@@ -67,50 +75,109 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
 def lower_evaluation(typed: TypedNet) -> onnx.ModelProto:
     """The evaluation graph; see `CompiledNet`."""
     g = GraphBuilder(f"{typed.net.name}_evaluation")
-    _write_scores(g, _scored(g, typed, seed=False).scores)
+    ports, held = _ports(g, typed), _parameters(g, typed)
+    _write_scores(g, _scored(g, typed, held.tensors, ports, seed=None)[0])
     return g.model()
 
 
 def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
     """The graph of one training step; see `CompiledNet`. In float64 it serves to check gradients."""
     g = GraphBuilder(f"{typed.net.name}_step", dtype)
-    optimizer, slots = typed.net.train.optimizer, state_slots(typed)
-    scored = _scored(g, typed, seed=True)
+    train, slots = typed.net.train, state_slots(typed)
+    ports, held = _ports(g, typed), _parameters(g, typed)
+    seed = g.input("seed", "int64", ())
     state_input = g.input("optimizer_state", dtype, (sum(s.size for s in slots),))
     lr = g.input("learning_rate", dtype, ())
-    trained = [s.name for s in scored.slots if s.kind == "trained"]
-    gradients = differentiate(g, scored.scores.loss, [scored.tensors[name] for name in trained])
+    if train.accumulate == 1:
+        learnt = _learnt(g, typed, held, held.tensors, ports, seed)
+    else:
+        learnt = _accumulated(g, typed, held, ports, seed)
     with g.layer("optimizer"):
-        gradient = _join(g, [_flat(g, d) for d in gradients])
         state = dict(zip([s.name for s in slots], _cut(g, state_input, slots), strict=True))
-        prefix = _trained_prefix(g, scored.flat, scored.slots)
-        if typed.net.train.clip is not None:
-            gradient = typed.net.train.clip.clip(g, gradient)
-        sizes = [s.size for s in scored.slots if s.kind == "trained"]
-        updated, new_state = optimizer.update(g, Update(prefix, gradient, state, lr, sizes))
+        prefix = _trained_prefix(g, held.flat, held.slots)
+        gradient = learnt.gradient if train.clip is None else train.clip.clip(g, learnt.gradient)
+        sizes = [s.size for s in held.of_kind("trained")]
+        updated, new_state = train.optimizer.update(g, Update(prefix, gradient, state, lr, sizes))
         joined = _join(g, [new_state[s.name] for s in slots])
-    _write_scores(g, scored.scores)
-    new = _join(g, [updated, *(_flat(g, scored.kept(s)) for s in scored.slots if s.kind != "trained")])
-    g.output("new_parameters", new, dtype, g.inputs[scored.flat][1])
+    _write_scores(g, learnt.scores)
+    kept = [learnt.buffers.get(s.name, held.tensors[s.name]) for s in held.slots if s.kind != "trained"]
+    new = _join(g, [updated, *(_flat(g, tensor) for tensor in kept)])
+    g.output("new_parameters", new, dtype, g.inputs[held.flat][1])
     g.output("new_optimizer_state", joined, dtype, g.inputs[state_input][1])
     return g.model()
 
 
-def _scored(g: GraphBuilder, typed: TypedNet, seed: bool) -> _Scored:
-    """Forward pass, loss and metrics on parameters that come in as one flat vector."""
-    slots = parameter_slots(typed)
-    ports = _inputs(g, typed) | _targets(g, typed)
-    flat = g.input("parameters", g.dtype, (sum(s.size for s in slots),))
-    tensors = {
-        s.name: g.op("Reshape", piece, g.ints(*s.shape)) for s, piece in zip(slots, _cut(g, flat, slots), strict=True)
+def _learnt(
+    g: GraphBuilder, typed: TypedNet, held: _Held, tensors: Mapping[str, Value], ports: Mapping[str, Value], seed: Value
+) -> _Learnt:
+    """Forward and backward pass of one batch; buffers among `tensors` may differ from those that are held."""
+    scores, buffers = _scored(g, typed, tensors, ports, seed)
+    gradients = differentiate(g, scores.loss, [tensors[s.name] for s in held.of_kind("trained")])
+    with g.layer("optimizer"):
+        return _Learnt(scores, _join(g, [_flat(g, d) for d in gradients]), buffers)
+
+
+def _accumulated(g: GraphBuilder, typed: TypedNet, held: _Held, ports: Mapping[str, Value], seed: Value) -> _Learnt:
+    """A batch taken in equal parts, one after the other: gradients and scores are their means, buffers pass through.
+
+    The body of a `Scan` over the parts holds the passes forward and backward, so that no more than one part of the
+    batch is ever in memory as activations.
+    """
+    g.infer()
+    parts, trained = typed.net.train.accumulate, trained_size(held.slots)
+    body = g.nested("part")
+    total = body.input(body.fresh("net/gradient"), g.dtype, (trained,))
+    buffers = {s.name: body.input(body.fresh("net/buffer"), g.dtype, s.shape) for s in held.of_kind("buffer")}
+    part_of = {name: body.input(body.fresh("net/part"), *g.inputs[port]) for name, port in ports.items()}
+    part_seed = body.input(body.fresh("net/seed"), "int64", ())
+    learnt = _learnt(body, typed, held, held.tensors | buffers, part_of, part_seed)
+    body.result(body.op("Add", total, learnt.gradient), (trained,))
+    for slot in held.of_kind("buffer"):
+        body.result(learnt.buffers.get(slot.name, buffers[slot.name]), slot.shape)
+    body.result(learnt.scores.loss, ())
+    for statistic, value in learnt.scores.statistics.values():
+        body.result(value, statistic.shape, _dtype(g, statistic))
+
+    with g.layer("parts"):
+        starts = [g.op("Expand", g.constant(0.0), g.ints(trained)), *(held.tensors[name] for name in buffers)]
+        cut = [g.op("Reshape", port, g.ints(parts, -1, *_row(g, port))) for port in ports.values()]
+        seeds = g.op("Add", g.op("Mul", seed, g.ints(parts)), g.ints(*range(parts)))
+        found = g.op_n("Scan", len(body.outputs), *starts, *cut, seeds, body=body, num_scan_inputs=len(cut) + 1)
+        gradient = g.op("Div", found[0], g.constant(float(parts)))
+        loss, *means = (g.op("ReduceMean", each, g.ints(0), keepdims=0) for each in found[len(starts) :])
+    statistics = {
+        name: (statistic, mean)
+        for (name, (statistic, _)), mean in zip(learnt.scores.statistics.items(), means, strict=True)
     }
-    seed_input = g.input("seed", "int64", ()) if seed else None
-    forward = _forward(g, typed, tensors, ports, seed_input)
+    return _Learnt(Scores(loss, statistics), gradient, dict(zip(buffers, found[1:], strict=False)))
+
+
+def _row(g: GraphBuilder, port: Value) -> tuple[int, ...]:
+    return tuple(int(size) for size in g.inputs[port][1][1:])
+
+
+def _ports(g: GraphBuilder, typed: TypedNet) -> dict[str, Value]:
+    """Declares all that the data feeds."""
+    return _inputs(g, typed) | _targets(g, typed)
+
+
+def _parameters(g: GraphBuilder, typed: TypedNet) -> _Held:
+    """Declares the parameters, which come in as one flat vector."""
+    slots = parameter_slots(typed)
+    flat = g.input("parameters", g.dtype, (sum(s.size for s in slots),))
+    pieces = zip(slots, _cut(g, flat, slots), strict=True)
+    return _Held(slots, flat, {s.name: g.op("Reshape", piece, g.ints(*s.shape)) for s, piece in pieces})
+
+
+def _scored(
+    g: GraphBuilder, typed: TypedNet, tensors: Mapping[str, Value], ports: Mapping[str, Value], seed: Value | None
+) -> tuple[Scores, dict[str, Value]]:
+    """Forward pass, loss and metrics; and new buffers, by the names of their slots."""
+    forward = _forward(g, typed, tensors, ports, seed)
     with g.layer("loss"):
         scores = [score(g, typed.net, m, forward.values, ports) for m in measured(typed.net)]
         total = reduce(lambda a, b: g.op("Add", a, b), [*(s.loss for s in scores), *forward.penalties])
-    statistics = {k: v for s in scores for k, v in s.statistics.items()}
-    return _Scored(Scores(total, statistics), slots, flat, tensors, forward.buffers)
+    return Scores(total, {k: v for s in scores for k, v in s.statistics.items()}), forward.buffers
 
 
 def _inputs(g: GraphBuilder, typed: TypedNet) -> dict[str, Value]:
@@ -165,7 +232,11 @@ def _forward(
 def _write_scores(g: GraphBuilder, scores: Scores) -> None:
     g.output("loss", scores.loss, g.dtype, ())
     for name, (statistic, value) in scores.statistics.items():
-        g.output(name, value, g.dtype if statistic.dtype == "float32" else statistic.dtype, statistic.shape)
+        g.output(name, value, _dtype(g, statistic), statistic.shape)
+
+
+def _dtype(g: GraphBuilder, statistic: Statistic) -> str:
+    return g.dtype if statistic.dtype == "float32" else statistic.dtype
 
 
 def _cut(g: GraphBuilder, flat: Value, slots: tuple[Slot, ...]) -> tuple[Value, ...]:

@@ -122,6 +122,8 @@ class TrainSection(Setting):
     steps: int | None = Field(None, ge=1, le=10**12)
     """The length of the run in place of `epochs`: steps that every worker takes."""
     batch: int = Field(32, ge=1, le=1_000_000)
+    accumulate: int = Field(1, ge=1, le=10_000)
+    """Batches whose gradients make one step."""
     seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=1, le=10_000)
     """Workers that train side by side; None takes one for each task slot."""
@@ -136,6 +138,11 @@ class TrainSection(Setting):
     """What is measured of an output, by its name; one left out is measured by the metric of its kind."""
     clip: Clip | None = None
     """How the gradient is kept small before the optimizer sees it."""
+
+    @property
+    def step_rows(self) -> int:
+        """Rows that a worker takes for a step."""
+        return self.batch * self.accumulate
 
     @property
     def length(self) -> tuple[int, Unit]:

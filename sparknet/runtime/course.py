@@ -37,7 +37,7 @@ def plan_course(train: TrainSection, rows: int, workers: int) -> Course:
 
     Raises SparkNetError where a phase does not fit into the run.
     """
-    epoch_steps = -(-rows // (workers * train.batch))
+    epoch_steps = -(-rows // (workers * train.step_rows))
     total = train.epochs * epoch_steps if train.steps is None else train.steps
     _check_room("schedule", train.schedule, epoch_steps, total)
     rates = plan_rates(train.optimizer.lr, train.schedule, epoch_steps, total)
@@ -47,7 +47,7 @@ def plan_course(train: TrainSection, rows: int, workers: int) -> Course:
     for first in range(0, total, epoch_steps):
         for start, stop in pairwise(min(first + edge, total) for edge in edges):
             if start < stop:
-                plans.append(Plan(len(plans), start, stop - start, train.batch, train.seed, rates))
+                plans.append(Plan(len(plans), start, stop - start, train.step_rows, train.seed, rates))
     return Course(tuple(plans), epoch_steps)
 
 

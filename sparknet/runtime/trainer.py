@@ -156,21 +156,25 @@ class _Run:
         expected = profile.rows * self.data.split["train"]
         if profile.rows == 0:
             raise problem("R0020", "the data holds no rows", label=self.data.source_label)
-        if settings.batch > expected:
+        parts = settings.accumulate
+        what, each = "a batch", "a batch"
+        if parts > 1:
+            what, each = f"a step of {parts:,} batches", "steps"
+        if settings.step_rows > expected:
             raise problem(
                 "R0022",
-                f"a batch takes {settings.batch:,} rows, but only about {expected:,.0f} of the {profile.rows:,} "
+                f"{what} takes {settings.step_rows:,} rows, but only about {expected:,.0f} of the {profile.rows:,} "
                 "are for training",
-                helps=["lower `batch` in the `train` section"],
+                helps=[f"lower `batch`{' or `accumulate`' * (parts > 1)} in the `train` section"],
             )
-        most = max(1, int(expected // settings.batch))
+        most = max(1, int(expected // settings.step_rows))
         if settings.workers is None:
-            return min(slots, max(1, int(expected // (settings.batch * STEPS_AN_EPOCH))))
+            return min(slots, max(1, int(expected // (settings.step_rows * STEPS_AN_EPOCH))))
         if settings.workers > most:
             raise problem(
                 "R0022",
-                f"{settings.workers} workers with a batch of {settings.batch:,} rows each take more than the about "
-                f"{expected:,.0f} rows there are for training",
+                f"{settings.workers} workers with {each} of {settings.step_rows:,} rows each take more "
+                f"than the about {expected:,.0f} rows there are for training",
                 helps=[f"lower `workers` to {most} or less, or lower `batch`"],
             )
         if settings.workers > slots:

@@ -288,6 +288,9 @@ def test_a_batch_larger_than_the_rows(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(net_of(tmp_path, rows(20), batch=50))
     assert only(error) == "R0022 a batch takes 50 rows, but only about 16 of the 20 are for training"
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, rows(20), batch=5, more="\n  accumulate = 4"))
+    assert only(error) == "R0022 a step of 4 batches takes 20 rows, but only about 16 of the 20 are for training"
 
 
 def test_more_workers_than_batches(tmp_path: Path) -> None:

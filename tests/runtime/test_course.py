@@ -42,3 +42,12 @@ def test_a_schedule_that_the_run_is_too_short_for(folder: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(net)
     assert only(error) == "R0024 `schedule` does not fit: `warmup` ends after 30 steps, but the run has 20 steps"
+
+
+def test_a_step_on_several_batches_is_that_on_one_as_large(folder: Path, spark: SparkSession) -> None:
+    large = run_local(small_net(folder, batch=24, workers=2))
+    parts = small_net(folder, batch=8, workers=2, more="\n  accumulate = 3")
+    here, on_spark = run_local(parts), run_spark(parts, on=OnSpark(spark=spark))
+    assert here.parameters.tobytes() == on_spark.parameters.tobytes()
+    assert [(r.epoch, r.steps, r.train.rows) for r in here.history] == [(1, 4, 192), (2, 8, 192)]
+    assert [(r.epoch, r.steps, r.train.rows) for r in large.history] == [(1, 4, 192), (2, 8, 192)]
