@@ -66,8 +66,9 @@ def main() -> None:
         epochs = -(-ROUNDS * 2 * BATCH // ROWS)
         net = sparknet.compile(NET.format(path=path, epochs=epochs, batch=BATCH))
         assert net.data is not None
-        place = place_of(net.data.source, net.data.source_label, (folder,))
-        local = median_round(train(net, LocalBackend(place)).history)
+        supply = net.data.supplies["source"]
+        place = place_of(supply.source, supply.label, (folder,))
+        local = median_round(train(net, LocalBackend({"source": place})).history)
         spark = start_session("local[2]")
         try:
             ours = median_round(run_spark(net, on=OnSpark(spark=spark), data_roots=[folder]).history)

@@ -6,7 +6,7 @@ are bound, checked and complained about in one place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
@@ -234,6 +234,19 @@ def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str,
     if kind == "unknown_word":
         return f"must be {context['what']}, found {found}", _did_you_mean(str(detail["input"]), context["choices"])
     return f"must be {_EXPECTED.get(kind, 'something else')}, found {found}", None
+
+
+def explain_entries(
+    error: ValidationError, entries: Mapping[str, syntax.Entry], values: Mapping[str, Any], scope: Scope
+) -> Iterator[Diagnostic]:
+    """A diagnostic at each key of a section whose value is wrong."""
+    seen: set[str] = set()
+    for detail in error.errors():
+        key = str(detail["loc"][0])
+        if key not in seen:
+            seen.add(key)
+            message, help = explain_value(detail, values)
+            yield from scope.error("E0502", f"`{key}` {message}", entries[key].value, help).diagnostics
 
 
 def _did_you_mean(word: str, choices: Sequence[str]) -> str:

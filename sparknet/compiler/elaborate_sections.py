@@ -7,15 +7,25 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sparknet.compiler.arguments import bind, explain_value, plain
+from sparknet.compiler.arguments import bind, explain_entries, plain
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.phases import Phase, misfit, unended
 from sparknet.compiler.schedules import SCHEDULES
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
-from sparknet.compiler.sections import SINKS, SOURCES, SYNCS, Binding, DataSection, PredictSection, TrainSection
+from sparknet.compiler.sections import (
+    DATA_KEYS,
+    SUPPLY_KEYS,
+    SYNCS,
+    Binding,
+    DataSection,
+    PredictSection,
+    TrainSection,
+)
 from sparknet.compiler.settings import SECTIONS
+from sparknet.compiler.sources import SINKS, SOURCES
+from sparknet.compiler.supplies import elaborate_supplies
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.source import Source
@@ -25,10 +35,10 @@ CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "sync": SYNCS,
-    "source": SOURCES,
     "clip": CLIPS,
     "input": SOURCES,
     "output": SINKS,
+    **dict.fromkeys(SUPPLY_KEYS, SOURCES),
 }
 """Keys whose values are written as `name(arguments)`, and what may be called there."""
 
@@ -124,7 +134,7 @@ def _elaborated(
     try:
         return model.model_validate({key: plain(value) for key, value in values.items()})
     except ValidationError as error:
-        problems.extend(_explain(error, entries, values, scope))
+        problems.extend(explain_entries(error, entries, values, scope))
         return model()
 
 
@@ -144,14 +154,9 @@ def elaborate_data(
         return None, ()
     ports = [*(i.name for i in inputs), *(o.name for o in outputs if o.like is None)]
     section = _without_likes(section, outputs, scope, problems)
-    entries = _entries(
-        section, ["source", "split", *ports, *(name for name in lost if name not in ports)], scope, problems
-    )
-    source = _value(entries["source"], scope, problems) if "source" in entries else None
-    if "source" not in entries:
-        help = 'write for instance `source = parquet("data.parquet")`'
-        problems += scope.error("E0504", "the `data` section has no `source`", section.name, help).diagnostics
-    split = _value(entries["split"], scope, problems) if "split" in entries else {"train": 0.8, "test": 0.2}
+    entries = _entries(section, [*DATA_KEYS, *ports, *(name for name in lost if name not in ports)], scope, problems)
+    values = {key: _value(entries[key], scope, problems) for key in DATA_KEYS if key in entries}
+    supplies = elaborate_supplies(section, entries, values, scope, problems)
     misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {*entries, *ports}}
     taken_as_is = {o.name: "an output" for o in outputs} | {i.name: "tokens" for i in inputs if i.type.vocabulary}
     bindings, preprocessing = [], []
@@ -167,20 +172,9 @@ def elaborate_data(
             bindings.append(Binding(port=port, column=_column_name(call), label=scope.label(entries[port].value)))
             if call is not entries[port].value:
                 preprocessing.append(Preprocessing(port, entries[port].value))
-    if source is None or split is None or len(bindings) < len(ports):
+    if supplies is None or len(bindings) < len(ports):
         return None, ()
-    values = {"source": source, "split": split}
-    try:
-        data = DataSection(
-            source=source,
-            source_label=scope.label(entries["source"].value),
-            bindings=tuple(bindings),
-            split=plain(split),
-        )
-    except ValidationError as error:
-        problems.extend(_explain(error, entries, values, scope))
-        return None, ()
-    return data, tuple(preprocessing)
+    return DataSection(supplies=supplies, bindings=tuple(bindings)), tuple(preprocessing)
 
 
 def _without_likes(
@@ -254,31 +248,23 @@ def _called(entry: syntax.Entry, value: syntax.Expr, table: Mapping[str, type[Ba
     names = ", ".join(f"`{n}`" for n in table)
     if not isinstance(value, syntax.Call):
         found = evaluate(value, scope)
-        message = f"`{entry.key.text}` must be one of {names}, found {describe(found)}"
-        raise scope.error("E0502", message, value, _reader_help(found))
+        wanted = 'a source, such as `csv("rows.csv")`' if table is SOURCES else f"one of {names}"
+        message = f"`{entry.key.text}` must be {wanted}, found {describe(found)}"
+        raise scope.error("E0502", message, value, _reader_help(found, table))
     if value.name.text not in table:
         near = closest(value.name.text, table)
         help = f"did you mean `{near}`?" if near else f"write one of {names}"
-        raise scope.error("E0502", f"unknown {entry.key.text} `{value.name.text}`", value.name, help)
+        what = "source" if table is SOURCES else entry.key.text
+        raise scope.error("E0502", f"unknown {what} `{value.name.text}`", value.name, help)
     return bind(table[value.name.text], value, scope)
 
 
-def _reader_help(value: Any) -> str | None:
-    """For a path alone, the source that reads such files."""
+def _reader_help(value: Any, table: Mapping[str, type[BaseModel]]) -> str | None:
+    """For a path alone, the source that reads such files, or what writes them."""
     kind = str(value).rpartition(".")[2]
-    return f'write `{kind}("{value}")`' if isinstance(value, str) and kind in SOURCES else None
-
-
-def _explain(
-    error: ValidationError, entries: Mapping[str, syntax.Entry], values: Mapping[str, Any], scope: Scope
-) -> Iterator[Diagnostic]:
-    seen: set[str] = set()
-    for detail in error.errors():
-        key = str(detail["loc"][0])
-        if key not in seen:
-            seen.add(key)
-            message, help = explain_value(detail, values)
-            yield from scope.error("E0502", f"`{key}` {message}", entries[key].value, help).diagnostics
+    if isinstance(value, str) and kind in table:
+        return f'write `{kind}("{value}")`'
+    return f"sources are {', '.join(f'`{name}`' for name in table)}" if table is SOURCES else None
 
 
 # ----- bindings -----

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from sparknet.compiler.metrics import METRICS
 from sparknet.compiler.net import OutputKind
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.sections import DATA_KEYS
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.suggest import closest
@@ -28,7 +29,6 @@ _VARIABLE = {
     "float": "write `float[40, 8, variable: true]`",
     "token": "write `token[60, vocabulary: 5000, variable: true]`",
 }
-_SECTION_KEYS = frozenset({"source", "split"})
 _MAX_SIDE = 2**31 - 1
 MAX_CLASSES = 1_000_000
 
@@ -41,7 +41,7 @@ def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
     if name.text in RESERVED or _RANKED.fullmatch(name.text):
         message = f"`{name.text}` is a name that the compiled graphs use themselves"
         raise scope.error("E0205", message, name, "give it another name")
-    if name.text in _SECTION_KEYS:
+    if name.text in DATA_KEYS:
         raise scope.error("E0205", f"`{name.text}` is a key of the `data` section", name, "give it another name")
 
 

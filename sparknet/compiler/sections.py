@@ -6,58 +6,17 @@ Field order is the order of positional arguments; `extra="forbid"` makes an unkn
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from sparknet.compiler.criteria import Loss
 from sparknet.compiler.metrics import AnyMetric
 from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.compiler.phases import Unit
 from sparknet.compiler.schedules import Schedule
+from sparknet.compiler.sources import DataSink, DataSource, Setting
 from sparknet.grammar.diagnostics import Label
-
-
-class Setting(BaseModel):
-    """Base of everything that is written as `name(arguments)` in a section."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True, defer_build=True)
-
-
-# ----- sources -----
-
-
-class DigitsSource(Setting):
-    """scikit-learn's 1,797 handwritten digits: `pixels`, 64 numbers from 0 to 16 (8 x 8), and `label`, 0 to 9."""
-
-    name: ClassVar[str] = "digits"
-
-
-class ParquetSource(Setting):
-    """A Parquet file, or a folder of them."""
-
-    name: ClassVar[str] = "parquet"
-    path: str
-
-
-class CsvSource(Setting):
-    """A CSV file, or a folder of them."""
-
-    name: ClassVar[str] = "csv"
-    path: str
-    header: bool = True
-
-
-class JsonSource(Setting):
-    """A file of JSON lines, or a folder of them."""
-
-    name: ClassVar[str] = "json"
-    path: str
-
-
-DataSource = DigitsSource | ParquetSource | CsvSource | JsonSource
-SOURCES: dict[str, type[DataSource]] = {s.name: s for s in (DigitsSource, ParquetSource, CsvSource, JsonSource)}
-
 
 # ----- synchronisation of workers -----
 
@@ -75,6 +34,12 @@ SYNCS: dict[str, type[AverageSync]] = {AverageSync.name: AverageSync}
 # ----- the sections -----
 
 SplitName = Literal["train", "validation", "test"]
+SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+SUPPLY_KEYS = ("source", *SPLITS)
+"""Keys of `data` whose values are sources."""
+DATA_KEYS = ("source", "split", *SPLITS)
+"""Keys of `data` that no input or output can have."""
 
 
 class Binding(Setting):
@@ -86,30 +51,33 @@ class Binding(Setting):
     """Where the column is named, for messages about the data."""
 
 
-class DataSection(Setting):
-    """`data { ... }`."""
+class Supply(Setting):
+    """A source, where the file names it, and the shares of its rows that each split gets; they sum to 1."""
 
     source: DataSource
-    source_label: Label
-    bindings: tuple[Binding, ...]
+    label: Label
     split: dict[SplitName, float]
-    """Shares of the rows; they sum to 1."""
-
-    def describe(self) -> str:
-        """The section in one line."""
-        options = self.source.model_dump(exclude_defaults=True)
-        source = f"{self.source.name}({', '.join(map(repr, options.values()))})"
-        columns = ", ".join(f"{b.port} from column {b.column!r}" for b in self.bindings)
-        return f"{source}: {columns}"
 
     @field_validator("split")
     @classmethod
     def _shares(cls, split: dict[SplitName, float]) -> dict[SplitName, float]:
         if any(not 0 < share <= 1 for share in split.values()) or abs(sum(split.values()) - 1) > 1e-6:
             raise ValueError("shares must be above 0 and sum to 1")
-        if "train" not in split:
-            raise ValueError("a share for `train` is needed")
         return split
+
+
+class DataSection(Setting):
+    """`data { ... }`."""
+
+    supplies: dict[str, Supply]
+    """By the key that names each: `source`, which is then alone, or `train`, `validation` and `test`."""
+    bindings: tuple[Binding, ...]
+
+    def describe(self) -> str:
+        """The section in one line."""
+        sources = [f"{'' if key == 'source' else key + ' '}{supply.source}" for key, supply in self.supplies.items()]
+        columns = ", ".join(f"{b.port} from column {b.column!r}" for b in self.bindings)
+        return f"{', '.join(sources)}: {columns}"
 
 
 class TrainSection(Setting):
@@ -148,24 +116,6 @@ class TrainSection(Setting):
     def length(self) -> tuple[int, Unit]:
         """How long the run is."""
         return (self.epochs, "epochs") if self.steps is None else (self.steps, "steps")
-
-
-class ParquetSink(Setting):
-    """Parquet: one file, or from Spark a folder of them."""
-
-    name: ClassVar[str] = "parquet"
-    path: str
-
-
-class JsonSink(Setting):
-    """JSON lines: one file, or from Spark a folder of them."""
-
-    name: ClassVar[str] = "json"
-    path: str
-
-
-DataSink = ParquetSink | JsonSink
-SINKS: dict[str, type[DataSink]] = {s.name: s for s in (ParquetSink, JsonSink)}
 
 
 class PredictSection(Setting):

@@ -13,7 +13,7 @@ from sparknet.compiler.elaborate_sections import CALLS, PHASED
 from sparknet.compiler.layers import JOINS, LAYERS
 from sparknet.compiler.layers.activation import ACTIVATIONS
 from sparknet.compiler.ports import INPUT_KINDS, OUTPUT_KINDS
-from sparknet.compiler.sections import PredictSection, TrainSection
+from sparknet.compiler.sections import DATA_KEYS, PredictSection, TrainSection
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|[A-Za-z_]\w*|[(){}\[\],:=\n]|->')
 _BODIES = frozenset({"net", "block", "repeat", "if", "else", "encoder", "decoder"})
@@ -140,7 +140,7 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
     if "=" not in entry:
         ports = _PORT.findall(text)
         keys: Mapping[str, Iterable[str]] = {
-            "data": ["source", "split", *ports],
+            "data": [*DATA_KEYS, *ports],
             "train": TrainSection.model_fields,
             "predict": PredictSection.model_fields,
         }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sparknet.compiler.sections import SplitName
-from sparknet.runtime.encode import Layout
+from sparknet.runtime.encode import Layout, Shares
 from sparknet.runtime.profile import BoundPort, Profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
@@ -37,14 +37,15 @@ class Backend(Protocol):
         """How many workers can run at the same time."""
         ...
 
-    def profile(self, bound: Sequence[BoundPort]) -> Profile:
-        """Check the columns and every row of them; raises SparkNetError for what cannot be used."""
+    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+        """Check the columns and every row of them; raises SparkNetError for what cannot be used.
+
+        The data comes from one source or several, each under a name of its own, as in the `data` section.
+        """
         ...
 
-    def encode(
-        self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[SplitName, float], workers: int
-    ) -> Encoded:
-        """Encode the rows into blocks once, and keep them until `close`."""
+    def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
+        """Encode the rows into blocks once, and keep them until `close`. `shares` has those of each source."""
         ...
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:

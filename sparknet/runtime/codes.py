@@ -11,6 +11,8 @@ CODES: dict[str, str] = {
     "R0005": "a path that only Spark can read",
     "R0006": "several columns of one name",
     "R0007": "data outside the folder of the file",
+    "R0008": "sources or files that do not go together",
+    "R0009": "a folder too deep or too large",
     # ----- values -----
     "R0010": "null",
     "R0011": "NaN or infinity",

@@ -74,6 +74,19 @@ def is_accepted(kind: pa.DataType) -> bool:
             return _is_number(kind) or pa.types.is_null(kind)
 
 
+def kind_of(kind: pa.DataType) -> str:
+    """What a column of this type holds, however many in a row and however wide: columns of one kind go together."""
+    if isinstance(kind, pa.ExtensionType):
+        kind = kind.storage_type
+    while pa.types.is_dictionary(kind) or _is_list(kind):
+        kind = kind.value_type
+    if is_accepted(kind):
+        return "numbers"
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "texts"
+    return "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else str(kind)
+
+
 def type_name(kind: pa.DataType) -> str:
     """A type for a message, the same whether it comes from a file or from Spark."""
     return f"list of {type_name(kind.value_type)}" if _is_list(kind) else str(kind)

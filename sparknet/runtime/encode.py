@@ -15,22 +15,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
-from typing import cast, get_args
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from sparknet.compiler.compiled import Port
-from sparknet.compiler.sections import SplitName
+from sparknet.compiler.sections import SPLITS, SplitName
 from sparknet.runtime.columns import Numbers, read_column
 from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import BoundPort, Profile, Range
 
 Bytes = NDArray[np.uint8]
+Shares = Mapping[SplitName, float]
+"""What part of the rows of a source goes to each split."""
 
 BLOCK_BYTES = 1 << 20
-SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 SPLIT_DIGITS, WORKER_DIGITS = 13, 8
 
 _WHOLE_TYPES = ("<u1", "<i1", "<u2", "<i2", "<i4")
@@ -136,7 +137,7 @@ def digests(payloads: Bytes, layout: Layout) -> list[bytes]:
 # ----- bytes to places -----
 
 
-def split_limits(shares: Mapping[SplitName, float]) -> list[tuple[SplitName, int]]:
+def split_limits(shares: Shares) -> list[tuple[SplitName, int]]:
     """For each split, the limit below which the first `SPLIT_DIGITS` digits of a key choose it."""
     limits: list[tuple[SplitName, int]] = []
     total = 0.0
@@ -204,7 +205,7 @@ def encode_local(
     batches: Iterable[pa.RecordBatch],
     bound: Sequence[BoundPort],
     layout: Layout,
-    shares: Mapping[SplitName, float],
+    shares: Shares,
     workers: int,
 ) -> list[Block]:
     """All blocks of a table, by worker, split and index: what Spark's encoding gives, without Spark."""

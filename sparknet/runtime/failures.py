@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 
-from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.engine import EngineError
 from sparknet.runtime.problems import problem
 
@@ -39,9 +39,9 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     return (PySparkException, Py4JError)
 
 
-def worker_failure(doing: str, error: Exception) -> SparkNetError:
-    """A failed job as a diagnostic."""
-    return problem("R0031", f"{doing}: a worker failed: {first_cause(error)}")
+def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
+    """A failed job as a diagnostic; `label` is the source that it read."""
+    return problem("R0031", f"{doing}: a worker failed: {first_cause(error)}", label=label)
 
 
 def first_cause(error: Exception) -> str:

@@ -10,12 +10,22 @@ from typing import TypeVar
 
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.backend import Encoded
-from sparknet.runtime.encode import Block, Layout, encode_local
+from sparknet.runtime.encode import Block, Layout, Shares, encode_local
 from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types, profile_batches
+from sparknet.runtime.profile import (
+    BoundPort,
+    Profile,
+    check_agreement,
+    check_columns,
+    check_profile,
+    check_types,
+    profile_batches,
+    within,
+)
+from sparknet.runtime.readers import Table
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
-from sparknet.runtime.sources import Place, Table, open_table
+from sparknet.runtime.sources import Place, open_table
 
 Result = TypeVar("Result")
 
@@ -28,8 +38,9 @@ def usable_cpus() -> int:
 class LocalBackend:
     """Blocks in memory and a pool of threads; ONNX Runtime lets go of the interpreter while it computes."""
 
-    def __init__(self, place: Place, engine: Engine | None = None) -> None:
-        self._table: Table = open_table(place)
+    def __init__(self, places: Mapping[str, Place], engine: Engine | None = None) -> None:
+        self._tables: dict[str, Table] = {key: open_table(place) for key, place in places.items()}
+        self._labels = {key: place.label for key, place in places.items()}
         self._engine = engine or OnnxRuntimeEngine()
         self._blocks: dict[tuple[SplitName, int], list[Block]] = {}
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
@@ -39,21 +50,26 @@ class LocalBackend:
         """A slot a CPU."""
         return usable_cpus()
 
-    def profile(self, bound: Sequence[BoundPort]) -> Profile:
+    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
         """As `Backend.profile`."""
-        check_columns(bound, self._table.schema.names)
-        check_types(bound, self._table.schema)
-        profile = profile_batches(self._table.batches(_columns(bound)), bound)
-        check_profile(profile, bound)
-        return profile
+        for key, table in self._tables.items():
+            with within(key, self._tables):
+                check_columns(bound, table.schema.names)
+        check_agreement(bound, {key: table.schema for key, table in self._tables.items()}, self._labels)
+        profiles = {}
+        for key, table in self._tables.items():
+            with within(key, self._tables):
+                check_types(bound, table.schema)
+                profiles[key] = profile_batches(table.batches(_columns(bound)), bound)
+                check_profile(profiles[key], bound)
+        return profiles
 
-    def encode(
-        self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[SplitName, float], workers: int
-    ) -> Encoded:
+    def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
         self._blocks = {}
-        for block in encode_local(self._table.batches(_columns(bound)), bound, layout, shares, workers):
-            self._blocks.setdefault((block.split, block.worker), []).append(block)
+        for key, table in self._tables.items():
+            for block in encode_local(table.batches(_columns(bound)), bound, layout, shares[key], workers):
+                self._blocks.setdefault((block.split, block.worker), []).append(block)
         rows = {place: sum(block.rows for block in blocks) for place, blocks in self._blocks.items()}
         return Encoded(rows, layout.block_rows)
 

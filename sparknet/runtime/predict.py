@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
@@ -19,29 +20,52 @@ from sparknet.compiler.arguments import bind
 from sparknet.compiler.checking import check
 from sparknet.compiler.folder import NET
 from sparknet.compiler.scope import Scope
-from sparknet.compiler.sections import (
+from sparknet.compiler.sections import PredictSection
+from sparknet.compiler.sources import (
+    SINKS,
     SOURCES,
+    AudioSource,
+    BuiltInSource,
     CsvSource,
     DataSource,
-    DigitsSource,
+    FileSource,
+    ImagesSource,
     JsonSource,
+    LibsvmSource,
+    OrcSource,
     ParquetSource,
-    PredictSection,
+    TextSource,
 )
 from sparknet.grammar import Source, parse, syntax
 from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
 from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.profile import check_columns, check_profile, check_types, profile_batches
+from sparknet.runtime.readers import Table
 from sparknet.runtime.run_folder import SavedRun
-from sparknet.runtime.sources import Place, Table, open_table
+from sparknet.runtime.sources import Place, data_files, open_table
 
-_SUFFIXES: dict[str, type[ParquetSource | CsvSource | JsonSource]] = {
-    ".parquet": ParquetSource,
-    ".csv": CsvSource,
-    ".json": JsonSource,
-    ".jsonl": JsonSource,
+_FILES: dict[str, Callable[[str], FileSource]] = {
+    ".parquet": lambda path: ParquetSource(path=path),
+    ".csv": lambda path: CsvSource(path=path),
+    ".tsv": lambda path: CsvSource(path=path, separator="\t"),
+    ".json": lambda path: JsonSource(path=path),
+    ".jsonl": lambda path: JsonSource(path=path),
+    ".orc": lambda path: OrcSource(path=path),
+    ".libsvm": lambda path: LibsvmSource(path=path),
+    ".svm": lambda path: LibsvmSource(path=path),
+    ".txt": lambda path: TextSource(path=path),
 }
+_FOLDERS: dict[str, Callable[[str], FileSource]] = {
+    **_FILES,
+    **dict.fromkeys(ImagesSource.suffixes, lambda path: ImagesSource(path=path)),
+    **dict.fromkeys(AudioSource.suffixes, lambda path: AudioSource(path=path)),
+}
+"""What reads files, and folders of files, by suffix."""
+
+
+WRITTEN = tuple(suffix for sink in SINKS.values() for suffix in sink.suffixes)
+"""The suffixes of files that predictions go to."""
 
 
 def input_place(text: str) -> Place:
@@ -49,17 +73,24 @@ def input_place(text: str) -> Place:
 
     A path is read by its suffix, a folder by that of its files.
     """
-    if text == "digits":
-        return Place(DigitsSource(), Path())
-    if re.match(rf"\s*({'|'.join(SOURCES)})\s*\(", text) and not Path(text).exists():
-        return Place(_called(text), Path())
     path = Path(text)
-    inside = sorted(p.suffix for p in path.iterdir() if p.suffix in _SUFFIXES) if path.is_dir() else []
-    suffix = path.suffix if path.suffix in _SUFFIXES else inside[0] if inside else path.suffix
-    if suffix not in _SUFFIXES:
-        raise problem("R0052", f"`{text}`: what kind of file is it?", helps=[f"known: {', '.join(_SUFFIXES)}, digits"])
-    source: DataSource = _SUFFIXES[suffix](path=text)
-    return Place(source, Path())
+    if text in SOURCES and issubclass(SOURCES[text], BuiltInSource):
+        return Place(SOURCES[text](), Path())
+    if re.match(rf"\s*({'|'.join(SOURCES)})\s*\(", text) and not path.exists():
+        return Place(_called(text), Path())
+    kinds = {path.suffix.lower()}
+    if path.suffix not in _FILES and path.is_dir():
+        kinds = {file.suffix.lower() for file in data_files(Place(ImagesSource(path=text), Path()), path)}
+    known = _FOLDERS if path.is_dir() else _FILES
+    readers = {type(source): source for source in (known[kind](text) for kind in sorted(kinds) if kind in known)}
+    if len(readers) == 1:
+        return Place(next(iter(readers.values())), Path())
+    if readers:
+        message = f"the folder `{text}` holds files of several kinds: {listing(sorted(kinds & {*known}))}"
+        helps = [f"say which, for instance `{next(iter(readers)).name}(...)`"]
+        raise problem("R0052", message, helps=helps)
+    helps = [f"known are {', '.join(_FILES)}, folders of them, of images or of recordings", "and sources as in a file"]
+    raise problem("R0052", f"`{text}`: what kind of file is it?", helps=helps)
 
 
 def _called(text: str) -> DataSource:
@@ -95,16 +126,21 @@ def section_target(section: PredictSection) -> Path:
 
 def check_target(output: Path) -> None:
     """Raise SparkNetError where predictions could not be written."""
-    if output.suffix not in (".parquet", ".json", ".jsonl"):
-        raise problem(
-            "R0052",
-            f"`{output}`: predictions are written as .parquet or .json (JSON lines)",
-            notes=["probabilities are lists, which CSV cannot hold"] if output.suffix == ".csv" else [],
-        )
+    if output.suffix not in WRITTEN:
+        raise problem("R0052", f"`{output}`: predictions are written as {', '.join(WRITTEN)}")
     if output.exists() or output.is_symlink():
         raise problem("R0050", f"`{output}` exists already", helps=["name another file, or remove this one"])
     if not output.absolute().parent.is_dir():
         raise problem("R0050", f"there is no folder `{output.absolute().parent}`", helps=["make it first"])
+
+
+def check_columns_of(output: Path, schema: pa.Schema) -> None:
+    """Raise SparkNetError for columns that the kind of file cannot hold."""
+    nested = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
+    if output.suffix == ".csv" and nested:
+        message = f"`{output}`: CSV holds no lists, vectors or bytes, as `{nested[0]}` does"
+        helps = ["write .parquet, .orc or .json", "or leave out columns of the input with `--keep`"]
+        raise problem("R0052", message, helps=helps)
 
 
 def predict_local(
@@ -119,6 +155,7 @@ def predict_local(
     _check(found, table)
     rows = PredictRows(found, tuple((name, name) for name in kept), engine or OnnxRuntimeEngine())
     schema = pa.schema([table.schema.field(name) for name in kept] + [(n, ARROW_TYPES[k]) for n, k in found.added])
+    check_columns_of(output, schema)
     columns = list(dict.fromkeys([*kept, *found.columns]))
     partial = output.with_name(f".{output.name}.{token_hex(4)}.partial")
     try:
@@ -142,16 +179,32 @@ def _check(found: Predictor, table: Table) -> None:
 
 def _write(path: Path, suffix: str, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> int:
     count = 0
+    with _writer(path, suffix, schema) as write:
+        for batch in batches:
+            write(pa.RecordBatch.from_arrays(batch.columns, names=schema.names).cast(schema))
+            count += batch.num_rows
+    return count
+
+
+@contextmanager
+def _writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa.RecordBatch], object]]:
+    """What writes batches of a schema to a file of the kind that the suffix says."""
     if suffix == ".parquet":
         import pyarrow.parquet as pq
 
-        with pq.ParquetWriter(path, schema) as writer:
-            for batch in batches:
-                writer.write_batch(pa.RecordBatch.from_arrays(batch.columns, names=schema.names).cast(schema))
-                count += batch.num_rows
-        return count
-    with path.open("w", encoding="utf-8") as lines:
-        for batch in batches:
-            lines.writelines(json.dumps(row, default=str) + "\n" for row in batch.to_pylist())
-            count += batch.num_rows
-    return count
+        with pq.ParquetWriter(path, schema) as parquet:
+            yield parquet.write_batch
+    elif suffix == ".orc":
+        from pyarrow import orc
+
+        with orc.ORCWriter(path) as stripes:
+            stripes.write(schema.empty_table())
+            yield lambda batch: stripes.write(pa.Table.from_batches([batch]))
+    elif suffix == ".csv":
+        from pyarrow import csv
+
+        with csv.CSVWriter(path, schema, write_options=csv.WriteOptions(quoting_style="needed")) as fields:
+            yield fields.write_batch
+    else:
+        with path.open("w", encoding="utf-8") as lines:
+            yield lambda batch: lines.writelines(json.dumps(row, default=str) + "\n" for row in batch.to_pylist())

@@ -6,8 +6,9 @@ partition order, so the row number in a message is the row's number in the whole
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -18,7 +19,7 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import Binding
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.suggest import closest
-from sparknet.runtime.columns import Numbers, is_accepted, read_column, type_name
+from sparknet.runtime.columns import Numbers, is_accepted, kind_of, read_column, type_name
 from sparknet.runtime.problems import listing, marked, problem
 
 
@@ -128,6 +129,40 @@ def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
         kind = schema.field(each.column).type
         if not is_accepted(kind):
             raise _type_problem(each, type_name(kind))
+
+
+def check_agreement(
+    bound: Iterable[BoundPort], schemas: Mapping[str, pa.Schema], labels: Mapping[str, Label | None]
+) -> None:
+    """Raise SparkNetError for a column that holds one kind of thing in one source and another in the next."""
+    (first, known), *others = schemas.items()
+    for each in bound:
+        for key, schema in others:
+            here, there = schema.field(each.column).type, known.field(each.column).type
+            if kind_of(here) != kind_of(there):
+                raise SparkNetError(
+                    (
+                        Diagnostic(
+                            "R0008",
+                            f"column `{each.column}` is of type {type_name(here)} in `{key}`, "
+                            f"of type {type_name(there)} in `{first}`",
+                            tuple(filter(None, (labels.get(key), marked(labels.get(first), "the other")))),
+                            helps=("give the column the same type in both",),
+                        ),
+                    )
+                )
+
+
+@contextmanager
+def within(key: str, keys: Collection[str]) -> Iterator[None]:
+    """Say of errors about one of several sources which it is."""
+    try:
+        yield
+    except SparkNetError as error:
+        if len(keys) == 1:
+            raise
+        note = f"among the rows for `{key}`"
+        raise SparkNetError(tuple(replace(d, notes=(note, *d.notes)) for d in error.diagnostics)) from error
 
 
 def _type_problem(each: BoundPort, found: str) -> SparkNetError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from sparknet.runtime.predict import (
     section_place,
     section_target,
 )
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place, check_source, place_of
 from sparknet.runtime.trainer import Note, Progress, TrainedNet, data_section, train
@@ -38,18 +38,25 @@ class OnSpark:
     """Which Spark: the session of `data` or `spark`, else one that runs in this process, else one of our own.
 
     Ours is at `master`, by default local[*], and the only one that is stopped at the end. `data` takes the place of the
-    source in the `.net` file.
+    source in the `.net` file; of a file with sources apart it is a map: `{"train": df, "test": other}`.
     """
 
     master: str | None = None
     spark: SparkSession | None = None
-    data: DataFrame | None = None
+    data: DataFrame | Mapping[str, DataFrame] | None = None
+
+    def frames(self) -> dict[str, DataFrame]:
+        """What `data` gives, by the keys of the `data` section."""
+        if self.data is None:
+            return {}
+        return dict(self.data) if isinstance(self.data, Mapping) else {"source": self.data}
 
     @contextmanager
     def session(self, progress: Progress | None = None) -> Iterator[SparkSession]:
         """The session, for as long as it is needed."""
         _need_pyspark()
-        given = self.spark if self.data is None else self.data.sparkSession
+        frames = list(self.frames().values())
+        given = frames[0].sparkSession if frames else self.spark
         if given is not None:
             yield given
             return
@@ -85,9 +92,9 @@ def run_local(
     The `.net` file may name data below its own folder and below `data_roots`, folders or URIs.
     """
     output = None if output is None else Path(output)
-    place = _check_before(net, output, data_roots)
+    places = _check_before(net, output, data_roots)
     with diagnosed("training"):
-        return _run(net, LocalBackend(place), output, progress)
+        return _run(net, LocalBackend(places), output, progress)
 
 
 def run_spark(
@@ -100,13 +107,17 @@ def run_spark(
     """Train on Spark; where `output` is given, leave a run folder there. `data_roots` as in `run_local`."""
     on = on or OnSpark()
     output = None if output is None else Path(output)
-    place = _check_before(net, output, data_roots, check_data=on.data is None)
+    frames = on.frames()
+    places = _check_before(net, output, data_roots, given=frames)
     with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark import SparkBackend
         from sparknet.runtime.spark_sources import open_frame
 
-        data = open_frame(spark, place) if on.data is None else on.data
-        return _run(net, SparkBackend(data), output, progress)
+        if frames:
+            return _run(net, SparkBackend(frames), output, progress)
+        opened = {key: open_frame(spark, place) for key, place in places.items()}
+        labels = {key: place.label for key, place in places.items()}
+        return _run(net, SparkBackend(opened, labels), output, progress)
 
 
 @dataclass(frozen=True)
@@ -160,16 +171,29 @@ def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Prog
 
 
 def _check_before(
-    net: CompiledNet, output: Path | None, data_roots: Sequence[str | Path], check_data: bool = True
-) -> Place:
-    """All that can be known to fail before Spark starts; the place of the data."""
-    data = data_section(net)
-    place = place_of(data.source, data.source_label, tuple(map(str, data_roots)))
+    net: CompiledNet,
+    output: Path | None,
+    data_roots: Sequence[str | Path],
+    given: Mapping[str, DataFrame] | None = None,
+) -> dict[str, Place]:
+    """All that can be known to fail before Spark starts; the places of the data, which `given` frames stand in for."""
+    supplies = data_section(net).supplies
+    roots = tuple(map(str, data_roots))
+    places = {key: place_of(supply.source, supply.label, roots) for key, supply in supplies.items()}
     if output is not None:
         check_output(output)
-    if check_data:
-        check_source(place)
-    return place
+    if not given:
+        for place in places.values():
+            check_source(place)
+    elif set(given) != set(places):
+        wanted = "a DataFrame" if "source" in places else f"a map of DataFrames for {listing(places)}"
+        found = "a DataFrame" if "source" in given else f"a map for {listing(given)}"
+        raise problem(
+            "R0008",
+            f"`OnSpark(data=...)` must be {wanted}, as the `data` section names its rows, found {found}",
+            label=next(iter(places.values())).label,
+        )
+    return places
 
 
 def _need_pyspark() -> None:

@@ -18,12 +18,21 @@ from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
 
 from sparknet.compiler.sections import SplitName
+from sparknet.grammar.diagnostics import Label
 from sparknet.runtime.backend import Encoded
-from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, split_limits
+from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares, split_limits
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.problems import changed, problem
-from sparknet.runtime.profile import BoundPort, Profile, check_columns, check_profile, check_types
+from sparknet.runtime.profile import (
+    BoundPort,
+    Profile,
+    check_agreement,
+    check_columns,
+    check_profile,
+    check_types,
+    within,
+)
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
 from sparknet.runtime.spark_tasks import (
     BLOCK_SCHEMA,
@@ -47,10 +56,17 @@ class SparkBackend:
     """Blocks in Spark's storage, a partition a worker."""
 
     def __init__(
-        self, data: DataFrame, slots: int | None = None, job_seconds: float = JOB_SECONDS, before: str = "training"
+        self,
+        data: Mapping[str, DataFrame],
+        labels: Mapping[str, Label | None] | None = None,
+        slots: int | None = None,
+        job_seconds: float = JOB_SECONDS,
+        before: str = "training",
     ) -> None:
+        """`data` by the names of the sources, and `labels`, where the `.net` file names them."""
         self._data = data
-        self._spark: SparkSession = data.sparkSession
+        self._labels = labels or {}
+        self._spark: SparkSession = next(iter(data.values())).sparkSession
         self._known_slots = slots
         self._job_seconds = job_seconds
         self._before = before
@@ -64,25 +80,37 @@ class SparkBackend:
         """As `Backend.slots`."""
         return self._known_slots or count_slots(self._spark)
 
-    def profile(self, bound: Sequence[BoundPort]) -> Profile:
+    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
         """As `Backend.profile`."""
-        check_frame(self._data, bound)
-        chosen, plain = select_plain(self._data, bound)
-        found = chosen.mapInArrow(ProfileRows(plain), PROFILE_SCHEMA)
-        rows = sorted(self._collect(found, "checking the data").to_pylist(), key=lambda row: row["partition"])
-        parts = [Profile.model_validate_json(row["profile"]) for row in rows]
-        profile = reduce(Profile.merge, parts, Profile.empty(len(bound)))
-        check_profile(profile, bound, self._before)
-        return profile
+        schemas = {}
+        for key, data in self._data.items():
+            with within(key, self._data):
+                schemas[key] = check_names(data, bound)
+        check_agreement(bound, schemas, self._labels)
+        profiles = {}
+        for key, data in self._data.items():
+            with within(key, self._data):
+                check_types(bound, schemas[key])
+                profiles[key] = self._profile(data, bound, self._labels.get(key))
+                check_profile(profiles[key], bound, self._before)
+        return profiles
 
-    def encode(
-        self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[SplitName, float], workers: int
-    ) -> Encoded:
+    def _profile(self, data: DataFrame, bound: Sequence[BoundPort], label: Label | None) -> Profile:
+        chosen, plain = select_plain(data, bound)
+        found = self._collect(chosen.mapInArrow(ProfileRows(plain), PROFILE_SCHEMA), "checking the data", label)
+        rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
+        parts = [Profile.model_validate_json(row["profile"]) for row in rows]
+        return reduce(Profile.merge, parts, Profile.empty(len(bound)))
+
+    def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
         self.close()
-        chosen, plain = select_plain(self._data, bound)
-        rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
-        placed = _place_rows(rows, shares, workers)
+        parts = []
+        for key, data in self._data.items():
+            chosen, plain = select_plain(data, bound)
+            rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
+            parts.append(_place_rows(rows, shares[key], workers))
+        placed = reduce(DataFrame.unionAll, parts)
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
         self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
@@ -132,7 +160,7 @@ class SparkBackend:
             raise ValueError("encode the data first")
         return self._blocks.filter(sf.col("split") == split)
 
-    def _collect(self, frame: DataFrame, doing: str) -> pa.Table:
+    def _collect(self, frame: DataFrame, doing: str, label: Label | None = None) -> pa.Table:
         """Run a job and wait for it, `job_seconds` at most; a failure says what was being done and the first cause.
 
         The job runs in a thread of its own. One that is late is left to itself: tags, which would let us call it off,
@@ -153,7 +181,7 @@ class SparkBackend:
         if failed and "R0023" in str(failed[0]):  # raised by `changed` in a worker
             raise changed("the data") from failed[0]
         if failed:
-            raise worker_failure(doing, failed[0]) from failed[0]
+            raise worker_failure(doing, failed[0], label) from failed[0]
         if not found:
             raise problem(
                 "R0032",
@@ -202,14 +230,19 @@ def folds_case(data: DataFrame) -> bool:
 
 def check_frame(data: DataFrame, bound: Sequence[BoundPort]) -> None:
     """Raise SparkNetError where a bound column is missing, there twice, or can never hold numbers."""
+    check_types(bound, check_names(data, bound))
+
+
+def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
+    """The schema of the bound columns; raises SparkNetError where one is missing or there twice."""
     from pyspark.sql.pandas.types import to_arrow_schema
 
     check_columns(bound, data.columns, folds_case(data))
     names = list(dict.fromkeys(each.column for each in bound))
-    check_types(bound, to_arrow_schema(data.select(*map(quoted, names)).schema))
+    return to_arrow_schema(data.select(*map(quoted, names)).schema)
 
 
-def _place_rows(rows: DataFrame, shares: Mapping[SplitName, float], workers: int) -> DataFrame:
+def _place_rows(rows: DataFrame, shares: Shares, workers: int) -> DataFrame:
     """`encode.row_key` and `encode.place` in Spark's words."""
     copies = Window.partitionBy("digest").orderBy("digest")
     copied = rows.withColumn("copy", sf.row_number().over(copies).cast("string"))

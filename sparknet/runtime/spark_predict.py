@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StructType
 
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.inference import PredictRows, kept_columns, predictor
-from sparknet.runtime.predict import check_target
+from sparknet.runtime.predict import check_columns_of, check_target
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place
@@ -24,6 +25,15 @@ from sparknet.runtime.spark_sources import file_url, open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
 _TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
+
+
+_WRITERS: dict[str, Callable[[DataFrameWriter, str], None]] = {
+    ".parquet": DataFrameWriter.parquet,
+    ".orc": DataFrameWriter.orc,
+    ".csv": lambda writer, path: writer.csv(path, header=True, escape='"'),
+    ".json": DataFrameWriter.json,
+    ".jsonl": DataFrameWriter.json,
+}
 
 
 def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None) -> DataFrame:
@@ -50,12 +60,14 @@ def predict_spark(
     check_target(output)
     data = open_frame(spark, place)
     predicted = predict_frame(run, data, keep)
-    profile = SparkBackend(data, before="scoring").profile(predictor(run).bound)
+    check_columns_of(output, to_arrow_schema(predicted.schema))
+    backend = SparkBackend({"input": data}, {"input": place.label}, before="scoring")
+    rows = backend.profile(predictor(run).bound)["input"].rows
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
         writer = predicted.write.mode("errorifexists")
         target = file_url(partial)
-        writer.parquet(target) if output.suffix == ".parquet" else writer.json(target)
+        _WRITERS[output.suffix](writer, target)
         check_target(output)
         partial.rename(output)
     except PySparkException as error:
@@ -64,4 +76,4 @@ def predict_spark(
         raise problem("R0050", f"`{output}` cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return profile.rows
+    return rows

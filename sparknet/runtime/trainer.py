@@ -5,8 +5,9 @@ The trainer knows a compiled net and a backend; it knows neither Spark nor ONNX 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from math import isfinite
 from time import perf_counter
 
@@ -132,10 +133,11 @@ class _Run:
     def run(self) -> TrainedNet:
         began = perf_counter()
         bound = bound_ports(self.net)
-        profile = self.backend.profile(bound)
-        workers = self._workers(profile)
-        layout = choose_layout(bound, profile)
-        encoded = self.backend.encode(bound, layout, self.data.split, workers)
+        profiles = self.backend.profile(bound)
+        workers = self._workers(profiles)
+        layout = choose_layout(bound, reduce(Profile.merge, profiles.values()))
+        shares = {key: supply.split for key, supply in self.data.supplies.items()}
+        encoded = self.backend.encode(bound, layout, shares, workers)
         rows = self._check_splits(encoded)
         shards = encoded.shards()
         course = plan_course(self.net.train, rows["train"], len(shards))
@@ -150,12 +152,15 @@ class _Run:
 
     # ----- before the first round -----
 
-    def _workers(self, profile: Profile) -> int:
+    def _workers(self, profiles: Mapping[str, Profile]) -> int:
         """How many workers to place rows for: what the file asks for, else as many as slots and rows are good for."""
         settings, slots = self.net.train, self.backend.slots
-        expected = profile.rows * self.data.split["train"]
-        if profile.rows == 0:
-            raise problem("R0020", "the data holds no rows", label=self.data.source_label)
+        expected, total = 0.0, 0
+        for key, supply in self.data.supplies.items():
+            rows = profiles[key].rows
+            expected, total = expected + rows * supply.split.get("train", 0), total + rows
+            if rows == 0:
+                raise problem("R0020", "the data holds no rows", label=supply.label)
         parts = settings.accumulate
         what, each = "a batch", "a batch"
         if parts > 1:
@@ -163,7 +168,7 @@ class _Run:
         if settings.step_rows > expected:
             raise problem(
                 "R0022",
-                f"{what} takes {settings.step_rows:,} rows, but only about {expected:,.0f} of the {profile.rows:,} "
+                f"{what} takes {settings.step_rows:,} rows, but only about {expected:,.0f} of the {total:,} "
                 "are for training",
                 helps=[f"lower `batch`{' or `accumulate`' * (parts > 1)} in the `train` section"],
             )
@@ -188,13 +193,14 @@ class _Run:
         return settings.workers
 
     def _check_splits(self, encoded: Encoded) -> dict[str, int]:
-        rows = {str(split): encoded.split_rows(split) for split in self.data.split}
-        for split, count in rows.items():
-            if count == 0:
+        labels = {split: supply.label for supply in self.data.supplies.values() for split in supply.split}
+        rows = {str(split): encoded.split_rows(split) for split in labels}
+        for split, label in labels.items():
+            if rows[split] == 0:
                 raise problem(
                     "R0021",
                     f"none of the {sum(rows.values()):,} rows fell into `{split}`",
-                    label=self.data.source_label,
+                    label=label,
                     helps=[f"give `{split}` a larger share in `split`, or more rows"],
                 )
         return rows

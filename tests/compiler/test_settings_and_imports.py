@@ -8,7 +8,7 @@ import pytest
 
 import sparknet
 from sparknet.compiler import check
-from sparknet.compiler.sections import ParquetSink, ParquetSource
+from sparknet.compiler.sources import ParquetSink, ParquetSource
 from sparknet.grammar import SparkNetError
 
 NET = """\
@@ -42,9 +42,9 @@ def test_keys_are_set_with_and_without_their_section() -> None:
 
 
 def test_the_predict_section() -> None:
-    section = 'predict {\n  input = parquet("new")\n  output = parquet("scored")\n  keep = ["id"]\n}\n'
+    section = 'predict {\n  input = parquet("new")\n  output = parquet("scored.parquet")\n  keep = ["id"]\n}\n'
     predict = check(NET + section).net.predict
-    assert (predict.input, predict.output) == (ParquetSource(path="new"), ParquetSink(path="scored"))
+    assert (predict.input, predict.output) == (ParquetSource(path="new"), ParquetSink(path="scored.parquet"))
     assert predict.keep == ("id",)
     assert check(NET).net.predict.keep is None
 

@@ -182,7 +182,8 @@ def test_an_evaluation_that_is_not_finite(tmp_path: Path) -> None:
             return dataclasses.replace(found, loss=np.inf)
 
     net = net_of(tmp_path, rows())
-    backend = LocalBackend(place_of(data_section(net).source, data_section(net).source_label), Engine())
+    supply = data_section(net).supplies["source"]
+    backend = LocalBackend({"source": place_of(supply.source, supply.label)}, Engine())
     with pytest.raises(SparkNetError) as error:
         train(net, backend)
     assert only(error) == "R0030 the loss is not finite: round 1, on `test`"
@@ -212,7 +213,7 @@ def test_lost_blocks_of_data_that_changed(tmp_path: Path, spark: SparkSession) -
             backend._blocks.unpersist(blocking=True)
             shift.write_text("1")
 
-    backend = SparkBackend(frame)
+    backend = SparkBackend({"source": frame})
     with pytest.raises(SparkNetError) as error:
         train(net, backend, lose)
     assert only(error) == "R0023 the data changed while it was being read"
@@ -313,7 +314,7 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, spark: SparkSession) -> None:
 
 def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None:
     net = net_of(tmp_path, rows())
-    backend = SparkBackend(spark.read.parquet(str(tmp_path / "rows.parquet")), slots=1, job_seconds=0.05)
+    backend = SparkBackend({"source": spark.read.parquet(str(tmp_path / "rows.parquet"))}, slots=1, job_seconds=0.05)
     with pytest.raises(SparkNetError) as error:
         train(net, backend)
     assert only(error).startswith("R0032 ")

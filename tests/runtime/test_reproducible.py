@@ -60,7 +60,7 @@ def test_zero_has_one_payload() -> None:
 
 
 def test_engines_know_nothing_of_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = SparkBackend(spark.range(1))
+    backend = SparkBackend({"source": spark.range(1)})
     assert backend.slots == spark.sparkContext.defaultParallelism
     assert dataclasses.fields(backend._engine) == ()
 

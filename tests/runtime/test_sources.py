@@ -16,11 +16,11 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.types import TensorType
+from sparknet.runtime.builtin import read_built_in
 from sparknet.runtime.columns import BadCell, read_column
 from sparknet.runtime.encode import choose_layout, encode_batch
 from sparknet.runtime.profile import BoundPort, profile_batch
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
-from sparknet.runtime.sources import digits
 from tests.runtime.conftest import rows, small_net
 
 POINT = Port("point", "float", TensorType("float32", (2, 2)))
@@ -125,12 +125,16 @@ def test_the_smallest_element_type_is_stored(values: list[float], dtype: str) ->
     assert encode_batch(batch, bound, layout).tobytes() == np.array(values).astype(dtype).tobytes()
 
 
-def test_digits_are_those_of_scikit_learn() -> None:
-    from sklearn.datasets import load_digits
+@pytest.mark.parametrize("name", ["digits", "iris", "wine", "breast_cancer", "diabetes"])
+def test_built_in_sets_are_those_of_scikit_learn(name: str) -> None:
+    from sklearn import datasets
 
-    table, known = digits(), load_digits()
-    assert np.array_equal(np.stack(table["pixels"].to_numpy()), known.data)
-    assert np.array_equal(table["label"].to_numpy(), known.target)
+    options = {"scaled": False} if name == "diabetes" else {}
+    table, known = read_built_in(name), getattr(datasets, f"load_{name}")(**options)
+    columns = [table[column].to_numpy() for column in table.column_names]
+    data = np.stack(columns[0]) if name == "digits" else np.column_stack(columns[:-1])
+    assert np.array_equal(data, known.data)
+    assert np.array_equal(columns[-1], known.target)
 
 
 def test_json_and_parquet_and_folders_agree(folder: Path, spark: SparkSession) -> None:
