@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.graph import GraphBuilder, Node
 
-_FILTER_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}
-"""The axis of the weight that counts the results: `[filters, ...]`, `[channels, filters, ...]`, `[features, units]`."""
+_FILTER_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1}
+"""The axis of the weight that counts the results: `[filters, ...]`, `[channels, filters of a group, ...]`,
+`[features, units]`. `MatMul` is of sequences, whose channels are the steps."""
 
 
 def fold_normalisation(g: GraphBuilder) -> None:
@@ -36,7 +37,6 @@ def _foldable(g: GraphBuilder, node: Node, reads: Counter[str]) -> bool:
     tensors = node.inputs[1:]
     return (
         node.op in _FILTER_AXIS
-        and not (node.op == "ConvTranspose" and "group" in node.attributes)
         and reads[node.output] == 1
         and all(t in g.initializers and reads[t] == 1 for t in tensors)
         and g.initializers[tensors[0]].ndim >= 2
@@ -47,15 +47,17 @@ def _fold(g: GraphBuilder, before: Node, norm: Node) -> None:
     scale, bias, mean, variance = (g.initializers[i].astype(np.float64) for i in norm.inputs[1:])
     factor = scale / np.sqrt(variance + norm.attributes["epsilon"])
     weight = g.initializers[before.inputs[1]]
-    shape = [1] * weight.ndim
-    shape[_FILTER_AXIS[before.op]] = -1
+    groups = before.attributes.get("group", 1) if before.op == "ConvTranspose" else 1  # its weight says them nowhere
+    shape = [groups, *[1] * weight.ndim]
+    shape[_FILTER_AXIS[before.op] + 1] = -1
     old = g.initializers[before.inputs[2]] if len(before.inputs) > 2 else np.zeros_like(factor)
-    g.initializers[before.inputs[1]] = _as(weight, weight * factor.reshape(shape))
+    g.initializers[before.inputs[1]] = _as(
+        weight, (weight.reshape(groups, -1, *weight.shape[1:]) * factor.reshape(shape)).reshape(weight.shape)
+    )
     name = before.inputs[2] if len(before.inputs) > 2 else f"{before.inputs[1]}_bias"
     g.initializer(name, _as(weight, (old - mean) * factor + bias))
-    op = "Gemm" if before.op == "MatMul" else before.op
     inputs = (*before.inputs[:2], name)
-    g.replace(norm, [replace(before, op=op, inputs=inputs, outputs=norm.outputs)])
+    g.replace(norm, [replace(before, inputs=inputs, outputs=norm.outputs)])
     g.replace(before, [])
 
 

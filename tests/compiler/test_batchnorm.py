@@ -24,6 +24,14 @@ FRONTS = {
     "deconv": (
         "float[3, 6, 5]", "deconv(5, 3x3)", (3, 6, 5), nn.ConvTranspose2d(3, 5, 3, padding=1), nn.BatchNorm2d(5),
     ),
+    "deconv in groups": (
+        "float[6, 4, 3]", "deconv(4, 3x3, groups: 2)", (6, 4, 3),
+        nn.ConvTranspose2d(6, 4, 3, padding=1, groups=2), nn.BatchNorm2d(4),
+    ),
+    "deconv of a signal": (
+        "float[3, 6]", "deconv(5, 3, bias: false)", (3, 6),
+        nn.ConvTranspose1d(3, 5, 3, padding=1, bias=False), nn.BatchNorm1d(5),
+    ),
     "conv without bias": (
         "float[3, 6, 5]", "conv(5, 1x1, bias: false)", (3, 6, 5), nn.Conv2d(3, 5, 1, bias=False), nn.BatchNorm2d(5),
     ),
@@ -58,7 +66,7 @@ def test_three_steps_give_pytorchs_parameters_and_running_numbers(
         " output y: float[2]\n}\ntrain { optimizer = sgd(lr: 0.01, momentum: 0.9) }"
     )
     assert [s.name for s in net.parameters if s.kind == "buffer"] == ["batchnorm1.mean", "batchnorm1.variance"]
-    assert net.optimizer_state_size == net.trained_count == net.parameter_count - 10
+    assert net.optimizer_state_size == net.trained_count == net.parameter_count - 2 * norm.num_features
     random = np.random.default_rng(0)
     flat = (random.uniform(0.5, 1.5, net.parameter_count) * random.choice([-1, 1], net.parameter_count)).astype(
         np.float32
@@ -95,6 +103,7 @@ def test_three_steps_give_pytorchs_parameters_and_running_numbers(
         "dense(5, relu) -> batchnorm",  # the activation stands between
         "batchnorm -> dense(5)",
         "a = dense(5)\n a -> batchnorm -> add(a)",  # read twice
+        "reshape(5, 1) -> dense(5, bias: false) -> batchnorm -> mean",  # the channels are steps
     ],
 )
 def test_what_cannot_be_folded_stays(body: str) -> None:

@@ -125,7 +125,7 @@ def attention(heads: int = 1, causal: bool = False, bias: bool = True) -> Any:
 
 
 def layernorm(x: torch.Tensor, p: Tensors, eps: float = 1e-5) -> torch.Tensor:
-    return F.layer_norm(x, x.shape[-1:], p["layernorm1.weight"], p["layernorm1.bias"], eps)
+    return F.layer_norm(x, p["layernorm1.weight"].shape, p["layernorm1.weight"], p["layernorm1.bias"], eps)
 
 
 WAVES = torch.tensor(
@@ -200,6 +200,24 @@ ROWS = [
     ),
     Row("deconv(4, 2, stride: 3)", IMAGE, (4, 21, 24), kernel(F.conv_transpose2d, stride=3, output_padding=1)),
     Row("deconv(4, 4, stride: 2)", SIGNAL, (4, 18), kernel(F.conv_transpose1d, crop=(1, 1), stride=2)),
+    Row(
+        "deconv(4, 3, dilation: 2, pad: valid, groups: 2)",
+        (6, 4, 5),
+        (4, 8, 9),
+        kernel(F.conv_transpose2d, dilation=2, groups=2),
+    ),
+    Row(
+        "deconv(6, 2x3, tanh, stride: 2, dilation: 3x2, groups: 3)",
+        IMAGE,
+        (6, 14, 16),
+        then(kernel(F.conv_transpose2d, crop=(1, 2, 1, 1), stride=2, dilation=(3, 2), groups=3), torch.tanh),
+    ),
+    Row(
+        "deconv(3, 2, groups: 3, dilation: 2)",
+        SIGNAL,
+        (3, 9),
+        kernel(F.conv_transpose1d, crop=(1, 1), groups=3, dilation=2),
+    ),
     Row("maxpool(2)", IMAGE, (3, 3, 4), lambda x, p: F.max_pool2d(x, 2)),
     Row("maxpool(7x2)", IMAGE, (3, 1, 4), lambda x, p: F.max_pool2d(x, (7, 2))),
     Row("maxpool(3x3, stride: 2)", IMAGE, (3, 3, 3), lambda x, p: F.max_pool2d(x, 3, 2)),
@@ -229,6 +247,10 @@ ROWS = [
     Row("pad(1)", IMAGE, (3, 9, 10), lambda x, p: F.pad(x, (1, 1, 1, 1))),
     Row("pad(0x2)", IMAGE, (3, 7, 12), lambda x, p: F.pad(x, (2, 2, 0, 0))),
     Row("pad(2)", SIGNAL, (3, 13), lambda x, p: F.pad(x, (2, 2))),
+    Row("pad(1x0, end: 2x3)", IMAGE, (3, 10, 11), lambda x, p: F.pad(x, (0, 3, 1, 2))),
+    Row("pad(0, end: 2)", SIGNAL, (3, 11), lambda x, p: F.pad(x, (0, 2))),
+    Row("crop(0x1, end: 3x2)", IMAGE, (3, 4, 5), lambda x, p: x[:, :, :-3, 1:-2]),
+    Row("crop(2, end: 0)", SIGNAL, (3, 7), lambda x, p: x[:, :, 2:]),
     Row("crop(1)", IMAGE, (3, 5, 6), lambda x, p: x[:, :, 1:-1, 1:-1]),
     Row("crop(3x0)", IMAGE, (3, 1, 8), lambda x, p: x[:, :, 3:-3]),
     Row("crop(2)", SIGNAL, (3, 5), lambda x, p: x[:, :, 2:-2]),
@@ -245,6 +267,8 @@ ROWS = [
     Row("upsample(3, bilinear)", SIGNAL, (3, 27), lambda x, p: F.interpolate(x, scale_factor=3, mode="linear")),
     Row("reshape(4, 42)", IMAGE, (4, 42), lambda x, p: x.reshape(-1, 4, 42)),
     Row("reshape(shape: [2, 3])", VECTOR, (2, 3), lambda x, p: x.reshape(-1, 2, 3)),
+    Row("reshape(-1, 6)", IMAGE, (28, 6), lambda x, p: x.reshape(-1, 28, 6)),
+    Row("reshape(-1)", IMAGE, (168,), lambda x, p: x.flatten(1)),
     Row("transpose(2, 0, 1)", IMAGE, (8, 3, 7), lambda x, p: x.permute(0, 3, 1, 2)),
     Row("transpose(1, 0)", SIGNAL, (9, 3), lambda x, p: x.transpose(1, 2)),
     Row("flatten", IMAGE, (168,), lambda x, p: x.flatten(1)),
@@ -261,6 +285,7 @@ ROWS = [
     Row("embedding(4)", (7,), (7, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=9),
     Row("embedding(4)", (2, 3), (2, 3, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=100),
     Row("layernorm", SEQUENCE, SEQUENCE, layernorm),
+    Row("layernorm", IMAGE, IMAGE, layernorm),
     Row("layernorm(eps: 0.1)", VECTOR, VECTOR, lambda x, p: layernorm(x, p, 0.1)),
     Row("positions", SEQUENCE, SEQUENCE, lambda x, p: x + p["positions1.weight"]),
     Row("positions(sinusoidal)", SEQUENCE, SEQUENCE, lambda x, p: x + WAVES),

@@ -7,7 +7,7 @@ from sparknet.compiler.graph import Value
 
 
 def _layer_normalization(n: Backward) -> list[Value | None]:
-    """`u = (x - mean) r`, `r = 1 / sqrt(variance + eps)`, `y = w u + b`, means over the last axis.
+    """`u = (x - mean) r`, `r = 1 / sqrt(variance + eps)`, `y = w u + b`, means over the normalised axes, the last ones.
 
     `dx = r (v - mean(v) - u mean(v u))` with `v = w dy`. `u` is computed again: the operator gives its mean and `r` in
     float32 only, whatever the type of `x`.
@@ -26,8 +26,9 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
 
 
 def _mean(n: Backward, value: Value) -> Value:
-    """Over the last axis, which stays, with size 1."""
-    return n.op("ReduceMean", value, n.g.ints(len(n.shape()) - 1), keepdims=1)
+    """Over the normalised axes, which stay, with size 1."""
+    rank, axis = len(n.shape()), n.attribute("axis", -1)
+    return n.op("ReduceMean", value, n.g.ints(*range(axis % rank, rank)), keepdims=1)
 
 
 RULES: dict[str, Rule] = {"LayerNormalization": _layer_normalization}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from sparknet.compiler.graph import Value
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, sequence_type
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Weighted, sequence_type
 from sparknet.compiler.layers.variable import last_step, mean_of_steps
 from sparknet.compiler.lazy import Lazy
 from sparknet.compiler.types import TensorType
@@ -19,7 +19,7 @@ else:
     np = Lazy("numpy")
 
 
-class Attention(Layer):
+class Attention(Weighted):
     """`attention(heads: 4)`: every step looks at every step (Vaswani et al., 2017, section 3.2).
 
     `softmax(Q K^T / sqrt(d)) V` for each head of width `d`, between a projection in and one out. With `causal: true` a

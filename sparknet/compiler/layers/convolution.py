@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any, ClassVar
 
@@ -39,9 +40,7 @@ class Conv(Weighted):
                 f"a {written(sliding.kernel)} kernel{spaced} does not fit into a side of {side} without padding",
                 "use a smaller kernel, or `pad: same`",
             )
-        for what, count in (("channels", x.shape[0]), ("filters", self.filters)):
-            if count % self.groups:
-                raise ShapeError(f"{count} {what} do not split into {self.groups} equal groups")
+        _check_groups(x.shape[0], self.filters, self.groups)
         return TensorType("float32", (self.filters, *sliding.places))
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
@@ -56,9 +55,6 @@ class Conv(Weighted):
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """One `Conv` with the padding written out, so that every runtime pads alike."""
         sliding = self._sliding(t.shape[1:])
-        options: dict[str, Any] = {"group": self.groups} if self.groups > 1 else {}
-        if max(sliding.dilation) > 1:
-            options["dilations"] = sliding.dilation
         y = low.graph.op(
             "Conv",
             x,
@@ -67,7 +63,7 @@ class Conv(Weighted):
             kernel_shape=sliding.kernel,
             strides=sliding.stride,
             pads=sliding.pads,
-            **options,
+            **_dilated_in_groups(sliding.dilation, self.groups),
         )
         return activate(low.graph, self.activation, y)
 
@@ -122,7 +118,9 @@ class Depthwise(Weighted):
 
 
 class Deconv(Weighted):
-    """`deconv(filters, 3x3, relu, stride: 2, pad: same)`: a transposed convolution, which enlarges by its stride.
+    """`deconv(filters, 3x3, relu, stride: 2, pad: same, dilation: 2, groups: 4)`: enlarges by its stride.
+
+    A transposed convolution.
 
     With `same` each side becomes `stride` times as long; with `valid` the kernels are laid side by side in full.
     """
@@ -134,19 +132,23 @@ class Deconv(Weighted):
     activation: Activation | None = None
     stride: Sizes = (1,)
     pad: Padding = "same"
+    dilation: Sizes = (1,)
+    groups: Units = 1
     bias: bool = True
 
     def infer(self, x: TensorType) -> TensorType:
         """`[channels, height, width]` to `[filters, height * stride, width * stride]` with `same` padding."""
         sides = sides_of(self.name, x)
+        _check_groups(x.shape[0], self.filters, self.groups)
         return TensorType("float32", (self.filters, *self._results(sides).sides))
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
-        """`weight` [channels, filters, *kernel], `bias` [filters]."""
+        """`weight` [channels, filters of a group, *kernel], `bias` [filters]."""
         kernel = self._results(x.shape[1:]).kernel
-        fans = x.shape[0] * prod(kernel), self.filters * prod(kernel)
+        filters = self.filters // self.groups
+        fans = x.shape[0] // self.groups * prod(kernel), filters * prod(kernel)
         kind = weight_initializer(self.activation)
-        weight = ParameterSpec("weight", (x.shape[0], self.filters, *kernel), kind, *fans)
+        weight = ParameterSpec("weight", (x.shape[0], filters, *kernel), kind, *fans)
         bias = ParameterSpec("bias", (self.filters,), "zeros", *fans)
         return (weight, bias) if self.bias else (weight,)
 
@@ -154,9 +156,10 @@ class Deconv(Weighted):
         """One `ConvTranspose`: the way back of the convolution that takes the result to the places of `x`."""
         back = self._results(t.shape[1:])
         # where the stride reaches beyond the kernel, rows at the far edge are met by no kernel
-        reach = ((o - 1) * s + k for o, s, k in zip(t.shape[1:], back.stride, back.kernel, strict=True))
+        reach = ((o - 1) * s + e for o, s, e in zip(t.shape[1:], back.stride, back.extent, strict=True))
         pads = zip(back.pads[: len(back.sides)], back.pads[len(back.sides) :], strict=True)
         extra = [side - (r - a - b) for side, r, (a, b) in zip(back.sides, reach, pads, strict=True)]
+        options: dict[str, Any] = {"output_padding": extra} if any(extra) else {}
         y = low.graph.op(
             "ConvTranspose",
             x,
@@ -165,18 +168,31 @@ class Deconv(Weighted):
             kernel_shape=back.kernel,
             strides=back.stride,
             pads=back.pads,
-            **({"output_padding": extra} if any(extra) else {}),
+            **options,
+            **_dilated_in_groups(back.dilation, self.groups),
         )
         return activate(low.graph, self.activation, y)
 
     def _results(self, sides: tuple[int, ...]) -> Sliding:
         """The convolution that this one goes back, over the sides of the result."""
         kernel, stride = spread("kernel", self.kernel, sides), spread("stride", self.stride, sides)
+        window = Sliding(sides, kernel, stride, spread("dilation", self.dilation, sides), self.pad)
         if self.pad == "same":
             results = tuple(side * step for side, step in zip(sides, stride, strict=True))
         else:
-            results = tuple((side - 1) * s + k for side, s, k in zip(sides, stride, kernel, strict=True))
-        return Sliding(results, kernel, stride, (1,) * len(sides), self.pad)
+            results = tuple((side - 1) * s + e for side, s, e in zip(sides, stride, window.extent, strict=True))
+        return replace(window, sides=results)
+
+
+def _check_groups(channels: int, filters: int, groups: int) -> None:
+    for what, count in (("channels", channels), ("filters", filters)):
+        if count % groups:
+            raise ShapeError(f"{count} {what} do not split into {groups} equal groups")
+
+
+def _dilated_in_groups(dilation: tuple[int, ...], groups: int) -> dict[str, Any]:
+    """The attributes of both, where they are not 1."""
+    return ({"group": groups} if groups > 1 else {}) | ({"dilations": dilation} if max(dilation) > 1 else {})
 
 
 LAYERS: tuple[type[Layer], ...] = (Conv, Depthwise, Deconv)

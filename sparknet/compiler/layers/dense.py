@@ -38,13 +38,13 @@ class Dense(Weighted):
         return (weight, bias) if self.bias else (weight,)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """`Gemm`; `MatMul` without a bias and, with `Add`, on a sequence."""
-        g, vector = low.graph, len(t.shape) == 1
-        if self.bias and vector:
-            y = g.op("Gemm", x, low.parameters["weight"], low.parameters["bias"])
+        """`Gemm`; on a sequence `MatMul` and `Add`."""
+        g, biases = low.graph, [low.parameters["bias"]] if self.bias else []
+        if len(t.shape) == 1:
+            y = g.op("Gemm", x, low.parameters["weight"], *biases)
         else:
             y = g.op("MatMul", x, low.parameters["weight"])
-            y = g.op("Add", y, low.parameters["bias"]) if self.bias else y
+            y = g.op("Add", y, *biases) if biases else y
         return activate(g, self.activation, y, t)
 
 

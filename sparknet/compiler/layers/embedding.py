@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sparknet.compiler.graph import Value
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Units
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Units, Weighted
 from sparknet.compiler.types import TensorType
 
 
-class Embedding(Layer):
+class Embedding(Weighted):
     """`embedding(width)`: a trained vector for each token, whose number the input says (`vocabulary: 5000`)."""
 
     name: ClassVar[str] = "embedding"

@@ -7,14 +7,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from sparknet.compiler.graph import Value
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, ShapeError, Trainable
 from sparknet.compiler.types import TensorType
 
 
-class LayerNorm(Layer):
+class LayerNorm(Trainable):
     """`layernorm`: mean 0 and variance 1 over the features of each row or step, then scaled and shifted.
 
-    Ba, Kiros & Hinton, 2016, eq. 4, with `eps` added to the variance.
+    Ba, Kiros & Hinton, 2016, eq. 4, with `eps` added to the variance. Of an image all numbers are features, as in
+    PyTorch's `LayerNorm([channels, height, width])`.
     """
 
     name: ClassVar[str] = "layernorm"
@@ -23,26 +24,28 @@ class LayerNorm(Layer):
     eps: Annotated[float, Field(gt=0, lt=1)] = 1e-5
 
     def infer(self, x: TensorType) -> TensorType:
-        """Same type: `[features]` or `[time, features]`."""
-        if len(x.shape) > 2:
+        """Same type: `[features]`, `[time, features]` or `[channels, height, width]`."""
+        if len(x.shape) > 3:
             raise ShapeError(
-                f"`layernorm` needs a vector `[features]` or a sequence `[time, features]`, but `{x}` arrives",
+                f"`layernorm` needs a vector `[features]`, a sequence `[time, features]` or an image "
+                f"`[channels, height, width]`, but `{x}` arrives",
                 "put `flatten` before it to normalise over all axes",
             )
         return x
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
-        """`weight` [features], which scales, and `bias` [features], which shifts."""
-        features = x.shape[-1]
-        return (
-            ParameterSpec("weight", (features,), "ones", features, features),
-            ParameterSpec("bias", (features,), "zeros", features, features),
-        )
+        """`weight` [features], which scales, and `bias` [features], which shifts; [channels, height, width] too."""
+        shape = _features(x)
+        return ParameterSpec("weight", shape, "ones", 1, 1), ParameterSpec("bias", shape, "zeros", 1, 1)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """One `LayerNormalization`."""
         weights = low.parameters["weight"], low.parameters["bias"]
-        return low.graph.op("LayerNormalization", x, *weights, axis=-1, epsilon=self.eps)
+        return low.graph.op("LayerNormalization", x, *weights, axis=-len(_features(t)), epsilon=self.eps)
+
+
+def _features(x: TensorType) -> tuple[int, ...]:
+    return x.shape if len(x.shape) == 3 else x.shape[-1:]
 
 
 LAYERS: tuple[type[Layer], ...] = (LayerNorm,)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
-from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, Units, sequence_type
+from sparknet.compiler.layers.base import Layer, Lowering, ParameterSpec, Units, Weighted, sequence_type
 from sparknet.compiler.layers.variable import last_step
 from sparknet.compiler.random import keep_mask
 from sparknet.compiler.types import TensorType
@@ -20,7 +20,7 @@ _SALTS = 2**32
 """Salts of the masks inside a layer lie this far apart, further than those of any two layers."""
 
 
-class _Recurrent(Layer):
+class _Recurrent(Weighted):
     """A layer that goes through a sequence step by step: `lstm(100, return: sequence, bidirectional: true)`.
 
     Behind the end of a shorter row, states are zeros: so the way back begins where the row ends, and no number grows

@@ -11,45 +11,53 @@ from sparknet.compiler.types import TensorType
 
 
 class Pad(Layer):
-    """`pad(1)`, `pad(1x2)`: zeros before and after each side; with two amounts above and below, then left and right."""
+    """`pad(1)`, `pad(1x2)`: zeros before and after each side; with two amounts above and below, then left and right.
+
+    `pad(1, end: 2)` adds other amounts after each side, below and to the right.
+    """
 
     name: ClassVar[str] = "pad"
 
     amount: Amounts
+    end: Amounts | None = None
 
     def infer(self, x: TensorType) -> TensorType:
-        """Each side longer by twice its amount."""
+        """Each side longer by its amounts."""
         sides = sides_of(self.name, x)
-        amounts = spread("padding", self.amount, sides)
-        return TensorType("float32", (x.shape[0], *(s + 2 * a for s, a in zip(sides, amounts, strict=True))))
+        ends = zip(sides, *_both("padding", self.amount, self.end, sides), strict=True)
+        return TensorType("float32", (x.shape[0], *(map(sum, ends))))
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """One `Pad`."""
-        amounts = (0, 0, *spread("padding", self.amount, t.shape[1:]))
-        return low.graph.op("Pad", x, low.graph.ints(*amounts, *amounts))
+        before, after = _both("padding", self.amount, self.end, t.shape[1:])
+        return low.graph.op("Pad", x, low.graph.ints(0, 0, *before, 0, 0, *after))
 
 
 class Crop(Layer):
-    """`crop(1)`, `crop(1x2)`: takes away from both ends of each side what `pad` would add."""
+    """`crop(1)`, `crop(1x2)`, `crop(1, end: 2)`: takes away from the ends of each side what `pad` would add."""
 
     name: ClassVar[str] = "crop"
 
     amount: Amounts
+    end: Amounts | None = None
 
     def infer(self, x: TensorType) -> TensorType:
-        """Each side shorter by twice its amount."""
+        """Each side shorter by its amounts."""
         sides = sides_of(self.name, x)
-        left = tuple(s - 2 * a for s, a in zip(sides, spread("crop", self.amount, sides), strict=True))
+        left = tuple(s - a - b for s, a, b in zip(sides, *_both("crop", self.amount, self.end, sides), strict=True))
         if min(left) < 1:
-            raise ShapeError(f"cropping {written(self.amount)} from both ends leaves nothing of {written(sides)}")
+            what = f"{written(self.amount)} from both ends"
+            if self.end is not None:
+                what = f"{written(self.amount)} from the near ends and {written(self.end)} from the far ends"
+            raise ShapeError(f"cropping {what} leaves nothing of {written(sides)}")
         return TensorType("float32", (x.shape[0], *left))
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """One `Slice`."""
         g, sides = low.graph, t.shape[1:]
-        amounts = spread("crop", self.amount, sides)
-        ends = (s - a for s, a in zip(sides, amounts, strict=True))
-        return g.op("Slice", x, g.ints(*amounts), g.ints(*ends), g.ints(*range(2, 2 + len(sides))))
+        before, after = _both("crop", self.amount, self.end, sides)
+        ends = (s - a for s, a in zip(sides, after, strict=True))
+        return g.op("Slice", x, g.ints(*before), g.ints(*ends), g.ints(*range(2, 2 + len(sides))))
 
 
 class Upsample(Layer):
@@ -79,6 +87,13 @@ class Upsample(Layer):
             "Resize", x, "", scales,
             mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor",
         )  # fmt: skip
+
+
+def _both(
+    what: str, amount: tuple[int, ...], end: tuple[int, ...] | None, sides: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The amounts at the near end of each side, and at the far end."""
+    return spread(what, amount, sides), spread(what, amount if end is None else end, sides)
 
 
 LAYERS: tuple[type[Layer], ...] = (Pad, Crop, Upsample)

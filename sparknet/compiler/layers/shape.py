@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -29,24 +29,32 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """`reshape(1, 28, 28)`: the same numbers in the same order, counted by other axes."""
+    """`reshape(1, 28, 28)`: the same numbers in the same order, counted by other axes; one -1 stands for the rest."""
 
     name: ClassVar[str] = "reshape"
     gathers: ClassVar[str] = "shape"
 
-    shape: Annotated[tuple[Units, ...], Field(min_length=1, max_length=_MAX_AXES)]
+    shape: Annotated[tuple[Units | Literal[-1], ...], Field(min_length=1, max_length=_MAX_AXES)]
+
+    @field_validator("shape")
+    @classmethod
+    def _one_rest(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if shape.count(-1) > 1:
+            raise ValueError("may have one -1, which stands for the rest")
+        return shape
 
     def infer(self, x: TensorType) -> TensorType:
         """Any shape of `x.size` numbers to `shape`."""
-        if prod(self.shape) != x.size:
-            raise ShapeError(
-                f"`{x}` has {x.size:,} numbers, but [{', '.join(map(str, self.shape))}] asks for {prod(self.shape):,}"
-            )
-        return TensorType(x.dtype, self.shape)
+        known = prod(size for size in self.shape if size > 0)
+        shape = tuple(x.size // known if size < 0 else size for size in self.shape)
+        if prod(shape) != x.size:
+            asked = f"[{', '.join(map(str, self.shape))}] asks for {'a multiple of ' * (-1 in self.shape)}{known:,}"
+            raise ShapeError(f"`{x}` has {x.size:,} numbers, but {asked}")
+        return TensorType(x.dtype, shape)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """One `Reshape`; the 0 keeps the batch."""
-        return low.graph.op("Reshape", x, low.graph.ints(0, *self.shape))
+        return low.graph.op("Reshape", x, low.graph.ints(0, *self.infer(t).shape))
 
 
 class Transpose(Layer):
