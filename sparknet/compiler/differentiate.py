@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sparknet.compiler.gradients import NO_GRADIENT, RULES, Backward
+from sparknet.compiler.gradients import NO_GRADIENT, RULES, Backward, UnknownFormError
 from sparknet.compiler.graph import GraphBuilder, Node, Value
 
 
 class MissingGradientError(Exception):
-    """An operator on the way to the loss has no gradient rule."""
+    """An operator on the way to the loss has no gradient rule, or none for its form, and then `why` says what is."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, why: str = "") -> None:
         layer = f" in layer `{node.layer}`" if node.layer else ""
-        super().__init__(f"no gradient rule for the operator `{node.op}`{layer}")
+        super().__init__(f"no gradient rule for the operator `{node.op}`{layer}{': ' * bool(why)}{why}")
         self.op = node.op
+        self.why = why
         self.layer = node.layer
 
 
@@ -68,7 +69,10 @@ def _apply(g: GraphBuilder, node: Node, dys: tuple[Value | None, ...]) -> Sequen
     rule = RULES.get(node.op)
     if rule is None:
         raise MissingGradientError(node)
-    gradients = rule(Backward(g, node, dys))
+    try:
+        gradients = rule(Backward(g, node, dys))
+    except UnknownFormError as error:
+        raise MissingGradientError(node, str(error)) from error
     if len(gradients) != len(node.reads):
         raise AssertionError(f"the rule for `{node.op}` gives {len(gradients)} gradients for {len(node.reads)} inputs")
     return gradients

@@ -57,6 +57,7 @@ def examine(
         problems = [d for d in problems if d.code not in {"E0201", "E0202"}]
     net = ElaboratedNet(
         name=nets[0].name.text,
+        label=Label(source, nets[0].name.span),
         source=source,
         inputs=tuple(body.inputs),
         layers=tuple(body.layers),

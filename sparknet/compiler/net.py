@@ -86,6 +86,8 @@ class ElaboratedNet:
     """A net with lets, blocks and repeats resolved, and its checked sections."""
 
     name: str
+    label: Label
+    """Where its name is written."""
     source: Source
     inputs: tuple[NetInput, ...]
     layers: tuple[LayerUse, ...]

@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "R0022": "a batch larger than the rows",
     "R0023": "data that changed underway",
     "R0024": "a phase of training that the run has no room for",
+    "R0025": "a net with nothing to train",
     # ----- runs that break -----
     "R0030": "a loss that is not finite",
     "R0031": "a worker that failed",

@@ -170,6 +170,20 @@ def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Prog
     return trained
 
 
+def _check_trains(net: CompiledNet) -> None:
+    if net.trained_count == 0:
+        frozen = any(slot.kind == "frozen" for slot in net.parameters)
+        raise problem(
+            "R0025",
+            f"net `{net.name}` has nothing to train: {'all its layers are frozen' if frozen else 'no layer has weights'}",
+            label=net.typed.net.label,
+            helps=[
+                "leave out a `frozen: true`" if frozen else "add a layer that has some, such as `dense(10)`",
+                "`sparknet compile` writes the inference graph as it is",
+            ],
+        )
+
+
 def _check_before(
     net: CompiledNet,
     output: Path | None,
@@ -177,6 +191,7 @@ def _check_before(
     given: Mapping[str, DataFrame] | None = None,
 ) -> dict[str, Place]:
     """All that can be known to fail before Spark starts; the places of the data, which `given` frames stand in for."""
+    _check_trains(net)
     supplies = data_section(net).supplies
     roots = tuple(map(str, data_roots))
     places = {key: place_of(supply.source, supply.label, roots) for key, supply in supplies.items()}

@@ -7,6 +7,7 @@ A new rule is one line in the file of its family.
 from __future__ import annotations
 
 from sparknet.compiler.gradients import (
+    activation,
     convolution,
     elementwise,
     indexing,
@@ -18,10 +19,11 @@ from sparknet.compiler.gradients import (
     scan,
     shape,
 )
-from sparknet.compiler.gradients.base import Backward, Rule
+from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 
 RULES: dict[str, Rule] = {
     **elementwise.RULES,
+    **activation.RULES,
     **linear.RULES,
     **convolution.RULES,
     **pooling.RULES,
@@ -33,21 +35,14 @@ RULES: dict[str, Rule] = {
     **normalization.RULES,
 }
 
-NO_GRADIENT = frozenset(
-    {
-        "ArgMax",
-        "BitShift",
-        "BitwiseXor",
-        "Cast",
-        "Equal",
-        "Greater",
-        "GreaterOrEqual",
-        "Less",
-        "Range",
-        "Shape",
-        "Sign",
-        "Size",
-    }
-)
+_NO_GRADIENT = """
+And ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor Cast Ceil ConstantOfShape Equal EyeLike Floor
+Greater GreaterOrEqual IsInf IsNaN Less LessOrEqual NonZero Not OneHot Or Range Round Shape Sign Size Xor
+"""
+NO_GRADIENT = frozenset(_NO_GRADIENT.split())
+"""Whose results are whole, or jump: they let no gradient through, as if what they read were constant.
 
-__all__ = ["NO_GRADIENT", "RULES", "Backward", "Rule"]
+`Cast` is among them as the compiler writes it, from whole numbers and truth values only.
+"""
+
+__all__ = ["NO_GRADIENT", "RULES", "Backward", "Rule", "UnknownFormError"]

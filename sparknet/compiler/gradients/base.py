@@ -9,6 +9,10 @@ from typing import Any, TypeAlias
 from sparknet.compiler.graph import Dim, GraphBuilder, Node, Value
 
 
+class UnknownFormError(Exception):
+    """A rule knows its operator, but not in this form; the text says what it does not know."""
+
+
 @dataclass(frozen=True)
 class Backward:
     """One node on the way back: `dys` are the gradients of the loss with respect to each of its outputs.
@@ -65,8 +69,20 @@ class Backward:
         return self.op("Cast", self.op(comparison, a, b), to=self.g.onnx_type(self.g.dtype))
 
     def axes(self, i: int = 1) -> tuple[int, ...]:
-        """The constant axes (or other int64 vector) given as the i-th input."""
-        return tuple(int(a) for a in self.g.initializers[self.x(i)])
+        """The constant axes (or other int64 vector) given as the i-th input; raises UnknownFormError."""
+        if self.x(i) not in self.g.initializers:
+            raise UnknownFormError(f"what it reads as input {i} is computed, not constant")
+        return tuple(int(a) for a in self.g.initializers[self.x(i)].reshape(-1))
+
+    def size(self, dim: Dim) -> int:
+        """A size that must be known before the batch is; raises UnknownFormError."""
+        if isinstance(dim, str):
+            raise UnknownFormError("a size that it works along depends on the batch")
+        return dim
+
+    def sizes(self, dims: Sequence[Dim]) -> list[int]:
+        """`size` of each."""
+        return [self.size(d) for d in dims]
 
     def sum_to(self, gradient: Value, i: int) -> Value:
         """Sum a gradient of the output's shape over the axes along which input i was broadcast."""

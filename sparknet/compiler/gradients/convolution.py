@@ -66,9 +66,9 @@ def _input_gradient(n: Backward) -> Value:
     Where the stride does not divide evenly, rows at the far edge met no kernel: `output_padding` brings them back.
     """
     s = _Geometry.of(n)
-    sides, outs, count = n.shape()[2:], n.g.shape(n.y)[2:], len(s.kernel)
+    sides, outs, count = n.sizes(n.shape()[2:]), n.sizes(n.g.shape(n.y)[2:]), len(s.kernel)
     extra = [
-        int(side) - ((int(outs[a]) - 1) * s.strides[a] + (s.kernel[a] - 1) * s.dilations[a] + 1)
+        side - ((outs[a] - 1) * s.strides[a] + (s.kernel[a] - 1) * s.dilations[a] + 1)
         + s.pads[a] + s.pads[a + count]
         for a, side in enumerate(sides)
     ]  # fmt: skip
@@ -81,9 +81,9 @@ def _weight_gradient(n: Backward, s: _Geometry, x: Value, dy: Value) -> Value:
     The patches of every kernel position are sliced from the padded input and laid side by side, so that all positions
     take part in one matrix product per row of the batch. `x` is the larger side of the convolution, `dy` the smaller.
     """
-    filters, channels = (int(d) for d in n.shape(1)[:2])
+    filters, channels = n.sizes(n.shape(1)[:2])
     smaller = n.shape() if dy == n.x() else n.g.shape(n.y)
-    outs = [int(o) for o in smaller[2:]]
+    outs = n.sizes(smaller[2:])
     count, sides = len(s.kernel), prod(outs)
     padded = n.op("Pad", x, n.g.ints(0, 0, *s.pads[:count], 0, 0, *s.pads[count:])) if any(s.pads) else x
     patches = [_patch(n, padded, at, outs, s) for at in product(*map(range, s.kernel))]

@@ -57,6 +57,42 @@ def _where(n: Backward) -> tuple[None, Value, Value]:
     return None, n.sum_to(first, 1), n.sum_to(n.op("Sub", n.dy, first), 2)
 
 
+def _clip(n: Backward) -> list[Value | None]:
+    """Within the bounds, and on them, the number passes; beyond one, that bound does. A bound may be left out."""
+    dx, bounds = n.dy, dict[int, Value]()
+    for i, beyond in ((1, "Less"), (2, "Greater")):
+        if len(n.node.inputs) > i and n.x(i):
+            out = n.mask(beyond, n.x(), n.x(i))
+            dx = n.op("Mul", dx, _one_minus(n, out))
+            bounds[i] = n.sum_to(n.op("Mul", n.dy, out), i)
+    return [dx, *(bounds.get(i) for i in range(1, len(n.node.inputs)))]
+
+
+def _extremum(n: Backward) -> list[Value]:
+    """`Max` and `Min` of several inputs: equal ones share the gradient equally, as in PyTorch."""
+    hits = [n.mask("Equal", n.x(i), n.y) for i in range(len(n.node.inputs))]
+    share = n.op("Div", n.dy, n.op("Sum", *hits))
+    return [n.sum_to(n.op("Mul", share, hit), i) for i, hit in enumerate(hits)]
+
+
+def _mean(n: Backward) -> list[Value]:
+    count = len(n.node.inputs)
+    dy = n.op("Div", n.dy, n.constant(float(count)))
+    return [n.sum_to(dy, i) for i in range(count)]
+
+
+def _rooted(n: Backward, sign: float, constant: float) -> Value:
+    """`dy / sqrt(constant + sign x^2)`."""
+    square = n.op("Mul", n.op("Mul", n.x(), n.x()), n.constant(sign))
+    return n.op("Div", n.dy, n.op("Sqrt", n.op("Add", square, n.constant(constant))))
+
+
+def _fraction(n: Backward, sign: float) -> Value:
+    """`dy / (1 + sign x^2)`."""
+    square = n.op("Mul", n.op("Mul", n.x(), n.x()), n.constant(sign))
+    return n.op("Div", n.dy, n.op("Add", square, n.constant(1.0)))
+
+
 RULES: dict[str, Rule] = {
     # ----- one input -----
     "Identity": lambda n: [n.dy],
@@ -72,11 +108,28 @@ RULES: dict[str, Rule] = {
     "Sigmoid": lambda n: [n.op("Mul", n.dy, n.op("Mul", n.y, _one_minus(n, n.y)))],
     "Tanh": lambda n: [n.op("Mul", n.dy, _one_minus(n, n.op("Mul", n.y, n.y)))],
     "Softplus": lambda n: [n.op("Mul", n.dy, n.op("Sigmoid", n.x()))],
-    # ----- two inputs, broadcast against each other -----
+    "Reciprocal": lambda n: [n.op("Neg", n.op("Mul", n.dy, n.op("Mul", n.y, n.y)))],
+    "Sin": lambda n: [n.op("Mul", n.dy, n.op("Cos", n.x()))],
+    "Cos": lambda n: [n.op("Neg", n.op("Mul", n.dy, n.op("Sin", n.x())))],
+    "Tan": lambda n: [n.op("Mul", n.dy, n.op("Add", n.op("Mul", n.y, n.y), n.constant(1.0)))],
+    "Asin": lambda n: [_rooted(n, -1.0, 1.0)],
+    "Acos": lambda n: [n.op("Neg", _rooted(n, -1.0, 1.0))],
+    "Atan": lambda n: [_fraction(n, 1.0)],
+    "Sinh": lambda n: [n.op("Mul", n.dy, n.op("Cosh", n.x()))],
+    "Cosh": lambda n: [n.op("Mul", n.dy, n.op("Sinh", n.x()))],
+    "Asinh": lambda n: [_rooted(n, 1.0, 1.0)],
+    "Acosh": lambda n: [_rooted(n, 1.0, -1.0)],
+    "Atanh": lambda n: [_fraction(n, -1.0)],
+    "Clip": _clip,
+    # ----- several inputs, broadcast against each other -----
     "Add": lambda n: [n.sum_to(n.dy, 0), n.sum_to(n.dy, 1)],
     "Sub": lambda n: [n.sum_to(n.dy, 0), n.op("Neg", n.sum_to(n.dy, 1))],
     "Mul": lambda n: [n.sum_to(n.op("Mul", n.dy, n.x(1)), 0), n.sum_to(n.op("Mul", n.dy, n.x(0)), 1)],
     "Div": _div,
     "Pow": _pow,
     "Where": _where,
+    "Sum": lambda n: [n.sum_to(n.dy, i) for i in range(len(n.node.inputs))],
+    "Mean": _mean,
+    "Max": _extremum,
+    "Min": _extremum,
 }

@@ -15,7 +15,7 @@ def _matmul(n: Backward) -> tuple[Value, Value]:
 
 def _of_all_rows(n: Backward) -> Value:
     """`dB` where one matrix `B` meets a batch of matrices: a single product over the rows of them all."""
-    a, dy = (n.op("Reshape", v, n.g.ints(-1, int(k))) for v, k in zip((n.x(0), n.dy), n.shape(1), strict=True))
+    a, dy = (n.op("Reshape", v, n.g.ints(-1, n.size(k))) for v, k in zip((n.x(0), n.dy), n.shape(1), strict=True))
     return n.op("Gemm", a, dy, transA=1)
 
 
@@ -25,15 +25,24 @@ def _transposed(n: Backward, i: int) -> Value:
 
 
 def _gemm(n: Backward) -> list[Value]:
-    """`Y = X W + c`, or `X W^T + c` (`transB`), `alpha` and `beta` 1; `c` is a row, a matrix, or left out."""
-    if n.attribute("transB", 0):
-        gradients = [n.op("Gemm", n.dy, n.x(1)), n.op("Gemm", n.dy, n.x(0), transA=1)]
-    else:
-        gradients = [n.op("Gemm", n.dy, n.x(1), transB=1), n.op("Gemm", n.x(0), n.dy, transA=1)]
+    """`Y = alpha A B + beta C`, `A` and `B` perhaps transposed (`transA`, `transB`); `C` may be left out."""
+    a, b, dy = n.x(0), n.x(1), n.dy
+    turned_a, turned_b = n.attribute("transA", 0), n.attribute("transB", 0)
+    da = _product(n, b, dy, turned_b, 1) if turned_a else _product(n, dy, b, 0, 1 - turned_b)
+    db = _product(n, dy, a, 1, turned_a) if turned_b else _product(n, a, dy, 1 - turned_a, 0)
+    gradients = [da, db]
     if len(n.node.inputs) > 2:
-        matrix = len(n.shape(2)) == 2
-        gradients.append(n.dy if matrix else n.op("ReduceSum", n.dy, n.g.ints(0), keepdims=0))
+        beta = n.attribute("beta", 1.0)
+        dc = n.sum_to(dy, 2)
+        gradients.append(dc if beta == 1 else n.op("Mul", dc, n.constant(beta)))
     return gradients
+
+
+def _product(n: Backward, a: Value, b: Value, turned_a: int, turned_b: int) -> Value:
+    alpha = n.attribute("alpha", 1.0)
+    options = {"transA": turned_a} if turned_a else {}
+    options |= {"transB": turned_b} if turned_b else {}
+    return n.op("Gemm", a, b, **options, **({} if alpha == 1 else {"alpha": alpha}))
 
 
 RULES: dict[str, Rule] = {"MatMul": _matmul, "Gemm": _gemm}

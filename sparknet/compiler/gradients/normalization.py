@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sparknet.compiler.gradients.base import Backward, Rule
+from math import prod
+
+import numpy as np
+
+from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 from sparknet.compiler.graph import Value
 
 
@@ -25,10 +29,67 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
     return gradients
 
 
+def _batch_normalization(n: Backward) -> list[Value | None]:
+    """`y = w (x - mean) / sqrt(variance + eps) + b` with the running statistics, which get no gradient."""
+    if n.attribute("training_mode", 0):
+        raise UnknownFormError("it is in training mode")
+    sides = [1] * (len(n.shape()) - 2)
+    w, mean, variance = (n.op("Reshape", n.x(i), n.g.ints(-1, *sides)) for i in (1, 3, 4))
+    spread = n.op("Sqrt", n.op("Add", variance, n.constant(n.attribute("epsilon", 1e-5))))
+    u = n.op("Div", n.op("Sub", n.x(), mean), spread)
+    return [n.op("Mul", n.dy, n.op("Div", w, spread)), *_scale_and_bias(n, u), None, None]
+
+
+def _instance_normalization(n: Backward) -> list[Value | None]:
+    """As `_layer_normalization`, means over the sides of each channel."""
+    rank = len(n.shape())
+    sides = n.g.ints(*range(2, rank))
+    centred = n.op("Sub", n.x(), n.op("ReduceMean", n.x(), sides, keepdims=1))
+    variance = n.op("ReduceMean", n.op("Mul", centred, centred), sides, keepdims=1)
+    spread = n.op("Sqrt", n.op("Add", variance, n.constant(n.attribute("epsilon", 1e-5))))
+    u = n.op("Div", centred, spread)
+    v = n.op("Mul", n.dy, n.op("Reshape", n.x(1), n.g.ints(-1, *[1] * (rank - 2))))
+    of_mean, of_spread = (n.op("ReduceMean", z, sides, keepdims=1) for z in (v, n.op("Mul", v, u)))
+    rest = n.op("Add", of_mean, n.op("Mul", u, of_spread))
+    return [n.op("Div", n.op("Sub", v, rest), spread), *_scale_and_bias(n, u)]
+
+
+def _scale_and_bias(n: Backward, u: Value) -> tuple[Value, Value]:
+    """Of what multiplies the normal numbers `u` of each channel and is added to them."""
+    axes = n.g.ints(0, *range(2, len(n.shape())))
+    return n.op("ReduceSum", n.op("Mul", n.dy, u), axes, keepdims=0), n.op("ReduceSum", n.dy, axes, keepdims=0)
+
+
+def _lrn(n: Backward) -> list[Value | None]:
+    """`y = x d^-beta`, `d = bias + alpha / size * S x^2`, `S` the sum over neighbouring channels (AlexNet, 3.3).
+
+    `dx = dy d^-beta - 2 alpha beta / size * x S (dy y / d)`.
+    """
+    channels, *sides = n.sizes(n.shape()[1:])
+    size = n.attribute("size")
+    alpha, beta, bias = n.attribute("alpha", 1e-4), n.attribute("beta", 0.75), n.attribute("bias", 1.0)
+    if size % 2 == 0:
+        raise UnknownFormError("its window is of an even size")
+    apart = np.subtract.outer(np.arange(channels), np.arange(channels))
+    window = (np.abs(apart) <= size // 2).astype(np.float64)
+    flat = n.g.ints(0, channels, prod(sides))
+    squares = n.op("Reshape", n.op("Mul", n.x(), n.x()), flat)
+    d = n.op("Add", n.op("MatMul", n.g.constant(window * alpha / size), squares), n.constant(bias))
+    dy, y = (n.op("Reshape", z, flat) for z in (n.dy, n.y))
+    back = n.op("MatMul", n.g.constant(window * (2 * alpha * beta / size)), n.op("Div", n.op("Mul", dy, y), d))
+    direct = n.op("Mul", dy, n.op("Pow", d, n.constant(-beta)))
+    return [n.reshape_like(n.op("Sub", direct, n.op("Mul", n.op("Reshape", n.x(), flat), back)))]
+
+
 def _mean(n: Backward, value: Value) -> Value:
     """Over the normalised axes, which stay, with size 1."""
     rank, axis = len(n.shape()), n.attribute("axis", -1)
     return n.op("ReduceMean", value, n.g.ints(*range(axis % rank, rank)), keepdims=1)
 
 
-RULES: dict[str, Rule] = {"LayerNormalization": _layer_normalization}
+RULES: dict[str, Rule] = {
+    "BatchNormalization": _batch_normalization,
+    "InstanceNormalization": _instance_normalization,
+    "LayerNormalization": _layer_normalization,
+    "LRN": _lrn,
+}

@@ -7,15 +7,15 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from sparknet.compiler.gradients.base import Backward, Rule
+from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 from sparknet.compiler.graph import Value
 
 
 def _max_pool(n: Backward) -> list[Value | None]:
     """Where windows neither overlap nor leave a rest, by comparing; else by scattering to the indices."""
     kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
-    sides = [int(s) for s in n.shape()[2:]]
-    padded = any(n.attribute("pads", ()))
+    sides = n.sizes(n.shape()[2:])
+    padded = any(n.attribute("pads", ())) or max(n.attribute("dilations", [1])) > 1
     if kernel == strides and not padded and all(side % k == 0 for side, k in zip(sides, kernel, strict=True)):
         return [_first_of_window(n, kernel, sides)]
     return [_scattered(n)]
@@ -58,8 +58,10 @@ def _average_pool(n: Backward) -> list[Value | None]:
     What a window shares with the padding did not count, so each number is divided by how many did.
     """
     kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
-    channels, *sides = (int(d) for d in n.shape()[1:])
-    outs, rank = [int(o) for o in n.g.shape(n.y)[2:]], len(kernel)
+    if max(n.attribute("dilations", [1])) > 1:
+        raise UnknownFormError("its windows have gaps")
+    channels, *sides = n.sizes(n.shape()[1:])
+    outs, rank = n.sizes(n.g.shape(n.y)[2:]), len(kernel)
     pads = list(n.attribute("pads", [0] * 2 * rank))
     dy, share = n.dy, 1 / prod(kernel)
     if any(pads):

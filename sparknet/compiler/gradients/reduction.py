@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from math import prod
 
-from sparknet.compiler.gradients.base import Backward, Rule
+from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 from sparknet.compiler.graph import Value
 
 
 def _axes(n: Backward) -> tuple[int, ...]:
     rank = len(n.shape())
-    return tuple(a % rank for a in n.axes()) if len(n.node.inputs) > 1 else tuple(range(rank))
+    axes = n.axes() if len(n.node.inputs) > 1 and n.x(1) else ()
+    return tuple(a % rank for a in axes) or tuple(range(rank))
 
 
 def _unreduced(n: Backward, value: Value) -> Value:
@@ -29,6 +30,8 @@ def _reduced_count(n: Backward) -> Value:
     known = n.constant(float(prod(s for s in sizes if isinstance(s, int))))
     if all(isinstance(s, int) for s in sizes):
         return known
+    if isinstance(n.shape()[0], int) or sum(isinstance(s, str) for s in n.shape()) > 1:
+        raise UnknownFormError("several sizes depend on the batch")
     batch = n.op("Cast", n.op("Shape", n.x(), start=0, end=1), to=n.g.onnx_type(n.g.dtype))
     return n.op("Mul", known, n.op("Squeeze", batch))
 
@@ -37,8 +40,8 @@ def _reduce_mean(n: Backward) -> list[Value | None]:
     return _padded(n, _spread(n, n.op("Div", n.dy, _reduced_count(n))))
 
 
-def _reduce_max(n: Backward) -> list[Value | None]:
-    """Equal maxima share the gradient equally, as in PyTorch's `amax`."""
+def _reduce_extremum(n: Backward) -> list[Value | None]:
+    """Equal ones share the gradient equally, as in PyTorch's `amax` and `amin`."""
     hit = n.op("Cast", n.op("Equal", n.x(), _unreduced(n, n.y)), to=n.g.onnx_type(n.g.dtype))
     ties = n.op("ReduceSum", hit, n.g.ints(*_axes(n)), keepdims=1)
     return _padded(n, n.op("Mul", hit, n.op("Div", _unreduced(n, n.dy), ties)))
@@ -47,6 +50,35 @@ def _reduce_max(n: Backward) -> list[Value | None]:
 def _reduce_sum_square(n: Backward) -> list[Value | None]:
     """`dx = 2 x dy`; the product spreads `dy` by itself."""
     return _padded(n, n.op("Mul", n.x(), n.op("Mul", _unreduced(n, n.dy), n.constant(2.0))))
+
+
+def _reduce_l2(n: Backward) -> list[Value | None]:
+    """`dx = x dy / y`."""
+    return _padded(n, n.op("Mul", n.x(), _unreduced(n, n.op("Div", n.dy, n.y))))
+
+
+def _reduce_log_sum_exp(n: Backward) -> list[Value | None]:
+    """`dx = e^(x - y) dy`."""
+    share = n.op("Exp", n.op("Sub", n.x(), _unreduced(n, n.y)))
+    return _padded(n, n.op("Mul", share, _unreduced(n, n.dy)))
+
+
+def _cum_sum(n: Backward) -> list[Value | None]:
+    """Each number is part of the sums behind it: their gradients, summed from the end."""
+    options = {"reverse": 1 - n.attribute("reverse", 0), "exclusive": n.attribute("exclusive", 0)}
+    return [n.op("CumSum", n.dy, n.x(1), **options), None]
+
+
+def _global_average_pool(n: Backward) -> list[Value | None]:
+    count = prod(n.sizes(n.shape()[2:]))
+    return [n.op("Expand", n.op("Div", n.dy, n.constant(float(count))), n.op("Shape", n.x()))]
+
+
+def _global_max_pool(n: Backward) -> list[Value | None]:
+    """Equal maxima share the gradient equally."""
+    hit = n.mask("Equal", n.x(), n.y)
+    ties = n.op("ReduceSum", hit, n.g.ints(*range(2, len(n.shape()))), keepdims=1)
+    return [n.op("Mul", hit, n.op("Div", n.dy, ties))]
 
 
 def _padded(n: Backward, dx: Value) -> list[Value | None]:
@@ -70,7 +102,15 @@ RULES: dict[str, Rule] = {
     "ReduceSum": lambda n: _padded(n, _spread(n, n.dy)),
     "ReduceMean": _reduce_mean,
     "ReduceSumSquare": _reduce_sum_square,
-    "ReduceMax": _reduce_max,
+    "ReduceMax": _reduce_extremum,
+    "ReduceMin": _reduce_extremum,
+    "ReduceL1": lambda n: _padded(n, n.op("Mul", n.op("Sign", n.x()), _unreduced(n, n.dy))),
+    "ReduceL2": _reduce_l2,
+    "ReduceLogSum": lambda n: _padded(n, _spread(n, n.op("Div", n.dy, n.op("Exp", n.y)))),
+    "ReduceLogSumExp": _reduce_log_sum_exp,
+    "CumSum": _cum_sum,
+    "GlobalAveragePool": _global_average_pool,
+    "GlobalMaxPool": _global_max_pool,
     "Softmax": _softmax,
     "LogSoftmax": _log_softmax,
 }
