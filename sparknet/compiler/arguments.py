@@ -6,15 +6,16 @@ are bound, checked and complained about in one place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from sparknet.compiler.forms import form_of, usage
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, is_unknown, name_help
+from sparknet.compiler.translate import argument_help, shorter, value_help, written
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
@@ -34,31 +35,6 @@ _EXPECTED: dict[str, str] = {
     "too_long": "two sizes, such as `3x3`",
     "dict_type": "a map such as `{train: 0.8, test: 0.2}`",
 }
-
-
-@dataclass(frozen=True)
-class Form:
-    """How a model is written: its arguments in order, of which the first `positional` may go unnamed."""
-
-    names: tuple[str, ...]
-    positional: int
-    gathers: str | None
-    """The field that takes all arguments without names, as a list."""
-    texts: frozenset[str]
-    """Arguments that take any text; what takes words has them as an enumeration."""
-
-
-@cache
-def form_of(model: type[BaseModel]) -> Form:
-    """The form of a model; those in its `keyword_only` go last and by their names alone."""
-    keyword_only: frozenset[str] = getattr(model, "keyword_only", frozenset())
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    return Form(
-        names=tuple(sorted(fields, key=lambda name: name in keyword_only)),
-        positional=len(fields) - len(keyword_only),
-        gathers=getattr(model, "gathers", None),
-        texts=frozenset(name for name, field in fields.items() if field.annotation is str),
-    )
 
 
 def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
@@ -129,7 +105,8 @@ def place(
         if argument.key is None:
             if position >= most:
                 takes = f"`{what}` takes {_at_most(most)}{' without their names' if most < len(names) else ''}"
-                problems += scope.error("E0304", takes, argument, signature_help(what, names)).diagnostics
+                help = shorter(call, scope) or signature_help(what, names)
+                problems += scope.error("E0304", takes, argument, help).diagnostics
                 break
             name = names[position]
         else:
@@ -138,7 +115,9 @@ def place(
             break
         if name not in known:
             near = closest(name, names)
-            help = f"did you mean `{near}`?" if near else signature_help(what, names)
+            help = argument_help(argument, names, scope) or (
+                f"did you mean `{near}`?" if near else signature_help(what, names)
+            )
             problems += scope.error(
                 "E0301", f"`{what}` has no argument `{name}`", argument.key or argument, help
             ).diagnostics
@@ -191,13 +170,16 @@ def _explain(
         seen.add(name)
         if detail["type"] == "missing" and isinstance(call, syntax.Call):
             what = call.name.text
-            example = f"write `{what}({', '.join(_required(model))})`"
+            given = {key: written(place, scope) for key, place in places.items()}
+            example = f"write `{usage(what, form_of(model), given)}`"
             diagnostics += scope.error("E0302", f"`{what}` needs `{name}`", call, example).diagnostics
         else:
             node = _node(places[name], detail["loc"]) if name in places else call
             message, help = explain_value(detail, values)
-            if help is None and isinstance(word := values.get(name), Word):
-                help = name_help(word.text, scope)
+            if name in places:
+                help = value_help(name, places[name], scope) or help
+            if help is None and isinstance(found := values.get(name), Word):
+                help = name_help(found.text, scope)
             diagnostics += scope.error("E0303", f"{subject(name)} {message}", node, help).diagnostics
     return diagnostics
 
@@ -207,10 +189,6 @@ def _node(value: syntax.Expr, place: Sequence[int | str]) -> syntax.Node:
     if isinstance(value, syntax.ListExpr) and len(place) > 1 and isinstance(place[1], int):
         return value.items[place[1]]
     return value
-
-
-def _required(model: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items() if field.is_required()]
 
 
 def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str, str | None]:
@@ -233,7 +211,18 @@ def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str,
         return str(context["error"]), None
     if kind == "unknown_word":
         return f"must be {context['what']}, found {found}", _did_you_mean(str(detail["input"]), context["choices"])
-    return f"must be {_EXPECTED.get(kind, 'something else')}, found {found}", None
+    return f"must be {_EXPECTED.get(kind, 'something else')}, found {found}", _plainer(kind, detail["input"])
+
+
+def _plainer(kind: str, value: Any) -> str | None:
+    """How to write a value of the wrong kind that says what a right one would say."""
+    if kind.startswith("int_") and isinstance(value, float) and value.is_integer():
+        return f"write `{int(value)}`"
+    if kind.startswith(("int_", "float_")) and isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return f"write `{value}`, without quotes"
+    if kind == "bool_type" and value in (0, 1):
+        return f"write `{'true' if value else 'false'}`"
+    return None
 
 
 def explain_entries(

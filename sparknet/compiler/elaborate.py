@@ -12,6 +12,8 @@ from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.net import BlockUse, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import DERIVED, LENGTHS, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.synonyms import plain_name
+from sparknet.compiler.translate import layer_helps
 from sparknet.compiler.work import Work
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
@@ -215,10 +217,13 @@ class Body:
 
     def _unknown(self, step: syntax.Call) -> SparkNetError:
         name = step.name.text
-        known = [*LAYERS, *JOINS]
-        near = closest(name, [*known, *self.blocks, *self.values])
-        help = f"did you mean `{near}`?" if near else f"layers are {', '.join(f'`{n}`' for n in known)}"
-        return self.scope.error("E0201", f"unknown layer `{name}`", step.name, help)
+        own = [*self.blocks, *self.values]
+        helps = [] if any(plain_name(o) == plain_name(name) for o in own) else layer_helps(step, self.scope)
+        if not helps:
+            near = closest(name, [*LAYERS, *JOINS, *own])
+            every = f"layers are {', '.join(f'`{n}`' for n in (*LAYERS, *JOINS))}"
+            helps = [f"did you mean `{near}`?" if near else every]
+        return self.scope.error("E0201", f"unknown layer `{name}`", step.name, *helps)
 
     def _tuple(self, step: syntax.LayerTuple) -> Layer:
         fields = list(LayerTuple.model_fields)
@@ -336,7 +341,3 @@ class Body:
                 "E0303", f"`if` needs a condition, found {describe(value)}", expr, "compare it: `x != 1`"
             )
         return value
-
-
-def _of_a_tuple(field: str) -> str:
-    return f"the {field.replace('_', ' ')} of a tuple"

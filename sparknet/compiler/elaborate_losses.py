@@ -15,6 +15,7 @@ from sparknet.compiler.criteria import LOSSES, Criterion
 from sparknet.compiler.metrics import METRICS, Metric
 from sparknet.compiler.net import LayerUse, NetOutput
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.translate import word
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
@@ -114,10 +115,12 @@ def _chosen(
     if not isinstance(call, syntax.Call):
         key = "metrics" if noun == "metric" else noun
         message = f"`{key}` must name a {noun}, found {describe(evaluate(expr, scope))}"
-        raise scope.error("E0502", message, expr, choices)
+        text = expr.value if isinstance(expr, syntax.String) else ""
+        near = text if text in fitting else word(noun, text, fitting)
+        raise scope.error("E0502", message, expr, f"write `{near}`, without quotes" if near else choices)
     name = call.name.text
     if name not in table:
-        near = closest(name, table)
+        near = word(noun, name, fitting) or closest(name, fitting)
         help = f"did you mean `{near}`?" if near else choices
         raise scope.error("E0502", f"unknown {noun} `{name}`", call.name, help)
     if name not in fitting:
@@ -129,16 +132,27 @@ def _chosen(
 def _metrics(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> tuple[Metric, ...]:
     """One metric or a list of them; each once."""
     found: dict[str, Metric] = {}
+    problems: list[Diagnostic] = []
     for item in expr.items if isinstance(expr, syntax.ListExpr) else (expr,):
-        call = _chosen(item, "metric", METRICS, output, scope)
-        metric = bind(METRICS[call.name.text], call, scope)
-        if metric.label in found:
-            raise scope.error("E0205", f"`{metric.label}` of `{output.name}` is given twice", item)
-        misfit = metric.misfit(output.size)
-        if misfit is not None:
-            raise scope.error("E0502", misfit[0], item, misfit[1])
-        found[metric.label] = metric
+        try:
+            metric = _metric(item, output, scope)
+            if metric.label in found:
+                raise scope.error("E0205", f"`{metric.label}` of `{output.name}` is given twice", item)
+            found[metric.label] = metric
+        except SparkNetError as error:
+            problems += error.diagnostics
+    if problems:
+        raise SparkNetError(problems)
     return tuple(found.values())
+
+
+def _metric(expr: syntax.Expr, output: NetOutput, scope: Scope) -> Metric:
+    call = _chosen(expr, "metric", METRICS, output, scope)
+    metric = bind(METRICS[call.name.text], call, scope)
+    misfit = metric.misfit(output.size)
+    if misfit is not None:
+        raise scope.error("E0502", misfit[0], expr, misfit[1])
+    return metric
 
 
 def _loss(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: Scope) -> Any:

@@ -9,11 +9,12 @@ from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_entries, plain
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
+from sparknet.compiler.key_helps import called_help, key_help
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.phases import Phase, misfit, unended
 from sparknet.compiler.schedules import SCHEDULES
-from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.scope import Scope, Word, describe, evaluate
 from sparknet.compiler.sections import (
     DATA_KEYS,
     SUPPLY_KEYS,
@@ -26,6 +27,7 @@ from sparknet.compiler.sections import (
 from sparknet.compiler.settings import SECTIONS
 from sparknet.compiler.sources import SINKS, SOURCES
 from sparknet.compiler.supplies import elaborate_supplies
+from sparknet.compiler.translate import word
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.source import Source
@@ -199,10 +201,8 @@ def _entries(
         if len(problems) >= limits.ERRORS:
             break
         if key not in known:
-            near = closest(key, known)
-            help = f"did you mean `{near}`?" if near else f"keys are {', '.join(f'`{k}`' for k in known)}"
             message = f"section `{section.name.text}` has no key `{key}`"
-            problems += scope.error("E0501", message, entry.key, help).diagnostics
+            problems += scope.error("E0501", message, entry.key, key_help(entry, section, known, scope)).diagnostics
         elif key in entries:
             labels = scope.label(entry.key, "given again here"), scope.label(entries[key].key, "first given here")
             problems.append(Diagnostic("E0205", f"`{key}` is given twice", labels))
@@ -246,25 +246,18 @@ def _called(entry: syntax.Entry, value: syntax.Expr, table: Mapping[str, type[Ba
         name = syntax.Identifier(span=value.span, text=value.text)
         value = syntax.Call(span=value.span, name=name, arguments=None)
     names = ", ".join(f"`{n}`" for n in table)
+    what = "source" if table is SOURCES else entry.key.text
     if not isinstance(value, syntax.Call):
         found = evaluate(value, scope)
         wanted = 'a source, such as `csv("rows.csv")`' if table is SOURCES else f"one of {names}"
         message = f"`{entry.key.text}` must be {wanted}, found {describe(found)}"
-        raise scope.error("E0502", message, value, _reader_help(found, table))
+        raise scope.error("E0502", message, value, called_help(what, value, table, scope))
     if value.name.text not in table:
-        near = closest(value.name.text, table)
+        known = word(what, value.name.text, table)
+        near = known or closest(value.name.text, table)
         help = f"did you mean `{near}`?" if near else f"write one of {names}"
-        what = "source" if table is SOURCES else entry.key.text
         raise scope.error("E0502", f"unknown {what} `{value.name.text}`", value.name, help)
     return bind(table[value.name.text], value, scope)
-
-
-def _reader_help(value: Any, table: Mapping[str, type[BaseModel]]) -> str | None:
-    """For a path alone, the source that reads such files, or what writes them."""
-    kind = str(value).rpartition(".")[2]
-    if isinstance(value, str) and kind in table:
-        return f'write `{kind}("{value}")`'
-    return f"sources are {', '.join(f'`{name}`' for name in table)}" if table is SOURCES else None
 
 
 # ----- bindings -----
@@ -308,22 +301,25 @@ def _columns(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
         case _:
             value = evaluate(expr, scope)
             if isinstance(value, Word):
-                raise unknown_word(value.text, expr, scope)
+                hint = f'a column is written `column("{value.text}")`'
+                raise scope.error("E0505", f"expected a column or a number, found `{value.text}`", expr, hint)
             if isinstance(value, bool) or not isinstance(value, int | float):
-                help = 'write `column("name")`' if isinstance(value, str) else None
+                help = f'write `column("{value}")`' if isinstance(value, str) else None
                 raise scope.error("E0505", f"expected a column or a number, found {describe(value)}", expr, help)
 
 
 def _check_call(call: syntax.Call, scope: Scope) -> None:
     if call.name.text != "column":
         near = closest(call.name.text, ["column"])
-        help = "did you mean `column`?" if near else 'write `column("name")`'
+        help = "did you mean `column`?" if near else "a binding is `column(...)` and arithmetic: `+`, `-`, `*`, `/`"
         raise scope.error("E0505", f"unknown function `{call.name.text}`", call.name, help)
     arguments = call.arguments or ()
     if len(arguments) != 1 or arguments[0].key or not isinstance(arguments[0].value, syntax.String):
         message = "`column` takes one name in quotes" if arguments else "`column` needs the name of a column"
         several = "for several columns declare an input for each and join them by `concat(a, b)`"
-        raise scope.error("E0505", message, call, 'write `column("name")`', several if len(arguments) > 1 else None)
+        first = arguments[0].value if arguments else None
+        name = first.text if isinstance(first, syntax.Name) else "name"
+        raise scope.error("E0505", message, call, f'write `column("{name}")`', several if len(arguments) > 1 else None)
 
 
 def _column_name(call: syntax.Call) -> str:

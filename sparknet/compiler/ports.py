@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import prod
 
 from sparknet.compiler.metrics import METRICS
 from sparknet.compiler.net import OutputKind
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.sections import DATA_KEYS
+from sparknet.compiler.translate import argument_help, word, written
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.suggest import closest
@@ -47,7 +49,7 @@ def check_port_name(name: syntax.Identifier, scope: Scope) -> None:
 
 def input_type(name: str, declared: syntax.TypeExpr, scope: Scope) -> TensorType:
     """The type of the input `name`: `float[1, 8, 8]` or any other shape, or `token[40, vocabulary: 5000]`."""
-    _check_kind(declared, INPUT_KINDS, scope)
+    _check_kind(declared, "input", INPUT_KINDS, scope)
     kind = declared.name.text
     sizes = [a for a in declared.arguments or () if a.key is None]
     keyed = _keyed(declared, _EXAMPLES[kind], ("vocabulary", "variable") if kind == "token" else ("variable",), scope)
@@ -71,7 +73,7 @@ def _keyed(declared: syntax.TypeExpr, example: str, known: tuple[str, ...], scop
         key, kind = argument.key.text, declared.name.text
         if key not in known:
             near = closest(key, known)
-            help = f"did you mean `{near}`?" if near else example
+            help = argument_help(argument, known, scope) or (f"did you mean `{near}`?" if near else example)
             raise scope.error("E0404", f"`{kind}` has no argument `{key}`", argument.key, help)
         if key in found:
             raise scope.error("E0305", f"`{key}` of `{kind}` is given twice", argument)
@@ -101,16 +103,16 @@ def output_type(
     """Kind and shape of an output: `class[10]`, `float[1]`, `bool[30]`, or `like` one of the `inputs`."""
     if isinstance(declared, syntax.LikeType):
         return "like", _reconstructed(declared, inputs, scope).shape
-    _check_kind(declared, OUTPUT_KINDS, scope)
+    _check_kind(declared, "output", OUTPUT_KINDS, scope)
     sizes = _sizes(declared, scope)
     kind = declared.name.text
     if len(sizes) != 1:
-        raise scope.error(
-            "E0404", f"`{kind}` of an output takes one number, found {len(sizes)}", declared, f"write `{kind}[10]`"
-        )
+        help = f"put `flatten` before it and write `{kind}[{prod(sizes)}]`"
+        raise scope.error("E0404", f"`{kind}` of an output takes one number, found {len(sizes)}", declared, help)
     if kind == "class":
         if sizes[0] < 2:
-            raise scope.error("E0404", "an output needs at least two classes", declared.arguments[0])
+            help = "yes or no is `class[2]`, or `bool[1]`; a number is `float[1]`"
+            raise scope.error("E0404", "an output needs at least two classes", declared.arguments[0], help)
         if sizes[0] > MAX_CLASSES:
             raise scope.error("E0404", f"an output has at most {MAX_CLASSES:,} classes", declared.arguments[0])
         return "class", sizes
@@ -132,11 +134,23 @@ def _reconstructed(declared: syntax.LikeType, inputs: Mapping[str, TensorType], 
     return inputs[name]
 
 
-def _check_kind(declared: syntax.TypeExpr, kinds: tuple[str, ...], scope: Scope) -> None:
-    if declared.name.text not in kinds:
-        near = closest(declared.name.text, kinds)
-        help = f"did you mean `{near}`?" if near else f"write {' or '.join(f'`{k}[...]`' for k in kinds)}"
-        raise scope.error("E0404", f"unknown type `{declared.name.text}`", declared.name, help)
+def _check_kind(declared: syntax.TypeExpr, port: str, kinds: tuple[str, ...], scope: Scope) -> None:
+    name = declared.name.text
+    if name not in kinds:
+        near = word(port, name, kinds) or closest(name, kinds)
+        help = f"write {' or '.join(f'`{k}[...]`' for k in kinds)}"
+        if near:
+            help = f"write `{_typed(near, declared, scope)}`"
+        what = f"an {port} cannot be `{name}`" if name in (*INPUT_KINDS, *OUTPUT_KINDS) else f"unknown type `{name}`"
+        raise scope.error("E0404", what, declared.name, help)
+
+
+def _typed(kind: str, declared: syntax.TypeExpr, scope: Scope) -> str:
+    """A type of this kind with the sizes that were written for another one."""
+    sizes = [written(a, scope) for a in declared.arguments or ()] or ["40" if kind == "token" else "10"]
+    if kind == "token" and not any(a.key for a in declared.arguments or ()):
+        sizes.append("vocabulary: 5000")
+    return f"{kind}[{', '.join(sizes)}]"
 
 
 def _sizes(declared: syntax.TypeExpr, scope: Scope) -> tuple[int, ...]:
@@ -154,8 +168,13 @@ def _size(argument: syntax.Argument, scope: Scope) -> int:
 
 def _whole(argument: syntax.Argument, scope: Scope) -> int:
     value = evaluate(argument.value, scope)
-    if isinstance(value, Word):
+    if isinstance(value, Word) and value.text != "None":
         raise unknown_word(value.text, argument.value, scope)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_SIDE:
-        raise scope.error("E0404", f"a size is a whole number above 0, found {describe(value)}", argument)
+        found = written(argument.value, scope) if isinstance(value, tuple) else None
+        help = f"write `{', '.join(map(str, value))}`" if found and "x" in found else None
+        if isinstance(value, Word) or value == -1:
+            help = "leave it out: the batch dimension is never written"
+        message = f"a size is a whole number above 0, found {f'`{found}`' if found else describe(value)}"
+        raise scope.error("E0404", message, argument, help)
     return value

@@ -184,6 +184,14 @@ def _truth(expr: syntax.Expr, scope: Scope) -> Any:
     return value
 
 
+_PYTHON = {
+    "True": "write `true`",
+    "False": "write `false`",
+    "None": "leave it out: what has no value is not written",
+}
+"""Words of Python, which are none here."""
+
+
 def unknown_word(word: str, node: syntax.Node, scope: Scope) -> SparkNetError:
     """The error for a name that nothing defines."""
     return scope.error("E0202", f"unknown name `{word}`", node, name_help(word, scope))
@@ -191,6 +199,8 @@ def unknown_word(word: str, node: syntax.Node, scope: Scope) -> SparkNetError:
 
 def name_help(word: str, scope: Scope) -> str:
     """What to do about a name that nothing defines."""
+    if word in _PYTHON:
+        return _PYTHON[word]
     near = closest(word, scope.names)
     return f"did you mean `{near}`?" if near else f"define it above with `let {word} = ...`"
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from sparknet.compiler.arguments import explain_entries, plain
-from sparknet.compiler.scope import Scope
+from sparknet.compiler.key_helps import means_source
+from sparknet.compiler.scope import Scope, describe
 from sparknet.compiler.sections import SPLITS, Supply
+from sparknet.compiler.synonyms import KEYS, plain_name
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic
+from sparknet.grammar.suggest import closest
 
 _DEFAULT_SPLIT = {"train": 0.8, "test": 0.2}
 _EITHER = "write either `source` and `split`, or `train`, `validation` and `test`, each a source"
@@ -33,6 +36,8 @@ def elaborate_supplies(
         problems.append(Diagnostic("E0504", message, labels, (), (_EITHER,)))
         return None
     if "train" not in entries and "source" not in entries:
+        if any(e.key.text not in entries and means_source(e) for e in section.entries):
+            return None
         lacks = "no `source`" if not apart else "no `train`"
         help = f'write for instance `{"train" if apart else "source"} = parquet("data.parquet")`'
         problems += scope.error("E0504", f"the `data` section has {lacks}", section.name, help).diagnostics
@@ -41,6 +46,9 @@ def elaborate_supplies(
         "source": plain(values.get("split", _DEFAULT_SPLIT))
     }
     if None in values.values():
+        return None
+    if "split" in values and (wrong := list(_wrong_shares(entries["split"].value, values["split"], scope))):
+        problems.extend(wrong)
         return None
     try:
         supplies = {
@@ -54,3 +62,33 @@ def elaborate_supplies(
         problems += scope.error("E0502", "`split` has no share for `train`", entries["split"].value).diagnostics
         return None
     return supplies
+
+
+def _wrong_shares(expr: syntax.Expr, split: Any, scope: Scope) -> Iterator[Diagnostic]:
+    """What is wrong with the shares of a `split`."""
+    if not isinstance(split, dict) or not isinstance(expr, syntax.MapExpr):
+        number = isinstance(split, int | float) and 0 < split < 1
+        help = f"write `{_written({'train': split, 'test': 1 - split} if number else _DEFAULT_SPLIT)}`"
+        message = f"`split` must be a map with the shares of `train`, `validation` and `test`, found {describe(split)}"
+        yield from scope.error("E0502", message, expr, help).diagnostics
+        return
+    for entry in expr.entries:
+        key, value = entry.key.text, split[entry.key.text]
+        if key not in SPLITS:
+            other = KEYS["data"].get(plain_name(key), "").partition(" = ")[0]
+            near = other if other in SPLITS else closest(key, SPLITS)
+            help = f"did you mean `{near}`?" if near else "shares are `train`, `validation` and `test`"
+            yield from scope.error("E0501", f"`split` has no share `{key}`", entry.key, help).diagnostics
+        elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            message = f"a share is a number above 0, found {describe(value)}"
+            yield from scope.error("E0502", message, entry.value).diagnostics
+    numbers = {k: v for k, v in split.items() if k in SPLITS and isinstance(v, int | float) and v > 0}
+    total = sum(numbers.values())
+    if len(numbers) == len(split) and abs(total - 1) > 1e-6:
+        help = f"write `{_written({k: v / total for k, v in numbers.items()} or _DEFAULT_SPLIT)}`"
+        message = f"the shares of `split` must sum to 1, found {total:.6g}"
+        yield from scope.error("E0502", message, expr, help).diagnostics
+
+
+def _written(split: Mapping[str, float]) -> str:
+    return f"{{{', '.join(f'{key}: {value:.3g}' for key, value in split.items())}}}"

@@ -173,9 +173,10 @@ def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Prog
 def _check_trains(net: CompiledNet) -> None:
     if net.trained_count == 0:
         frozen = any(slot.kind == "frozen" for slot in net.parameters)
+        why = "all its layers are frozen" if frozen else "no layer has weights"
         raise problem(
             "R0025",
-            f"net `{net.name}` has nothing to train: {'all its layers are frozen' if frozen else 'no layer has weights'}",
+            f"net `{net.name}` has nothing to train: {why}",
             label=net.typed.net.label,
             helps=[
                 "leave out a `frozen: true`" if frozen else "add a layer that has some, such as `dense(10)`",
