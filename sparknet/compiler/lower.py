@@ -21,6 +21,7 @@ from sparknet.compiler.net import TypedNet, ValueId
 from sparknet.compiler.optimizers import Update
 from sparknet.compiler.outputs import Scores, measured, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
+from sparknet.compiler.quicken import quicken
 from sparknet.compiler.scope import Scope
 
 
@@ -77,6 +78,7 @@ def lower_evaluation(typed: TypedNet) -> onnx.ModelProto:
     g = GraphBuilder(f"{typed.net.name}_evaluation")
     ports, held = _ports(g, typed), _parameters(g, typed)
     _write_scores(g, _scored(g, typed, held.tensors, ports, seed=None)[0])
+    quicken(g)
     return g.model()
 
 
@@ -104,6 +106,7 @@ def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
     new = _join(g, [updated, *(_flat(g, tensor) for tensor in kept)])
     g.output("new_parameters", new, dtype, g.inputs[held.flat][1])
     g.output("new_optimizer_state", joined, dtype, g.inputs[state_input][1])
+    quicken(g)
     return g.model()
 
 

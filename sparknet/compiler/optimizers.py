@@ -97,8 +97,8 @@ class Adam(Optimizer):
     def update(self, g: GraphBuilder, u: Update) -> tuple[Value, State]:
         """As `Optimizer.update`."""
         state = self._moments(g, u, _with_decay(g, u, self.weight_decay))
-        rate = g.op("Div", u.lr, _bias_correction(g, self.beta1, state["step"]))
-        return _step(g, u.p, g.op("Div", state["mean"], self._deviation(g, state)), rate), state
+        direction, factor = self._direction(g, state)
+        return _step(g, u.p, direction, g.op("Mul", u.lr, factor)), state
 
     def _moments(self, g: GraphBuilder, u: Update, grad: Value) -> State:
         return {
@@ -107,10 +107,16 @@ class Adam(Optimizer):
             "square": _blend(g, u.state["square"], g.op("Mul", grad, grad), self.beta2),
         }
 
-    def _deviation(self, g: GraphBuilder, state: State) -> Value:
-        """`sqrt(square / (1 - beta2^step)) + eps`."""
-        scale = g.op("Sqrt", _bias_correction(g, self.beta2, state["step"]))
-        return g.op("Add", g.op("Div", g.op("Sqrt", state["square"]), scale), g.constant(self.eps))
+    def _direction(self, g: GraphBuilder, state: State) -> tuple[Value, Value]:
+        """A vector and a scalar, whose product is `(mean / c1) / (sqrt(square / c2) + eps)`, `c1 = 1 - beta1^step`.
+
+        Written so that the corrections cost no pass over the vectors (Kingma & Ba, 2015, end of section 2): it is
+        `mean / (sqrt(square) + eps sqrt(c2))` times `sqrt(c2) / c1`.
+        """
+        root = g.op("Sqrt", _bias_correction(g, self.beta2, state["step"]))
+        deviation = g.op("Add", g.op("Sqrt", state["square"]), g.op("Mul", root, g.constant(self.eps)))
+        factor = g.op("Div", root, _bias_correction(g, self.beta1, state["step"]))
+        return g.op("Div", state["mean"], deviation), factor
 
 
 class AdamW(Adam):
@@ -124,9 +130,8 @@ class AdamW(Adam):
         """As `Optimizer.update`; the parameters shrink by `1 - lr * weight_decay` first."""
         state = self._moments(g, u, u.grad)
         shrink = g.op("Sub", g.constant(1.0), g.op("Mul", u.lr, g.constant(self.weight_decay)))
-        rate = g.op("Div", u.lr, _bias_correction(g, self.beta1, state["step"]))
-        step = g.op("Div", state["mean"], self._deviation(g, state))
-        return _step(g, g.op("Mul", u.p, shrink), step, rate), state
+        direction, factor = self._direction(g, state)
+        return _step(g, g.op("Mul", u.p, shrink), direction, g.op("Mul", u.lr, factor)), state
 
 
 class Lamb(Adam):
@@ -143,8 +148,7 @@ class Lamb(Adam):
     def update(self, g: GraphBuilder, u: Update) -> tuple[Value, State]:
         """As `Optimizer.update`."""
         state = self._moments(g, u, u.grad)
-        mean = g.op("Div", state["mean"], _bias_correction(g, self.beta1, state["step"]))
-        step = g.op("Div", mean, self._deviation(g, state))
+        step = g.op("Mul", *self._direction(g, state))
         step = g.op("Add", step, g.op("Mul", u.p, g.constant(self.weight_decay)))
         pairs = zip(_pieces(g, u.p, u.sizes), _pieces(g, step, u.sizes), strict=True)
         new = [_step(g, p, s, g.op("Mul", u.lr, _trust(g, p, s))) for p, s in pairs]

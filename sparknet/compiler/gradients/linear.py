@@ -5,6 +5,9 @@ from __future__ import annotations
 from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
 
+_MUCH_WIDER = 8
+"""From this ratio of its sides on, the gradient of a weight is computed the other way round (measured)."""
+
 
 def _matmul(n: Backward) -> tuple[Value, Value]:
     """`Y = A B`: `dA = dY B^T`, `dB = A^T dY`, for matrices and batches of them."""
@@ -16,7 +19,7 @@ def _matmul(n: Backward) -> tuple[Value, Value]:
 def _of_all_rows(n: Backward) -> Value:
     """`dB` where one matrix `B` meets a batch of matrices: a single product over the rows of them all."""
     a, dy = (n.op("Reshape", v, n.g.ints(-1, n.size(k))) for v, k in zip((n.x(0), n.dy), n.shape(1), strict=True))
-    return n.op("Gemm", a, dy, transA=1)
+    return _over_rows(n, a, dy, 1, 0)
 
 
 def _transposed(n: Backward, i: int) -> Value:
@@ -29,13 +32,27 @@ def _gemm(n: Backward) -> list[Value]:
     a, b, dy = n.x(0), n.x(1), n.dy
     turned_a, turned_b = n.attribute("transA", 0), n.attribute("transB", 0)
     da = _product(n, b, dy, turned_b, 1) if turned_a else _product(n, dy, b, 0, 1 - turned_b)
-    db = _product(n, dy, a, 1, turned_a) if turned_b else _product(n, a, dy, 1 - turned_a, 0)
+    db = _over_rows(n, dy, a, 1, turned_a) if turned_b else _over_rows(n, a, dy, 1 - turned_a, 0)
     gradients = [da, db]
     if len(n.node.inputs) > 2:
         beta = n.attribute("beta", 1.0)
         dc = n.sum_to(dy, 2)
         gradients.append(dc if beta == 1 else n.op("Mul", dc, n.constant(beta)))
     return gradients
+
+
+def _over_rows(n: Backward, a: Value, b: Value, turned_a: int, turned_b: int) -> Value:
+    """The gradient of the weight `B`, of its shape, as the product `A^T B` of many rows of two others.
+
+    ONNX Runtime transposes the left matrix anew for every strip of columns of the right one, so a much wider one goes
+    to the right, and the result is transposed. The `Reshape` keeps ONNX Runtime from turning the product back again.
+    """
+    sides = n.shape(1)
+    left, right = (s if isinstance(s, int) else 1 for s in sides)
+    if (turned_a, turned_b) != (1, 0) or left < _MUCH_WIDER * right:
+        return _product(n, a, b, turned_a, turned_b)
+    turned = n.op("Reshape", _product(n, b, a, 1, 0), n.g.ints(1, right, left))
+    return n.op("Reshape", n.op("Transpose", turned, perm=[0, 2, 1]), n.g.ints(left, right))
 
 
 def _product(n: Backward, a: Value, b: Value, turned_a: int, turned_b: int) -> Value:

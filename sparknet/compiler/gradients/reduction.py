@@ -20,7 +20,13 @@ def _unreduced(n: Backward, value: Value) -> Value:
 
 
 def _spread(n: Backward, dy: Value) -> Value:
-    """`dy` copied along the axes that were summed."""
+    """`dy` copied along the axes that were summed; where it is copies of one number already, that one."""
+    before = n.g.producer(dy)
+    if before is not None and before.op == "Expand" and n.g.shapes.get(before.inputs[0]) == ():
+        return n.op("Expand", before.inputs[0], n.op("Shape", n.x()))
+    if n.g.shape(n.y) == ():
+        n.g.shapes[dy] = ()
+        return n.op("Expand", dy, n.op("Shape", n.x()))
     return n.op("Expand", _unreduced(n, dy), n.op("Shape", n.x()))
 
 

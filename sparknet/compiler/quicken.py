@@ -1,0 +1,80 @@
+"""Operators replaced by others that compute the same and that ONNX Runtime computes faster.
+
+Each rule is a line in `QUICKER`, with what was measured in docs/performance.md. They come last, so that a gradient is
+derived from the operator as it was written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from sparknet.compiler.graph import GraphBuilder, Node, Value
+
+_BROADCAST = frozenset({"Add", "Div", "Mul", "Sub"})
+
+
+def quicken(g: GraphBuilder) -> None:
+    """Apply all rules to a graph whose outputs are declared, and to the bodies of its loops."""
+    for node in list(g.nodes):
+        for body in node.attributes.values():
+            if isinstance(body, GraphBuilder):
+                quicken(body)
+        if node.op in QUICKER:
+            _put(g, node, QUICKER[node.op])
+    _spread_by_the_reader(g)
+
+
+def _put(g: GraphBuilder, node: Node, rule: Callable[[GraphBuilder, Node], Value]) -> None:
+    """What the rule computes, in the place and under the name of `node`."""
+    count = len(g.nodes)
+    with g.layer(node.layer):
+        result = rule(g, node)
+    others, last = g.nodes[count:-1], g.nodes[-1]
+    if last.output != result:
+        raise AssertionError(f"the rule for `{node.op}` ends with another operator than it gives")
+    del g.nodes[count:]
+    g.replace(node, [*others, replace(last, outputs=node.outputs)])
+
+
+def _softplus(g: GraphBuilder, node: Node) -> Value:
+    """`log(1 + e^x) = max(x, 0) - log(1 / (1 + e^-|x|))`, in which no power overflows."""
+    (x,) = node.inputs
+    below = g.op("Log", g.op("Sigmoid", g.op("Abs", x)))
+    return g.op("Sub", g.op("Relu", x), below)
+
+
+def _reduce_sum_square(g: GraphBuilder, node: Node) -> Value:
+    x, *axes = node.inputs
+    return g.op("ReduceSum", g.op("Mul", x, x), *axes, **node.attributes)
+
+
+def _spread_by_the_reader(g: GraphBuilder) -> None:
+    """Leave out an `Expand` whose readers all meet a value of that shape anyway: they broadcast by themselves."""
+    expands = {node.output: node for node in g.nodes if node.op == "Expand"}
+    if not expands:
+        return
+    g.infer()
+    reads = Counter(v for node in g.nodes for v in node.reads if v in expands)
+    reads.update(g.outputs.keys() & expands.keys())
+    spread = Counter(v for node in g.nodes for v in set(node.inputs) & expands.keys() if _broadcasts(g, node, v))
+    left_out = {v: expands[v].inputs[0] for v in expands if 0 < reads[v] == spread[v]}
+    for node in list(g.nodes):
+        if left_out.keys() & set(node.inputs):
+            g.replace(node, [replace(node, inputs=tuple(left_out.get(v, v) for v in node.inputs))])
+
+
+def _broadcasts(g: GraphBuilder, node: Node, value: Value) -> bool:
+    """Whether `node` reads `value` once, beside another value of its whole shape."""
+    if node.op not in _BROADCAST or len(set(node.inputs)) < 2:
+        return False
+    other = node.inputs[1 - node.inputs.index(value)]
+    whole = g.shapes.get(value)
+    return whole is not None and "?" not in whole and g.shapes.get(other) == whole
+
+
+QUICKER: dict[str, Callable[[GraphBuilder, Node], Value]] = {
+    "ReduceSumSquare": _reduce_sum_square,
+    "Softplus": _softplus,
+}

@@ -1,0 +1,58 @@
+"""What replaces an operator computes the same, and only where it may."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx.reference import ReferenceEvaluator
+
+from sparknet.compiler.graph import BATCH, GraphBuilder
+from sparknet.compiler.quicken import QUICKER, quicken
+
+X = np.concatenate([[-300.0, -30.0, 0.0, 30.0, 300.0, 1e-30], np.random.default_rng(0).standard_normal(12)])
+OPERATORS = {
+    "Softplus": lambda g: g.op("Softplus", "x"),
+    "ReduceSumSquare": lambda g: g.op("ReduceSumSquare", "x", g.ints(1), keepdims=1),
+}
+
+
+def values(g: GraphBuilder) -> NDArray[np.float64]:
+    x = X.reshape(3, 6).astype(g.dtype)
+    return ReferenceEvaluator(g.model()).run(None, {"x": x})[0]
+
+
+@pytest.mark.parametrize("op", sorted(QUICKER))
+def test_the_values_stay(op: str) -> None:
+    g = GraphBuilder("g", "float64")
+    g.input("x", "float64", (BATCH, 6))
+    g.output("y", OPERATORS[op](g), "float64", (BATCH, "M"))
+    before = values(g)
+    quicken(g)
+    assert op not in {node.op for node in g.nodes}
+    assert np.allclose(values(g), before, rtol=1e-12, atol=1e-12)
+
+
+def spread(g: GraphBuilder, reader: str) -> None:
+    """The rows' sums, copied to the shape of `x` for a product with it."""
+    g.input("x", "float64", (BATCH, 6))
+    copies = g.op("Expand", g.op("ReduceSum", "x", g.ints(1), keepdims=1), g.op("Shape", "x"))
+    result = {
+        "product": lambda: g.op("Mul", copies, "x"),
+        "product with a row": lambda: g.op("Mul", copies, g.constant(np.arange(6.0))),
+        "itself": lambda: g.op("Mul", copies, copies),
+        "another too": lambda: g.op("Mul", copies, g.op("Add", "x", g.op("Relu", copies))),
+    }[reader]()
+    g.output("y", result, "float64", (BATCH, 6))
+
+
+@pytest.mark.parametrize(
+    ("reader", "stays"), [("product", False), ("product with a row", True), ("itself", True), ("another too", True)]
+)
+def test_copies_that_the_reader_makes_by_itself(reader: str, stays: bool) -> None:
+    g = GraphBuilder("g", "float64")
+    spread(g, reader)
+    before = values(g)
+    quicken(g)
+    assert any(node.op == "Expand" for node in g.live(g.outputs)) == stays
+    assert np.array_equal(values(g), before)
