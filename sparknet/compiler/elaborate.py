@@ -14,6 +14,7 @@ from sparknet.compiler.ports import DERIVED, LENGTHS, check_port_name, input_typ
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.synonyms import plain_name
 from sparknet.compiler.translate import layer_helps
+from sparknet.compiler.values import with_values
 from sparknet.compiler.work import Work
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
@@ -242,7 +243,7 @@ class Body:
         if len(self.layers) >= MAX_LAYERS:
             raise self.scope.error("E0208", f"a net of more than {MAX_LAYERS:,} layers", step)
         name = self._new_name(layer.label)
-        text = " ".join(self.scope.source.text[step.span.start : step.span.end].split())
+        text = with_values(step, self.scope)
         sized = self.scope.label(step.items[0] if isinstance(step, syntax.LayerTuple) else step)
         self.layers.append(
             LayerUse(name, text, layer, inputs, (self.scope.label(step), *self.callers), sized, self.uses)
@@ -285,7 +286,7 @@ class Body:
             values={"in": x},
             lost=set(),
             callers=callers,
-            uses=(*self.uses, BlockUse(self.work.done, caller)),
+            uses=(*self.uses, BlockUse(self.work.done, caller, with_values(step, self.scope))),
             depth=self.depth + 1,
             broken=False,
         )

@@ -35,11 +35,15 @@ class BlockUse:
 
     number: int
     label: Label
+    text: str
+    """What was written, as `text` of a layer."""
 
 
 @dataclass(frozen=True)
 class LayerUse:
-    """One layer at its place in the net. `name` is unique and names its result, `text` is what was written.
+    """One layer at its place in the net. `name` is unique and names its result.
+
+    `text` is what was written, the values in place of lets and parameters of blocks: `conv(64, 3x3)`.
 
     `labels[0]` is where it is written; the others are the uses of the blocks that it stands in, innermost first.
     """

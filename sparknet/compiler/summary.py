@@ -104,7 +104,7 @@ def _grouped(uses: Sequence[LayerUse], typed: TypedNet, depth: int = 0) -> tuple
             rows += [_row(use, typed) for use in inside]
             continue
         times = len({use.blocks[depth].number for use in inside})
-        text = written(label)
+        text = inside[0].blocks[depth].text
         rows.append(_sum(f"{times} x {text}" if times > 1 else text, _grouped(inside, typed, depth + 1), times))
     return tuple(rows)
 
@@ -171,8 +171,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _html(cells: Sequence[str], tag: str, depth: int = 0) -> str:
-    left = "text-align:left"
-    styles = [f"{left};padding-left:{depth + 0.5}em", left, *["text-align:right"] * 3]
+    left, right = "text-align:left;padding-right:1em", "text-align:right;padding-left:1em"
+    styles = [f"{left};padding-left:{depth + 0.5}em", left, *[right] * 3]
     inside = "".join(f'<{tag} style="{s}">{escape(c)}</{tag}>' for s, c in zip(styles, cells, strict=True))
     return f"<tr>{inside}</tr>"
 

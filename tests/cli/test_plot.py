@@ -16,6 +16,7 @@ from sparknet.cli.main import cli
 from sparknet.compiler import check
 from sparknet.compiler.drawing import draw, to_mermaid, to_svg
 from sparknet.compiler.drawing.layered import lay_out
+from sparknet.compiler.summary import summarize
 from sparknet.grammar import SparkNetError
 from tests.catalogue import check_text
 
@@ -62,6 +63,21 @@ def test_two_inputs_stand_side_by_side() -> None:
     drawing = draw(check(NETS / "two_inputs.net"))
     first, second = boxes(to_svg(drawing))[:2]
     assert first[1] == second[1]
+
+
+def test_a_fold_is_as_long_as_the_summary() -> None:
+    typed = check(NETS / "residual.net")
+    folded = [box.text for box in draw(typed, fold=True).boxes]
+    assert folded == [row.text for _, row in summarize(typed).lines()]
+    assert any(text.startswith("3 x ") for text in folded)
+
+
+def test_lets_and_parameters_show_as_their_values() -> None:
+    block = "let w = 4\nblock B(n, s = 1, bias = true) {\n dense(n * 2, bias: bias)\n (n * 2, s, 1, w, relu)\n}\n"
+    net = "net N {\n input x: float[4]\n B(w + 1)\n dense(w)\n output y: float[4]\n}"
+    texts = [box.text for box in draw(check(block + net)).boxes]
+    assert texts == ["input x", "dense(10, bias: true)", "(10, 1, 1, 4, relu)", "dense(4)", "output y"]
+    assert draw(check(block + net)).frames.popitem()[1] == "B(5)"
 
 
 def test_texts_are_escaped() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Literal
 
 from sparknet.compiler.layers import Join
@@ -67,12 +68,10 @@ def draw(typed: TypedNet, fold: bool = False) -> Drawing:
 
 
 def _groups(layers: Sequence[LayerUse], fold: bool) -> list[list[LayerUse]]:
-    """Layers that share a box, in order."""
-    groups: dict[object, list[LayerUse]] = {}
-    for use in layers:
-        key = use.blocks[0].number if fold and use.blocks else use.name
-        groups.setdefault(key, []).append(use)
-    return list(groups.values())
+    """Layers that share a box, in order: with `fold` those of a use of a block, and of a `repeat` of it alone."""
+    if not fold:
+        return [[use] for use in layers]
+    return [list(group) for _, group in groupby(layers, lambda use: use.blocks[0].label if use.blocks else use.name)]
 
 
 def _add(drawing: Drawing, box: Box, sources: Sequence[int]) -> int:
@@ -85,13 +84,14 @@ def _add(drawing: Drawing, box: Box, sources: Sequence[int]) -> int:
 def _layer(use: LayerUse, typed: TypedNet, drawing: Drawing) -> Box:
     parameters = sum(p.size for p in typed.parameters[use.name])
     kind: Kind = "join" if isinstance(use.layer, Join) else "weights" if parameters else "plain"
-    drawing.frames.update({block.number: written(block.label) for block in use.blocks})
+    drawing.frames.update({block.number: block.text for block in use.blocks})
     return Box(use.text, str(typed.types[use.name]), kind, parameters, _numbers(use.blocks))
 
 
 def _block(group: Sequence[LayerUse], typed: TypedNet) -> Box:
     parameters = sum(p.size for use in group for p in typed.parameters[use.name])
-    return Box(written(group[0].blocks[0].label), str(typed.types[group[-1].name]), "block", parameters)
+    times, text = len({use.blocks[0].number for use in group}), group[0].blocks[0].text
+    return Box(f"{times} x {text}" if times > 1 else text, str(typed.types[group[-1].name]), "block", parameters)
 
 
 def _numbers(blocks: Sequence[BlockUse]) -> tuple[int, ...]:

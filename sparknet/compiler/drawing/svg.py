@@ -12,6 +12,8 @@ from sparknet.compiler.drawing.layered import lay_out
 
 _CHARACTER = 7.3
 """Width of a character; the font is monospaced so that this holds everywhere."""
+_SMALL = 6.1
+"""Width of a character of a frame's text."""
 _LONGEST = 44
 _HEIGHT, _DOWN = 40.0, 70.0
 """Height of a box, and from one layer to the next."""
@@ -27,8 +29,7 @@ _FILLS = {
 }
 _STYLE = (
     "text{font-family:ui-monospace,'DejaVu Sans Mono',Menlo,Consolas,monospace;font-size:12px;fill:#222;"
-    "text-anchor:middle}.s{font-size:10.5px;fill:#666}.f{font-size:10px;fill:#7a5fae;text-anchor:start;"
-    "paint-order:stroke;stroke:#f4f1f9;stroke-width:3px}"
+    "text-anchor:middle}.s{font-size:10.5px;fill:#666}.f{font-size:10px;fill:#7a5fae;text-anchor:start}"
     ".e{fill:none;stroke:#777;stroke-width:1.3;marker-end:url(#a)}"
 )
 
@@ -154,10 +155,14 @@ def _frames(
         others = set(range(len(drawing.boxes))) - set(inside)
         if any(left < xs[n] + widths[n] / 2 and xs[n] - widths[n] / 2 < right and top < ys[n] < bottom for n in others):
             continue
+        text = _cut(drawing.frames[frame])
+        # On a ground of its own, for edges may run under it.
         shape = (
             f'<rect x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" height="{bottom - top:.1f}" rx="8" '
             f'fill="#7a5fae" fill-opacity="0.06" stroke="#7a5fae" stroke-opacity="0.35"/>',
-            f'<text class="f" x="{left + 8:.1f}" y="{top + 12:.1f}">{escape(_cut(drawing.frames[frame]))}</text>',
+            f'<rect x="{left + 5:.1f}" y="{top + 2:.1f}" width="{len(text) * _SMALL + 6:.1f}" height="13" '
+            f'fill="#f7f5fa"/>'
+            f'<text class="f" x="{left + 8:.1f}" y="{top + 12:.1f}">{escape(text)}</text>',
         )
         shapes.append(shape)
     return shapes
