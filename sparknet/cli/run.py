@@ -11,7 +11,7 @@ from rich.console import Console
 from sparknet.cli import BEGAN, tables
 from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
-from sparknet.compiler import compile
+from sparknet.compiler import CompiledNet, compile
 from sparknet.compiler.folder import check_output
 from sparknet.runtime.java import find_java
 from sparknet.runtime.masters import check_master
@@ -57,10 +57,16 @@ def run_file(
             trained = run_spark(net, output, display, OnSpark(master), data_roots)
     finally:
         display.stop()
-    _summary(console, trained, output)
+    _summary(console, net, trained, output)
 
 
-def _summary(console: Console, trained: TrainedNet, output: Path) -> None:
+def _summary(console: Console, net: CompiledNet, trained: TrainedNet, output: Path) -> None:
+    rounds, early_stop = len(trained.history), net.train.early_stop
+    if early_stop is not None and rounds < trained.planned:
+        waited = f"no better {early_stop.metric} on validation for {tables.count(early_stop.rounds, 'round')}"
+        line(console, "stopped", f"after round {rounds} of {trained.planned}: {waited}")
+    if "validation" in trained.scores:
+        line(console, "kept", f"round {trained.kept_round}, the best of {rounds} by {net.judge.metric} on validation")
     for score in trained.scores.values():
         line(console, score.split, f"{metrics(score)}  ({score.rows:,} rows)")
     compute = sum(record.seconds_compute for record in trained.history)

@@ -15,8 +15,9 @@ from sparknet.compiler.layout import Slot, named_specs, trained_size
 from sparknet.compiler.lower import lower_inference
 from sparknet.compiler.metrics import Statistic
 from sparknet.compiler.net import TypedNet
-from sparknet.compiler.outputs import metric_scores
+from sparknet.compiler.outputs import judge, metric_scores
 from sparknet.compiler.sections import DataSection, TrainSection
+from sparknet.compiler.stopping import Judge
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.grammar.source import Source
@@ -110,6 +111,11 @@ class CompiledNet:
     def train(self) -> TrainSection:
         """The `train` section, its defaults filled in."""
         return self.typed.net.train
+
+    @property
+    def judge(self) -> Judge:
+        """By which score on the validation rows the rounds of a run are compared."""
+        return judge(self.typed.net)
 
     @property
     def statistics_size(self) -> int:

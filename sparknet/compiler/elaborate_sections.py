@@ -26,6 +26,7 @@ from sparknet.compiler.sections import (
 )
 from sparknet.compiler.settings import SECTIONS
 from sparknet.compiler.sources import SINKS, SOURCES
+from sparknet.compiler.stopping import STOPS
 from sparknet.compiler.supplies import elaborate_supplies
 from sparknet.compiler.translate import word
 from sparknet.grammar import limits, syntax
@@ -38,6 +39,7 @@ CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "schedule": SCHEDULES,
     "sync": SYNCS,
     "clip": CLIPS,
+    "early_stop": STOPS,
     "input": SOURCES,
     "output": SINKS,
     **dict.fromkeys(SUPPLY_KEYS, SOURCES),

@@ -9,6 +9,7 @@ from sparknet.compiler.definitions import definitions, let_values
 from sparknet.compiler.elaborate import Body
 from sparknet.compiler.elaborate_losses import Judged
 from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_predict, elaborate_train, unique_sections
+from sparknet.compiler.elaborate_stop import check_early_stop
 from sparknet.compiler.net import ElaboratedNet
 from sparknet.compiler.outline import outline
 from sparknet.compiler.scope import Scope
@@ -68,6 +69,7 @@ def examine(
         train=train,
         predict=predict,
     )
+    problems += check_early_stop(net, sections.get("train"), scope)
     return net, problems
 
 

@@ -64,6 +64,7 @@ class Metric(BaseModel):
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]]
     """The kinds of output that it can judge."""
+    lower_is_better: ClassVar[bool] = False
 
     @property
     def label(self) -> str:
@@ -132,6 +133,7 @@ class MeanAbsoluteError(Metric):
 
     name: ClassVar[str] = "mae"
     kinds: ClassVar[frozenset[str]] = frozenset({"float", "like"})
+    lower_is_better: ClassVar[bool] = True
 
     def lower(self, b: Batch) -> tuple[Value, ...]:
         """As `Metric.lower`."""
@@ -143,6 +145,7 @@ class MeanSquaredError(Metric):
 
     name: ClassVar[str] = "mse"
     kinds: ClassVar[frozenset[str]] = frozenset({"float", "like"})
+    lower_is_better: ClassVar[bool] = True
 
     def lower(self, b: Batch) -> tuple[Value, ...]:
         """As `Metric.lower`."""

@@ -10,6 +10,7 @@ from sparknet.compiler.criteria import BinaryCrossEntropy, CrossEntropy, Loss, M
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.metrics import USUAL, AnyMetric, Batch, Means, Statistic
 from sparknet.compiler.net import ElaboratedNet, NetOutput, ValueId
+from sparknet.compiler.stopping import Judge
 from sparknet.compiler.types import TensorType
 
 
@@ -47,6 +48,14 @@ def measured(net: ElaboratedNet) -> tuple[Measured, ...]:
         Measured(o, f"{o.name}_" * (len(net.outputs) > 1), net.train.metrics.get(o.name, (USUAL[o.kind],)))
         for o in net.outputs
     )
+
+
+def judge(net: ElaboratedNet) -> Judge:
+    """By which score its rounds are compared: the one that `early_stop` names, else the loss."""
+    early_stop = net.train.early_stop
+    name = "loss" if early_stop is None else early_stop.metric
+    lower = {f"{m.prefix}{metric.label}": metric.lower_is_better for m in measured(net) for metric in m.metrics}
+    return Judge(name, lower.get(name, True))
 
 
 def metric_names(net: ElaboratedNet) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.compiler.phases import Unit
 from sparknet.compiler.schedules import Schedule
 from sparknet.compiler.sources import DataSink, DataSource, Setting
+from sparknet.compiler.stopping import Patience
 from sparknet.grammar.diagnostics import Label
 
 # ----- synchronisation of workers -----
@@ -106,6 +107,8 @@ class TrainSection(Setting):
     """What is measured of an output, by its name; one left out is measured by the metric of its kind."""
     clip: Clip | None = None
     """How the gradient is kept small before the optimizer sees it."""
+    early_stop: Patience | None = None
+    """When the run ends before its time."""
 
     @property
     def step_rows(self) -> int:

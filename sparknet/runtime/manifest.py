@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import metadata
 from platform import python_version
+from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from sparknet.compiler.compiled import CompiledNet, Port
 from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, Text, describe_net
@@ -17,7 +18,7 @@ from sparknet.runtime.trainer import TrainedNet
 
 
 class SavedScore(Entry):
-    """The last evaluation on a split."""
+    """The score of the kept weights on a split."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -35,6 +36,9 @@ class Manifest(NetManifest):
     workers: Count
     rows: dict[Text, Count]
     rounds: Count
+    kept_round: Annotated[int, Field(ge=1, le=2**53)]
+    """The round whose weights the folder holds: the best on the validation rows, the last one where there are none."""
+    stopped_early: bool
     seconds: float
     scores: dict[Text, SavedScore]
 
@@ -50,6 +54,8 @@ def describe(net: CompiledNet, trained: TrainedNet, files: Mapping[str, SavedFil
             "workers": trained.workers,
             "rows": trained.rows,
             "rounds": len(trained.history),
+            "kept_round": trained.kept_round,
+            "stopped_early": len(trained.history) < trained.planned,
             "seconds": trained.seconds,
             "scores": scores,
         }

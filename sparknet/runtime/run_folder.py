@@ -37,7 +37,8 @@ from sparknet.runtime.engine import Floats
 from sparknet.runtime.manifest import Manifest, describe
 from sparknet.runtime.onnx_check import Interface, Signature, UnsafeModelError, check_model
 from sparknet.runtime.problems import problem
-from sparknet.runtime.trainer import RoundRecord, TrainedNet
+from sparknet.runtime.records import RoundRecord
+from sparknet.runtime.trainer import TrainedNet
 
 STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
 

@@ -25,9 +25,10 @@ from sparknet.runtime.predict import (
     section_target,
 )
 from sparknet.runtime.problems import listing, problem
+from sparknet.runtime.records import Note, Progress
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place, check_source, place_of
-from sparknet.runtime.trainer import Note, Progress, TrainedNet, data_section, train
+from sparknet.runtime.trainer import TrainedNet, data_section, train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -5,8 +5,8 @@ The trainer knows a compiled net and a backend; it knows neither Spark nor ONNX 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import isfinite
 from time import perf_counter
@@ -19,68 +19,25 @@ from sparknet.runtime.encode import Layout, choose_layout
 from sparknet.runtime.engine import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
 from sparknet.runtime.profile import BoundPort, Profile, bind
+from sparknet.runtime.records import Note, Prepared, Progress, RoundRecord, Score
 from sparknet.runtime.rounds import EvaluationTask, Plan, RoundTask, Shard, WorkerResult, average
-
-# ----- what a caller may watch -----
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something worth knowing that is no error."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """The data is encoded and training begins; `rows` by split, `steps` of every worker in all."""
-
-    rows: dict[str, int]
-    workers: int
-    rounds: int
-    steps: int
-    row_bytes: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Score:
-    """Mean loss and metrics over `rows` rows of a split."""
-
-    split: str
-    rows: int
-    loss: float
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class RoundRecord:
-    """One round, as in `metrics.jsonl`. `train` is measured while training, `score` with the averaged parameters."""
-
-    round: int
-    epoch: int
-    steps: int
-    learning_rate: float
-    """That of the round's last step."""
-    train: Score
-    score: Score | None
-    seconds_compute: float
-    """The slowest worker's own time in this round's steps."""
-    seconds_total: float
-    """Wall time of the round: steps, moving the parameters, averaging, evaluation."""
-
-
-Event = Note | Prepared | RoundRecord
-Progress = Callable[[Event], None]
+from sparknet.runtime.standing import Standing, Weights
+from sparknet.runtime.stopping import is_best, is_over
 
 
 @dataclass(frozen=True)
 class TrainedNet:
-    """What training hands over. `scores` holds the last evaluation on each split that was evaluated."""
+    """What training hands over: the weights of round `kept_round` and their scores on each split but `train`.
+
+    That is the round with the best score on the validation rows, the last one where there are none. A run of fewer
+    rounds than the `planned` ones was stopped early.
+    """
 
     parameters: Floats = field(repr=False)
     optimizer_state: Floats = field(repr=False)
     history: tuple[RoundRecord, ...]
+    kept_round: int
+    planned: int
     rows: dict[str, int]
     workers: int
     scores: dict[str, Score]
@@ -127,8 +84,6 @@ class _Run:
     data: DataSection
     backend: Backend
     progress: Progress
-    history: list[RoundRecord] = field(default_factory=list)
-    scores: dict[str, Score] = field(default_factory=dict)
 
     def run(self) -> TrainedNet:
         began = perf_counter()
@@ -144,11 +99,22 @@ class _Run:
         self.progress(
             Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - began)
         )
-        parameters, state = self._rounds(course, layout, shards, rows)
-        if "test" in rows and "test" not in self.scores:
-            self._evaluate(layout, "test", parameters)
-        seconds = perf_counter() - began
-        return TrainedNet(parameters, state, tuple(self.history), rows, len(shards), self.scores, seconds)
+        standing = self._rounds(course, layout, shards, rows)
+        kept, score = standing.kept, standing.history[standing.kept_round - 1].score
+        scores = {} if score is None else {score.split: score}
+        if "test" in rows and "test" not in scores:
+            scores["test"] = self._evaluate(layout, "test", kept.parameters, standing.kept_round)
+        return TrainedNet(
+            parameters=kept.parameters,
+            optimizer_state=kept.optimizer_state,
+            history=standing.history,
+            kept_round=standing.kept_round,
+            planned=len(course.plans),
+            rows=rows,
+            workers=len(shards),
+            scores=scores,
+            seconds=perf_counter() - began,
+        )
 
     # ----- before the first round -----
 
@@ -207,18 +173,18 @@ class _Run:
 
     # ----- rounds -----
 
-    def _rounds(
-        self, course: Course, layout: Layout, shards: Sequence[Shard], rows: dict[str, int]
-    ) -> tuple[Floats, Floats]:
+    def _rounds(self, course: Course, layout: Layout, shards: Sequence[Shard], rows: dict[str, int]) -> Standing:
         graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), self.net.statistics_size)
-        parameters, state = self.net.initial_parameters(), self.net.initial_optimizer_state()
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
+        judge, patience = self.net.judge, self.net.train.early_stop
+        weights = Weights(self.net.initial_parameters(), self.net.initial_optimizer_state())
+        standing = Standing(weights, weights)
         for plan in course.plans:
             began = perf_counter()
-            results = self.backend.train(RoundTask(graph, layout, plan, parameters, state), shards)
-            self._check_results(plan, results, shards)
-            parameters, state = average(results)
-            score = None if split is None else self._evaluate(layout, split, parameters)
+            weights, results = self._round(
+                RoundTask(graph, layout, plan, weights.parameters, weights.optimizer_state), shards
+            )
+            score = None if split is None else self._evaluate(layout, split, weights.parameters, plan.round + 1)
             record = RoundRecord(
                 round=plan.round + 1,
                 epoch=course.epoch(plan),
@@ -229,9 +195,18 @@ class _Run:
                 seconds_compute=max(result.seconds for result in results),
                 seconds_total=perf_counter() - began,
             )
-            self.history.append(record)
+            standing = replace(standing, weights=weights, history=(*standing.history, record))
+            if is_best(standing.history, judge):
+                standing = replace(standing, kept=weights, kept_round=record.round)
             self.progress(record)
-        return parameters, state
+            if is_over(standing.history, judge, patience):
+                break
+        return standing
+
+    def _round(self, task: RoundTask, shards: Sequence[Shard]) -> tuple[Weights, list[WorkerResult]]:
+        results = self.backend.train(task, shards)
+        self._check_results(task.plan, results, shards)
+        return Weights(*average(results)), results
 
     def _check_results(self, plan: Plan, results: Sequence[WorkerResult], shards: Sequence[Shard]) -> None:
         missing = {shard.worker for shard in shards} - {result.worker for result in results}
@@ -247,7 +222,7 @@ class _Run:
                     helps=_DIVERGED,
                 )
 
-    def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats) -> Score:
+    def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats, of_round: int) -> Score:
         model = self.net.evaluation.SerializeToString(deterministic=True)
         graph = Graph("evaluation", model, self.net.statistics_size)
         results = self.backend.evaluate(EvaluationTask(graph, layout, split, parameters))
@@ -255,11 +230,10 @@ class _Run:
         if not all(map(isfinite, (score.loss, *score.metrics.values()))):
             raise problem(
                 "R0030",
-                f"the loss is not finite: round {len(self.history) + 1}, on `{split}`",
+                f"the loss is not finite: round {of_round}, on `{split}`",
                 notes=[f"the learning rate is {self.net.train.optimizer.lr:g}"],
                 helps=_DIVERGED,
             )
-        self.scores[split] = score
         return score
 
     def _score(self, split: str, parts: Sequence[Sums]) -> Score:

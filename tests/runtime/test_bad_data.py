@@ -21,10 +21,11 @@ from sparknet.runtime.engine import EngineError, Feeds, Floats, Graph, OnnxRunti
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.masters import check_master
+from sparknet.runtime.records import Prepared
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources import place_of
 from sparknet.runtime.spark import SparkBackend
-from sparknet.runtime.trainer import Prepared, data_section, train
+from sparknet.runtime.trainer import data_section, train
 from tests.runtime.conftest import only, rows, small_net
 
 GOOD = [1.0, 2.0, 3.0, 4.0]

@@ -19,10 +19,11 @@ from sparknet.compiler.schedules import Rates
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.encode import Field, Layout, digests, encode_batch
 from sparknet.runtime.profile import BoundPort
+from sparknet.runtime.records import Note
 from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.spark import SparkBackend
-from sparknet.runtime.trainer import Note, TrainedNet
+from sparknet.runtime.trainer import TrainedNet
 from tests.runtime.conftest import rows, small_net
 
 

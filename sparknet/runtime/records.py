@@ -1,0 +1,56 @@
+"""What training tells of itself while it runs, and what a run folder keeps of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth knowing that is no error."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data is encoded and training begins; `rows` by split, `steps` of every worker in all."""
+
+    rows: dict[str, int]
+    workers: int
+    rounds: int
+    steps: int
+    row_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean loss and metrics over `rows` rows of a split."""
+
+    split: str
+    rows: int
+    loss: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One round, as in `metrics.jsonl`. `train` is measured while training, `score` with the averaged parameters."""
+
+    round: int
+    epoch: int
+    steps: int
+    learning_rate: float
+    """That of the round's last step."""
+    train: Score
+    score: Score | None
+    seconds_compute: float
+    """The slowest worker's own time in this round's steps."""
+    seconds_total: float
+    """Wall time of the round: steps, moving the parameters, averaging, evaluation."""
+
+
+Event = Note | Prepared | RoundRecord
+Progress = Callable[[Event], None]
