@@ -119,6 +119,14 @@ CASES = [
          conv([3], [2], [1, 0])),
     Case("Conv", ((2, 4, 7), (4, 2, 2)), lambda x, w: F.conv1d(x, w, groups=2, dilation=3),
          {**conv([2], [1], [0, 0]), "group": 2, "dilations": [3]}),
+    # from eight channels on, another product
+    Case("Conv", ((2, 8, 5, 4), (3, 8, 3, 2)), lambda x, w: torch_conv(x, w, strides=[2, 1], pads=[1, 0, 0, 1]),
+         conv([3, 2], [2, 1], [1, 0, 0, 1])),
+    Case("Conv", ((2, 8, 4, 4), (3, 8, 1, 1)), lambda x, w: F.conv2d(x, w, stride=2), conv([1, 1], [2, 2], [0] * 4)),
+    Case("Conv", ((2, 9, 7), (2, 9, 3)), lambda x, w: F.conv1d(x, w, dilation=2, padding=1),
+         conv([3], [1], [1, 1]) | {"dilations": [2]}),
+    Case("ConvTranspose", ((2, 3, 3, 2), (3, 8, 3, 3)),
+         lambda x, w: F.conv_transpose2d(x, w, stride=2, padding=1), conv([3, 3], [2, 2], [1] * 4)),
     Case("ConvTranspose", ((2, 3, 3, 4), (3, 2, 3, 2), (2,)), lambda x, w, b: F.conv_transpose2d(
         x, w, b, stride=(2, 1)), conv([3, 2], [2, 1], [0, 0, 0, 0])),
     Case("ConvTranspose", ((2, 3, 3, 4), (3, 2, 3, 3)),

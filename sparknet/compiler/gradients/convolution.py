@@ -10,6 +10,9 @@ from typing import Any
 from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
 
+_MANY_CHANNELS = 8
+"""From here on a product of channels alone is wide enough to be fast."""
+
 
 @dataclass(frozen=True)
 class _Geometry:
@@ -78,15 +81,44 @@ def _input_gradient(n: Backward) -> Value:
 def _weight_gradient(n: Backward, s: _Geometry, x: Value, dy: Value) -> Value:
     """`dW[f, c, i] = sum over batch and places of dy[f, place] * x[c, place * stride + i * dilation]`, in each group.
 
-    The patches of every kernel position are sliced from the padded input and laid side by side, so that all positions
-    take part in one matrix product per row of the batch. `x` is the larger side of the convolution, `dy` the smaller.
+    `x` is the larger side of the convolution, `dy` the smaller.
     """
-    filters, channels = n.sizes(n.shape(1)[:2])
     smaller = n.shape() if dy == n.x() else n.g.shape(n.y)
     outs = n.sizes(smaller[2:])
+    if s.group == 1 and n.sizes(n.shape(1)[1:2])[0] >= _MANY_CHANNELS:
+        return _by_positions(n, s, x, dy, outs)
+    return _by_rows(n, s, x, dy, outs)
+
+
+def _by_positions(n: Backward, s: _Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
+    """A product over batch and places for each kernel position, of rows that are channels.
+
+    With the batch behind the sides, what a position meets is cut out in long pieces, and no two positions' cuts are
+    ever laid side by side.
+    """
+    filters, channels = n.sizes(n.shape(1)[:2])
+    count = len(s.kernel)
+    batch_last = [*range(1, count + 2), 0]
+    rows = n.op("Reshape", n.op("Transpose", dy, perm=batch_last), n.g.ints(filters, -1))
+    turned = n.op("Transpose", x, perm=batch_last)
+    if any(s.pads):
+        turned = n.op("Pad", turned, n.g.ints(0, *s.pads[:count], 0, 0, *s.pads[count:], 0))
+    found = []
+    for at in product(*map(range, s.kernel)):
+        met = n.op("Reshape", _met(n, turned, at, outs, s, first=1), n.g.ints(channels, -1))
+        found.append(n.op("Gemm", rows, met, transB=1))
+    if len(found) == 1:
+        return n.op("Reshape", found[0], n.g.ints(filters, channels, *s.kernel))
+    each = n.op("Reshape", n.op("Concat", *found, axis=0), n.g.ints(*s.kernel, filters, channels))
+    return n.op("Transpose", each, perm=[count, count + 1, *range(count)])
+
+
+def _by_rows(n: Backward, s: _Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
+    """What all kernel positions meet, cut from the padded input and laid side by side: a product for each batch row."""
+    filters, channels = n.sizes(n.shape(1)[:2])
     count, sides = len(s.kernel), prod(outs)
     padded = n.op("Pad", x, n.g.ints(0, 0, *s.pads[:count], 0, 0, *s.pads[count:])) if any(s.pads) else x
-    patches = [_patch(n, padded, at, outs, s) for at in product(*map(range, s.kernel))]
+    patches = [_met(n, padded, at, outs, s, first=2) for at in product(*map(range, s.kernel))]
     groups, axis = ([s.group], 2) if s.group > 1 else ([], 1)
     if groups:  # a group's patches must lie side by side, so the groups get an axis of their own
         patches = [n.op("Reshape", p, n.g.ints(0, *groups, channels, sides)) for p in patches]
@@ -99,13 +131,12 @@ def _weight_gradient(n: Backward, s: _Geometry, x: Value, dy: Value) -> Value:
     return n.op("Transpose", dw, perm=[0, count + 1, *range(1, count + 1)])
 
 
-def _patch(n: Backward, x: Value, at: tuple[int, ...], outs: list[int], s: _Geometry) -> Value:
-    """The numbers that kernel position `at` meets, one for each place."""
+def _met(n: Backward, x: Value, at: tuple[int, ...], outs: list[int], s: _Geometry, first: int) -> Value:
+    """The numbers that kernel position `at` meets, one for each place; `first` is the first axis of the sides."""
     starts = [a * d for a, d in zip(at, s.dilations, strict=True)]
     ends = [a + (o - 1) * step + 1 for a, o, step in zip(starts, outs, s.strides, strict=True)]
-    return n.op(
-        "Slice", x, n.g.ints(*starts), n.g.ints(*ends), n.g.ints(*range(2, 2 + len(outs))), n.g.ints(*s.strides)
-    )
+    axes = range(first, first + len(outs))
+    return n.op("Slice", x, n.g.ints(*starts), n.g.ints(*ends), n.g.ints(*axes), n.g.ints(*s.strides))
 
 
 RULES: dict[str, Rule] = {"Conv": _conv, "ConvTranspose": _conv_transpose}
