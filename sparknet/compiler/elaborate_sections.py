@@ -8,18 +8,18 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_entries, plain
+from sparknet.compiler.bindings import Fed, elaborate_binding
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.key_helps import called_help, key_help
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.compiler.phases import Phase, misfit, unended
 from sparknet.compiler.schedules import SCHEDULES
-from sparknet.compiler.scope import Scope, Word, describe, evaluate
+from sparknet.compiler.scope import Scope, describe, evaluate
 from sparknet.compiler.sections import (
     DATA_KEYS,
     SUPPLY_KEYS,
     SYNCS,
-    Binding,
     DataSection,
     PredictSection,
     TrainSection,
@@ -156,26 +156,28 @@ def elaborate_data(
     """
     if section is None:
         return None, ()
-    ports = [*(i.name for i in inputs), *(o.name for o in outputs if o.like is None)]
+    fed = [*(Fed(i.name, i.type) for i in inputs), *(Fed.output(o) for o in outputs if o.like is None)]
+    ports = [port.name for port in fed]
     section = _without_likes(section, outputs, scope, problems)
     entries = _entries(section, [*DATA_KEYS, *ports, *(name for name in lost if name not in ports)], scope, problems)
     values = {key: _value(entries[key], scope, problems) for key in DATA_KEYS if key in entries}
     supplies = elaborate_supplies(section, entries, values, scope, problems)
     misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {*entries, *ports}}
-    taken_as_is = {o.name: "an output" for o in outputs} | {i.name: "tokens" for i in inputs if i.type.vocabulary}
     bindings, preprocessing = [], []
-    for port in ports:
-        if port not in entries:
-            if port in misspelt:
+    for port in fed:
+        name = port.name
+        if name not in entries:
+            if name in misspelt:
                 continue
-            help = f'bind it to a column: `{port} = column("{port}")`'
-            problems += scope.error("E0503", f"`{port}` of the net has no column", section.name, help).diagnostics
+            help = f'bind it to a column: `{name} = column("{name}")`'
+            problems += scope.error("E0503", f"`{name}` of the net has no column", section.name, help).diagnostics
             continue
-        call = _column(entries[port], taken_as_is.get(port), scope, problems)
-        if call is not None:
-            bindings.append(Binding(port=port, column=_column_name(call), label=scope.label(entries[port].value)))
-            if call is not entries[port].value:
-                preprocessing.append(Preprocessing(port, entries[port].value))
+        try:
+            bindings.append(elaborate_binding(entries[name].value, port, scope))
+            if not isinstance(entries[name].value, syntax.Call):
+                preprocessing.append(Preprocessing(name, entries[name].value))
+        except SparkNetError as error:
+            problems.extend(error.diagnostics)
     if supplies is None or len(bindings) < len(ports):
         return None, ()
     return DataSection(supplies=supplies, bindings=tuple(bindings)), tuple(preprocessing)
@@ -260,70 +262,3 @@ def _called(entry: syntax.Entry, value: syntax.Expr, table: Mapping[str, type[Ba
         help = f"did you mean `{near}`?" if near else f"write one of {names}"
         raise scope.error("E0502", f"unknown {what} `{value.name.text}`", value.name, help)
     return bind(table[value.name.text], value, scope)
-
-
-# ----- bindings -----
-
-
-def _column(
-    entry: syntax.Entry, taken_as_is: str | None, scope: Scope, problems: list[Diagnostic]
-) -> syntax.Call | None:
-    """The one `column("...")` in a binding, with the arithmetic around it checked.
-
-    `taken_as_is` says what it feeds where no arithmetic is allowed.
-    """
-    try:
-        columns = list(_columns(entry.value, scope))
-        if len(columns) != 1:
-            message = f"a binding needs one column, found {len(columns) or 'none'}"
-            raise scope.error(
-                "E0505", message, entry.value, 'write `column("name")`, with arithmetic around it if need be'
-            )
-        if taken_as_is and entry.value is not columns[0]:
-            message = f"the column of {taken_as_is} is taken as it is"
-            raise scope.error("E0505", message, entry.value, "prepare the column in Spark before this")
-        return columns[0]
-    except SparkNetError as error:
-        problems.extend(error.diagnostics)
-        return None
-
-
-def _columns(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
-    match expr:
-        case syntax.Call():
-            _check_call(expr, scope)
-            yield expr
-        case syntax.Binary(operator="+" | "-" | "*" | "/"):
-            yield from _columns(expr.left, scope)
-            yield from _columns(expr.right, scope)
-            if expr.operator == "/" and isinstance(expr.right, syntax.Number) and expr.right.value == 0:
-                raise scope.error("E0207", "division by zero", expr.right)
-        case syntax.Unary(operator="-"):
-            yield from _columns(expr.operand, scope)
-        case _:
-            value = evaluate(expr, scope)
-            if isinstance(value, Word):
-                hint = f'a column is written `column("{value.text}")`'
-                raise scope.error("E0505", f"expected a column or a number, found `{value.text}`", expr, hint)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                help = f'write `column("{value}")`' if isinstance(value, str) else None
-                raise scope.error("E0505", f"expected a column or a number, found {describe(value)}", expr, help)
-
-
-def _check_call(call: syntax.Call, scope: Scope) -> None:
-    if call.name.text != "column":
-        near = closest(call.name.text, ["column"])
-        help = "did you mean `column`?" if near else "a binding is `column(...)` and arithmetic: `+`, `-`, `*`, `/`"
-        raise scope.error("E0505", f"unknown function `{call.name.text}`", call.name, help)
-    arguments = call.arguments or ()
-    if len(arguments) != 1 or arguments[0].key or not isinstance(arguments[0].value, syntax.String):
-        message = "`column` takes one name in quotes" if arguments else "`column` needs the name of a column"
-        several = "for several columns declare an input for each and join them by `concat(a, b)`"
-        first = arguments[0].value if arguments else None
-        name = first.text if isinstance(first, syntax.Name) else "name"
-        raise scope.error("E0505", message, call, f'write `column("{name}")`', several if len(arguments) > 1 else None)
-
-
-def _column_name(call: syntax.Call) -> str:
-    """The quoted name in a call that `_check_call` has passed."""
-    return next(a.value.value for a in call.arguments or () if isinstance(a.value, syntax.String))

@@ -30,6 +30,7 @@ PARAMETERS = "parameters.safetensors"
 Text = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Shape = Annotated[tuple[Count, ...], Field(max_length=16)]
+Columns = Annotated[tuple[Text, ...], Field(max_length=1_000_000)]
 
 
 class Entry(BaseModel):
@@ -46,14 +47,14 @@ class SavedFile(Entry):
 
 
 class SavedPort(Entry):
-    """An input or output of the net, batch first in the graphs, and the column that it is bound to, if any."""
+    """An input or output of the net, batch first in the graphs, and the columns that it is bound to, if any."""
 
     name: Text
     kind: PortKind
     dtype: DType
     shape: Shape
     classes: Count | None
-    column: Text | None
+    columns: Columns
 
 
 class SavedPrediction(Entry):
@@ -116,7 +117,9 @@ def write_compiled(net: CompiledNet, folder: Path) -> dict[str, int]:
     The folder holds the source, the three graphs, `parameters.safetensors` and `manifest.json`.
     """
     contents = net_contents(net, net.initial_parameters())
-    manifest = NetManifest.model_validate({**describe_net(net), "files": digests(contents)})
+    columns = {b.port: b.columns for b in net.data.bindings} if net.data else {}
+    columns |= {i.type.lengths: columns[i.name] for i in net.inputs if i.type.lengths and i.name in columns}
+    manifest = NetManifest.model_validate({**describe_net(net, columns), "files": digests(contents)})
     contents[MANIFEST] = manifest_bytes(manifest)
     write_folder(folder, contents)
     return {name: len(data) for name, data in contents.items()}
@@ -139,10 +142,8 @@ def tensor_bytes(vector: NDArray[np.float32], slots: Sequence[Slot]) -> bytes:
     return save_tensors({name: np.ascontiguousarray(piece) for name, piece in pieces.items()})
 
 
-def describe_net(net: CompiledNet) -> dict[str, object]:
-    """The fields of a `NetManifest`, but for `files`."""
-    columns = {b.port: b.column for b in net.data.bindings} if net.data else {}
-    columns |= {i.type.lengths: columns[i.name] for i in net.inputs if i.type.lengths and i.name in columns}
+def describe_net(net: CompiledNet, columns: Mapping[str, tuple[str, ...]]) -> dict[str, object]:
+    """The fields of a `NetManifest`, but for `files`; `columns` by the names of the ports that have some."""
     return {
         "net": net.name,
         "seed": net.train.seed,
@@ -167,14 +168,14 @@ def manifest_bytes(manifest: Entry) -> bytes:
     return (manifest.model_dump_json(indent=2) + "\n").encode()
 
 
-def _saved_port(port: Port, columns: Mapping[str, str]) -> SavedPort:
+def _saved_port(port: Port, columns: Mapping[str, tuple[str, ...]]) -> SavedPort:
     return SavedPort(
         name=port.name,
         kind=port.kind,
         dtype=port.type.dtype,
         shape=port.type.shape,
         classes=port.classes,
-        column=columns.get(port.name),
+        columns=columns.get(port.name, ()),
     )
 
 

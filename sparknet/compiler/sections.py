@@ -44,12 +44,18 @@ DATA_KEYS = ("source", "split", *SPLITS)
 
 
 class Binding(Setting):
-    """The column that feeds an input or an output. The arithmetic around it is compiled into the graphs."""
+    """The columns that feed an input or an output. The arithmetic around them is compiled into the graphs."""
 
     port: str
-    column: str
+    columns: tuple[str, ...]
     label: Label
-    """Where the column is named, for messages about the data."""
+    """Where the columns are named, for messages about the data."""
+    patterns: bool = False
+    """Whether `*` and `?` in the names stand for other characters."""
+
+    def describe(self) -> str:
+        """The columns in a few words."""
+        return f"column{'s' * (len(self.columns) > 1 or self.patterns)} {', '.join(map(repr, self.columns))}"
 
 
 class Supply(Setting):
@@ -77,7 +83,7 @@ class DataSection(Setting):
     def describe(self) -> str:
         """The section in one line."""
         sources = [f"{'' if key == 'source' else key + ' '}{supply.source}" for key, supply in self.supplies.items()]
-        columns = ", ".join(f"{b.port} from column {b.column!r}" for b in self.bindings)
+        columns = ", ".join(f"{b.port} from {b.describe()}" for b in self.bindings)
         return f"{', '.join(sources)}: {columns}"
 
 

@@ -151,6 +151,7 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
         yield from _calls(entry[0])
     elif top.first == "data" and entry[0] != "split":
         yield Proposal("column", "word", "a column of the source", 'column("')
+        yield Proposal("columns", "word", "several columns, one number from each", 'columns("')
     yield from _words(_LET.findall(text), "value")
 
 

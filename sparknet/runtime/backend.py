@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sparknet.compiler.sections import SplitName
+from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Layout, Shares
-from sparknet.runtime.profile import BoundPort, Profile
+from sparknet.runtime.profile import Profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
 
@@ -37,8 +38,12 @@ class Backend(Protocol):
         """How many workers can run at the same time."""
         ...
 
+    def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
+        """The ports with the columns that the data has for them; raises SparkNetError for columns that do not fit."""
+        ...
+
     def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
-        """Check the columns and every row of them; raises SparkNetError for what cannot be used.
+        """Check every row of the columns of resolved ports; raises SparkNetError for what cannot be used.
 
         The data comes from one source or several, each under a name of its own, as in the `data` section.
         """

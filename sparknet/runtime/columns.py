@@ -29,6 +29,8 @@ class BadCell:
     code: str
     row: int
     text: str
+    column: int = 0
+    """Which of the columns that feed the port."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,13 @@ def is_accepted(kind: pa.DataType) -> bool:
             return [field.name for field in kind] == _VECTOR_FIELDS
         else:
             return _is_number(kind) or pa.types.is_null(kind)
+
+
+def is_scalar(kind: pa.DataType) -> bool:
+    """Whether a row of a column of this type is one number."""
+    if isinstance(kind, pa.ExtensionType):
+        kind = kind.storage_type
+    return not _is_list(kind) and not pa.types.is_struct(kind)
 
 
 def kind_of(kind: pa.DataType) -> str:

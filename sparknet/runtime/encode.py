@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import SPLITS, SplitName
-from sparknet.runtime.columns import Numbers, read_column
+from sparknet.runtime.binding import BoundPort
+from sparknet.runtime.columns import Numbers
 from sparknet.runtime.problems import changed
-from sparknet.runtime.profile import BoundPort, Profile, Range
+from sparknet.runtime.profile import Profile, Range
 
 Bytes = NDArray[np.uint8]
 Shares = Mapping[SplitName, float]
@@ -110,11 +111,11 @@ def encode_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layo
     """The payloads of a batch, uint8[rows, row_bytes]; raises SparkNetError where pass 1 saw other values."""
     parts = []
     for each, field in zip(bound, layout.fields, strict=True):
-        numbers = read_column(batch.column(each.column), each.port).numbers
+        numbers = each.read(batch).numbers
         with np.errstate(invalid="ignore"):  # what does not fit is found below
             stored = None if numbers is None else numbers.astype(field.dtype)
         if stored is None or (stored.dtype.kind in "iu" and not np.array_equal(stored, cast(Numbers, numbers))):
-            raise changed(f"column `{each.column}`", each.label)
+            raise changed(f"column `{each.columns[0]}`", each.label)
         stored = stored + np.zeros((), field.dtype)  # -0.0 becomes 0.0: rows that are equal have equal bytes
         parts.append(np.ascontiguousarray(stored).view(np.uint8).reshape(batch.num_rows, field.nbytes))
     return np.concatenate(parts, axis=1)

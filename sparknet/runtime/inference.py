@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sparknet.runtime.columns import read_column
+from sparknet.runtime.binding import BoundPort, all_columns, ambiguous, same_names
 from sparknet.runtime.engine import Engine, Graph
 from sparknet.runtime.manifest import bound_inputs
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.profile import BadRow, BoundPort, Profile, ambiguous, check_profile, same_names
+from sparknet.runtime.profile import BadRow, Profile, check_profile
 from sparknet.runtime.run_folder import SavedRun
 
 INFERENCE_BATCH = 256
@@ -41,7 +41,7 @@ class Predictor:
     @property
     def columns(self) -> list[str]:
         """The columns that feed the graph, each once."""
-        return list(dict.fromkeys(each.column for each in self.bound))
+        return all_columns(self.bound)
 
     def predict(self, batch: pa.RecordBatch, engine: Engine) -> list[pa.Array]:
         """The new columns of a batch; raises SparkNetError for its first bad row, counted within the batch."""
@@ -55,10 +55,9 @@ class Predictor:
 
     def _feed(self, batch: pa.RecordBatch, index: int) -> NDArray[Any]:
         each = self.bound[index]
-        column = read_column(batch.column(each.column), each.port)
+        column = each.read(batch)
         if column.first is not None or column.numbers is None:
-            cell = column.first
-            first = None if cell is None else BadRow(row=cell.row, port=index, code=cell.code, text=cell.text)
+            first = None if column.first is None else BadRow.of(column.first, index)
             profile = Profile.empty(len(self.bound)).model_copy(
                 update={"rows": batch.num_rows, "bad": int(column.bad.sum()), "first": first}
             )

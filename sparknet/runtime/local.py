@@ -10,19 +10,19 @@ from typing import TypeVar
 
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.backend import Encoded
+from sparknet.runtime.binding import (
+    BoundPort,
+    all_columns,
+    check_agreement,
+    check_columns,
+    check_types,
+    expand,
+    within,
+)
 from sparknet.runtime.encode import Block, Layout, Shares, encode_local
 from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.profile import (
-    BoundPort,
-    Profile,
-    check_agreement,
-    check_columns,
-    check_profile,
-    check_types,
-    profile_batches,
-    within,
-)
+from sparknet.runtime.profile import Profile, check_profile, profile_batches
 from sparknet.runtime.readers import Table
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
 from sparknet.runtime.sources import Place, open_table
@@ -50,17 +50,25 @@ class LocalBackend:
         """A slot a CPU."""
         return usable_cpus()
 
+    def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
+        """As `Backend.resolve`."""
+        tables = self._tables
+        found = expand(bound, next(iter(tables.values())).schema.names)
+        for key, table in tables.items():
+            with within(key, tables):
+                check_columns(found, table.schema.names)
+        check_agreement(found, {key: table.schema for key, table in tables.items()}, self._labels)
+        for key, table in tables.items():
+            with within(key, tables):
+                check_types(found, table.schema)
+        return found
+
     def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
         """As `Backend.profile`."""
-        for key, table in self._tables.items():
-            with within(key, self._tables):
-                check_columns(bound, table.schema.names)
-        check_agreement(bound, {key: table.schema for key, table in self._tables.items()}, self._labels)
         profiles = {}
         for key, table in self._tables.items():
             with within(key, self._tables):
-                check_types(bound, table.schema)
-                profiles[key] = profile_batches(table.batches(_columns(bound)), bound)
+                profiles[key] = profile_batches(table.batches(all_columns(bound)), bound)
                 check_profile(profiles[key], bound)
         return profiles
 
@@ -68,7 +76,7 @@ class LocalBackend:
         """As `Backend.encode`."""
         self._blocks = {}
         for key, table in self._tables.items():
-            for block in encode_local(table.batches(_columns(bound)), bound, layout, shares[key], workers):
+            for block in encode_local(table.batches(all_columns(bound)), bound, layout, shares[key], workers):
                 self._blocks.setdefault((block.split, block.worker), []).append(block)
         rows = {place: sum(block.rows for block in blocks) for place, blocks in self._blocks.items()}
         return Encoded(rows, layout.block_rows)
@@ -97,8 +105,3 @@ class LocalBackend:
             return [future.result() for future in futures]
         except EngineError as error:
             raise worker_failure("a round", error) from error
-
-
-def _columns(bound: Sequence[BoundPort]) -> list[str]:
-    """The bound columns, each once."""
-    return list(dict.fromkeys(each.column for each in bound))

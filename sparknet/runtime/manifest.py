@@ -13,7 +13,7 @@ from sparknet.compiler.compiled import CompiledNet, Port
 from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, Text, describe_net
 from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
-from sparknet.runtime.profile import BoundPort
+from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.trainer import TrainedNet
 
 
@@ -48,7 +48,7 @@ def describe(net: CompiledNet, trained: TrainedNet, files: Mapping[str, SavedFil
     scores = {s.split: SavedScore(rows=s.rows, loss=s.loss, metrics=s.metrics) for s in trained.scores.values()}
     return Manifest.model_validate(
         {
-            **describe_net(net),
+            **describe_net(net, {each.port.name: each.columns for each in trained.bound}),
             "files": dict(files),
             "versions": versions(),
             "workers": trained.workers,
@@ -63,7 +63,7 @@ def describe(net: CompiledNet, trained: TrainedNet, files: Mapping[str, SavedFil
 
 
 def bound_inputs(manifest: NetManifest) -> tuple[BoundPort, ...]:
-    """All inputs as the runtime uses them; a run was trained, so every one has its column."""
+    """All inputs as the runtime uses them; a run was trained, so every one has its columns."""
     measured = {saved.name for saved in manifest.inputs if saved.kind == "length"}
     ports: dict[str, Port] = {}
     for saved in manifest.inputs:
@@ -71,7 +71,7 @@ def bound_inputs(manifest: NetManifest) -> tuple[BoundPort, ...]:
         found = TensorType(saved.dtype, saved.shape, lengths=lengths if lengths in measured else None)
         of = ports[saved.name.removesuffix(LENGTHS)] if saved.kind == "length" else None
         ports[saved.name] = Port(saved.name, saved.kind, found, saved.classes, of)
-    return tuple(BoundPort(ports[saved.name], saved.column or saved.name) for saved in manifest.inputs)
+    return tuple(BoundPort(ports[saved.name], saved.columns) for saved in manifest.inputs)
 
 
 def versions() -> dict[str, str]:

@@ -37,10 +37,11 @@ from sparknet.compiler.sources import (
     TextSource,
 )
 from sparknet.grammar import Source, parse, syntax
+from sparknet.runtime.binding import check_columns, check_types
 from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
 from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.profile import check_columns, check_profile, check_types, profile_batches
+from sparknet.runtime.profile import check_profile, profile_batches
 from sparknet.runtime.readers import Table
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place, data_files, open_table

@@ -6,9 +6,7 @@ partition order, so the row number in a message is the row's number in the whole
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from math import inf
 
 import numpy as np
@@ -16,20 +14,9 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from sparknet.compiler.compiled import Port
-from sparknet.compiler.sections import Binding
-from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
-from sparknet.grammar.suggest import closest
-from sparknet.runtime.columns import Numbers, is_accepted, kind_of, read_column, type_name
-from sparknet.runtime.problems import listing, marked, problem
-
-
-@dataclass(frozen=True)
-class BoundPort:
-    """A port and the column that feeds it; `label` is where the `.net` file says so."""
-
-    port: Port
-    column: str
-    label: Label | None = None
+from sparknet.runtime.binding import BoundPort, wanted
+from sparknet.runtime.columns import BadCell, Numbers
+from sparknet.runtime.problems import marked, problem
 
 
 class _Record(BaseModel):
@@ -53,8 +40,15 @@ class BadRow(_Record):
 
     row: int
     port: int
+    column: int = 0
+    """Which of the columns that feed the port."""
     code: str
     text: str
+
+    @classmethod
+    def of(cls, cell: BadCell, port: int) -> BadRow:
+        """The row of a bad cell of the port of this number."""
+        return cls(row=cell.row, port=port, column=cell.column, code=cell.code, text=cell.text)
 
 
 class Profile(_Record):
@@ -79,104 +73,6 @@ class Profile(_Record):
         return Profile(rows=self.rows + later.rows, ranges=ranges, bad=self.bad + later.bad, first=first)
 
 
-def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort, ...]:
-    """Each port with the column that feeds it, in the order of the ports (the compiler has checked that all are)."""
-    by_port = {binding.port: binding for binding in bindings}
-    sources = [by_port[(port.measures or port).name] for port in ports]
-    return tuple(BoundPort(port, found.column, found.label) for port, found in zip(ports, sources, strict=True))
-
-
-def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: bool = False) -> None:
-    """Raise SparkNetError for every bound column that the data lacks or holds more than once.
-
-    Where the reader `folds_case`, `X` and `x` are one column to it.
-    """
-    diagnostics: list[Diagnostic] = []
-    for each in bound:
-        if each.column not in known:
-            near = closest(each.column, known)
-            error = problem(
-                "R0002",
-                f"the data has no column `{each.column}`",
-                label=marked(each.label, f"feeds `{each.port.name}`"),
-                notes=[f"columns of the data: {listing(known)}"],
-                helps=[f"did you mean `{near}`?"] if near else [],
-            )
-            diagnostics.extend(error.diagnostics)
-        elif len(same := same_names(each.column, known, folds_case)) > 1:
-            diagnostics.extend(
-                ambiguous(each.column, same, marked(each.label, f"feeds `{each.port.name}`")).diagnostics
-            )
-    if diagnostics:
-        raise SparkNetError(tuple(diagnostics))
-
-
-def same_names(name: str, known: Iterable[str], folds_case: bool) -> list[str]:
-    """The columns that a reader cannot tell from `name`, itself among them."""
-    return [other for other in known if other == name or (folds_case and other.lower() == name.lower())]
-
-
-def ambiguous(name: str, same: Sequence[str], label: Label | None = None) -> SparkNetError:
-    """The data has several columns of one name."""
-    notes = [f"they are {listing(same)}; Spark tells no capital letters from small ones"] if len(set(same)) > 1 else []
-    message = f"the data has {len(same)} columns `{name}`"
-    return problem("R0006", message, label=label, notes=notes, helps=["rename all but one of them, or leave them out"])
-
-
-def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
-    """Raise SparkNetError for a column whose type can never hold numbers, before any row is read."""
-    for each in bound:
-        kind = schema.field(each.column).type
-        if not is_accepted(kind):
-            raise _type_problem(each, type_name(kind))
-
-
-def check_agreement(
-    bound: Iterable[BoundPort], schemas: Mapping[str, pa.Schema], labels: Mapping[str, Label | None]
-) -> None:
-    """Raise SparkNetError for a column that holds one kind of thing in one source and another in the next."""
-    (first, known), *others = schemas.items()
-    for each in bound:
-        for key, schema in others:
-            here, there = schema.field(each.column).type, known.field(each.column).type
-            if kind_of(here) != kind_of(there):
-                raise SparkNetError(
-                    (
-                        Diagnostic(
-                            "R0008",
-                            f"column `{each.column}` is of type {type_name(here)} in `{key}`, "
-                            f"of type {type_name(there)} in `{first}`",
-                            tuple(filter(None, (labels.get(key), marked(labels.get(first), "the other")))),
-                            helps=("give the column the same type in both",),
-                        ),
-                    )
-                )
-
-
-@contextmanager
-def within(key: str, keys: Collection[str]) -> Iterator[None]:
-    """Say of errors about one of several sources which it is."""
-    try:
-        yield
-    except SparkNetError as error:
-        if len(keys) == 1:
-            raise
-        note = f"among the rows for `{key}`"
-        raise SparkNetError(tuple(replace(d, notes=(note, *d.notes)) for d in error.diagnostics)) from error
-
-
-def _type_problem(each: BoundPort, found: str) -> SparkNetError:
-    nouns = {"class": "classes", "token": "tokens"}
-    noun = nouns.get(each.port.kind)
-    helps = [f"{noun} are whole numbers from 0; give each text a number first"] if noun else []
-    return problem(
-        "R0013",
-        f"column `{each.column}` is of type {found}; `{each.port.name}` takes {_wanted(each.port)}",
-        label=each.label,
-        helps=helps,
-    )
-
-
 def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Profile:
     """The profile of some batches that hold the bound columns, by name."""
     total = Profile.empty(len(bound))
@@ -190,11 +86,10 @@ def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> Profile:
     bad = np.zeros(batch.num_rows, np.bool_)
     firsts, ranges = [], []
     for index, each in enumerate(bound):
-        column = read_column(batch.column(each.column), each.port)
+        column = each.read(batch)
         bad |= column.bad
         if column.first is not None:
-            cell = column.first
-            firsts.append(BadRow(row=cell.row, port=index, code=cell.code, text=cell.text))
+            firsts.append(BadRow.of(column.first, index))
         ranges.append(Range() if column.numbers is None else _range(column.numbers))
     first = min(firsts, key=lambda b: (b.row, b.port), default=None)
     return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), first=first)
@@ -214,7 +109,8 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
         notes.append(f"{others:,} more {'row is' if others == 1 else 'rows are'} bad, of {profile.rows:,}")
     raise problem(
         first.code,
-        f"row {first.row + 1:,} of column `{each.column}` {first.text}; `{each.port.name}` takes {_wanted(each.port)}",
+        f"row {first.row + 1:,} of column `{each.columns[first.column]}` {first.text}; "
+        f"`{each.port.name}` takes {wanted(each.port)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         notes=notes,
         helps=[_help(first.code, each.port).format(before=before)],
@@ -249,25 +145,6 @@ def _help(code: str, port: Port) -> str:
     if port.type.lengths is not None and code in _VARIABLE_HELPS:
         return _VARIABLE_HELPS[code]
     return (_TOKEN_HELPS if port.kind == "token" else _HELPS)[code]
-
-
-def _wanted(port: Port) -> str:
-    if port.type.lengths is not None:
-        most, each = port.type.shape[0], port.type.size // port.type.shape[0]
-        if port.kind == "token":
-            return f"1 to {most:,} tokens, whole numbers from 0 to {(port.classes or 1) - 1}"
-        return f"1 to {most:,} steps of {each:,} number{'s' * (each > 1)}"
-    if port.kind == "token":
-        count = "one token" if port.type.size == 1 else f"{port.type.size:,} tokens"
-        return f"{count}, whole numbers from 0 to {(port.classes or 1) - 1}"
-    if port.classes is not None:
-        return f"a class from 0 to {port.classes - 1}"
-    if port.kind == "bool":
-        return "0 or 1" if port.type.size == 1 else f"{port.type.size:,} numbers, each 0 or 1"
-    if port.type.size == 1:
-        return "one number"
-    shape = ", ".join(map(str, port.type.shape))
-    return f"{port.type.size:,} numbers" + (f" (shape [{shape}])" if len(port.type.shape) > 1 else "")
 
 
 def _range(numbers: Numbers) -> Range:

@@ -20,19 +20,20 @@ from pyspark.storagelevel import StorageLevel
 from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import Label
 from sparknet.runtime.backend import Encoded
+from sparknet.runtime.binding import (
+    BoundPort,
+    all_columns,
+    check_agreement,
+    check_columns,
+    check_types,
+    expand,
+    within,
+)
 from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares, split_limits
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.problems import changed, problem
-from sparknet.runtime.profile import (
-    BoundPort,
-    Profile,
-    check_agreement,
-    check_columns,
-    check_profile,
-    check_types,
-    within,
-)
+from sparknet.runtime.profile import Profile, check_profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
 from sparknet.runtime.spark_tasks import (
     BLOCK_SCHEMA,
@@ -80,17 +81,24 @@ class SparkBackend:
         """As `Backend.slots`."""
         return self._known_slots or count_slots(self._spark)
 
-    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
-        """As `Backend.profile`."""
+    def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
+        """As `Backend.resolve`."""
+        found = expand(bound, next(iter(self._data.values())).columns)
         schemas = {}
         for key, data in self._data.items():
             with within(key, self._data):
-                schemas[key] = check_names(data, bound)
-        check_agreement(bound, schemas, self._labels)
+                schemas[key] = check_names(data, found)
+        check_agreement(found, schemas, self._labels)
+        for key in self._data:
+            with within(key, self._data):
+                check_types(found, schemas[key])
+        return found
+
+    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+        """As `Backend.profile`."""
         profiles = {}
         for key, data in self._data.items():
             with within(key, self._data):
-                check_types(bound, schemas[key])
                 profiles[key] = self._profile(data, bound, self._labels.get(key))
                 check_profile(profiles[key], bound, self._before)
         return profiles
@@ -217,10 +225,10 @@ def select_plain(
     `mapInArrow` cannot take a column with a dot in its name. The places in the `.net` file are left out: workers need
     none, and each holds the whole text.
     """
-    names = list(dict.fromkeys([*others, *(each.column for each in bound)]))
+    names = list(dict.fromkeys([*others, *all_columns(bound)]))
     plain = {name: f"c{i}" for i, name in enumerate(names)}
     chosen = data.select(*(quoted(name).alias(alias) for name, alias in plain.items()))
-    return chosen, tuple(replace(each, column=plain[each.column], label=None) for each in bound)
+    return chosen, tuple(replace(each, columns=tuple(plain[n] for n in each.columns), label=None) for each in bound)
 
 
 def folds_case(data: DataFrame) -> bool:
@@ -238,8 +246,7 @@ def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
     from pyspark.sql.pandas.types import to_arrow_schema
 
     check_columns(bound, data.columns, folds_case(data))
-    names = list(dict.fromkeys(each.column for each in bound))
-    return to_arrow_schema(data.select(*map(quoted, names)).schema)
+    return to_arrow_schema(data.select(*map(quoted, all_columns(bound))).schema)
 
 
 def _place_rows(rows: DataFrame, shares: Shares, workers: int) -> DataFrame:

@@ -15,10 +15,11 @@ from hashlib import blake2b
 import numpy as np
 import pyarrow as pa
 
+from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Block, Bytes, Layout, Packer, digests, encode_batch
 from sparknet.runtime.engine import OnnxRuntimeEngine, Sums
 from sparknet.runtime.problems import changed
-from sparknet.runtime.profile import BoundPort, profile_batches
+from sparknet.runtime.profile import profile_batches
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
 
 Batches = Iterator[pa.RecordBatch]

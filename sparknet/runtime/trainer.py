@@ -14,11 +14,12 @@ from time import perf_counter
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import DataSection, SplitName
 from sparknet.runtime.backend import Backend, Encoded
+from sparknet.runtime.binding import BoundPort, bind
 from sparknet.runtime.course import Course, plan_course
 from sparknet.runtime.encode import Layout, choose_layout
 from sparknet.runtime.engine import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
-from sparknet.runtime.profile import BoundPort, Profile, bind
+from sparknet.runtime.profile import Profile
 from sparknet.runtime.records import Note, Prepared, Progress, RoundRecord, Score
 from sparknet.runtime.rounds import EvaluationTask, Plan, RoundTask, Shard, WorkerResult, average
 from sparknet.runtime.standing import Standing, Weights
@@ -42,6 +43,8 @@ class TrainedNet:
     workers: int
     scores: dict[str, Score]
     seconds: float
+    bound: tuple[BoundPort, ...]
+    """What fed the ports, as it was found in the data."""
 
 
 # ----- training -----
@@ -87,7 +90,7 @@ class _Run:
 
     def run(self) -> TrainedNet:
         began = perf_counter()
-        bound = bound_ports(self.net)
+        bound = self.backend.resolve(bound_ports(self.net))
         profiles = self.backend.profile(bound)
         workers = self._workers(profiles)
         layout = choose_layout(bound, reduce(Profile.merge, profiles.values()))
@@ -114,6 +117,7 @@ class _Run:
             workers=len(shards),
             scores=scores,
             seconds=perf_counter() - began,
+            bound=bound,
         )
 
     # ----- before the first round -----

@@ -26,7 +26,14 @@ def test_a_folder_says_all_that_is_needed_to_train_without_this_project(tmp_path
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["net"] == "Digits"
     assert manifest["inputs"] == [
-        {"name": "image", "kind": "float", "dtype": "float32", "shape": [1, 8, 8], "classes": None, "column": "pixels"}
+        {
+            "name": "image",
+            "kind": "float",
+            "dtype": "float32",
+            "shape": [1, 8, 8],
+            "classes": None,
+            "columns": ["pixels"],
+        }
     ]
     for name, file in manifest["files"].items():
         data = (out / name).read_bytes()

@@ -17,8 +17,8 @@ from pyspark.sql import SparkSession
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.schedules import Rates
 from sparknet.compiler.types import TensorType
+from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Field, Layout, digests, encode_batch
-from sparknet.runtime.profile import BoundPort
 from sparknet.runtime.records import Note
 from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
@@ -43,7 +43,7 @@ def test_local_and_spark_give_the_same_bytes(folder: Path, spark: SparkSession, 
 
 def test_a_row_stays_in_its_place_when_others_need_a_wider_type() -> None:
     port = Port("x", "float", TensorType("float32", (2,)))
-    bound = (BoundPort(port, "x"),)
+    bound = (BoundPort(port, ("x",)),)
     values = [[0.0, 3.0], [255.0, -0.0]]
     found = set()
     for dtype in ("<u1", "<i4", "<f4"):
@@ -57,7 +57,7 @@ def test_zero_has_one_payload() -> None:
     port = Port("x", "float", TensorType("float32", (2,)))
     layout = Layout((Field(port, "<f4"),), 10)
     batches = [pa.RecordBatch.from_pydict({"x": [[zero, 0.5]]}) for zero in (0.0, -0.0)]
-    assert len({encode_batch(batch, (BoundPort(port, "x"),), layout).tobytes() for batch in batches}) == 1
+    assert len({encode_batch(batch, (BoundPort(port, ("x",)),), layout).tobytes() for batch in batches}) == 1
 
 
 def test_engines_know_nothing_of_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

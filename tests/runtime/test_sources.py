@@ -16,10 +16,11 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.types import TensorType
+from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.builtin import read_built_in
 from sparknet.runtime.columns import BadCell, read_column
 from sparknet.runtime.encode import choose_layout, encode_batch
-from sparknet.runtime.profile import BoundPort, profile_batch
+from sparknet.runtime.profile import profile_batch
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
 from tests.runtime.conftest import rows, small_net
 
@@ -119,7 +120,7 @@ def test_nested_otherwise_is_refused() -> None:
 )
 def test_the_smallest_element_type_is_stored(values: list[float], dtype: str) -> None:
     batch = pa.RecordBatch.from_pydict({"c": values})
-    bound = (BoundPort(ONE, "c"),)
+    bound = (BoundPort(ONE, ("c",)),)
     layout = choose_layout(bound, profile_batch(batch, bound))
     assert layout.fields[0].dtype == dtype
     assert encode_batch(batch, bound, layout).tobytes() == np.array(values).astype(dtype).tobytes()

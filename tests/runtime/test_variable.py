@@ -70,9 +70,9 @@ def test_rows_of_different_lengths_train_and_are_scored(tmp_path: Path) -> None:
     out = pq.read_table(tmp_path / "out.parquet")
     assert np.mean(np.equal(out["kind_predicted"], out["y"])) > 0.9
     saved = load(tmp_path / "run").manifest.inputs
-    assert [(p.name, p.kind, p.shape, p.column) for p in saved] == [
-        ("signal", "float", (6, 2), "s"),
-        ("signal_length", "length", (), "s"),
+    assert [(p.name, p.kind, p.shape, p.columns) for p in saved] == [
+        ("signal", "float", (6, 2), ("s",)),
+        ("signal_length", "length", (), ("s",)),
     ]
 
 

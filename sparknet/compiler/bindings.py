@@ -1,0 +1,129 @@
+"""Bindings: what feeds an input or an output, each an expression over columns of the data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sparknet.compiler.net import NetOutput, OutputKind
+from sparknet.compiler.scope import Scope, Word, describe, evaluate
+from sparknet.compiler.sections import Binding
+from sparknet.compiler.types import TensorType
+from sparknet.grammar import syntax
+from sparknet.grammar.suggest import closest
+
+WILDCARDS = "*?"
+MAX_COLUMNS = 10_000
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What a binding feeds: an input, or an output of a `kind`; a row of it has `type`."""
+
+    name: str
+    type: TensorType
+    kind: OutputKind | None = None
+
+    @classmethod
+    def output(cls, output: NetOutput) -> Fed:
+        """An output's target."""
+        shape = () if output.kind == "class" else output.shape
+        return cls(output.name, TensorType("int64" if output.kind == "class" else "float32", shape), output.kind)
+
+    @property
+    def kept(self) -> str | None:
+        """What is taken as it stands in the column, without arithmetic; None where there may be some."""
+        if self.kind is not None:
+            return "an output"
+        return "tokens" if self.type.vocabulary is not None else None
+
+
+def elaborate_binding(value: syntax.Expr, port: Fed, scope: Scope) -> Binding:
+    """The columns that feed `port`, the arithmetic around them checked; raises SparkNetError."""
+    calls = list(_calls(value, scope))
+    if len(calls) != 1:
+        message = f"a binding needs one column, found {len(calls) or 'none'}"
+        raise scope.error("E0505", message, value, 'write `column("name")`, with arithmetic around it if need be')
+    if port.kept and value is not calls[0]:
+        message = f"the column of {port.kept} is taken as it is"
+        raise scope.error("E0505", message, value, "prepare the column in Spark before this")
+    names = _names(calls[0], scope)
+    several = calls[0].name.text == "columns"
+    if several:
+        _check_several(calls[0], names, port, scope)
+    return Binding(port=port.name, columns=names, label=scope.label(value), patterns=several)
+
+
+def _calls(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
+    """The calls that an expression computes with."""
+    match expr:
+        case syntax.Call():
+            _check_name(expr, scope)
+            yield expr
+        case syntax.Binary(operator="+" | "-" | "*" | "/"):
+            yield from _calls(expr.left, scope)
+            yield from _calls(expr.right, scope)
+            if expr.operator == "/" and isinstance(expr.right, syntax.Number) and expr.right.value == 0:
+                raise scope.error("E0207", "division by zero", expr.right)
+        case syntax.Unary(operator="-"):
+            yield from _calls(expr.operand, scope)
+        case _:
+            value = evaluate(expr, scope)
+            if isinstance(value, Word):
+                hint = f'a column is written `column("{value.text}")`'
+                raise scope.error("E0505", f"expected a column or a number, found `{value.text}`", expr, hint)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                help = f'write `column("{value}")`' if isinstance(value, str) else None
+                raise scope.error("E0505", f"expected a column or a number, found {describe(value)}", expr, help)
+
+
+_FUNCTIONS = ("column", "columns")
+
+
+def _check_name(call: syntax.Call, scope: Scope) -> None:
+    if call.name.text not in _FUNCTIONS:
+        near = closest(call.name.text, _FUNCTIONS)
+        help = f"did you mean `{near}`?" if near else "a binding is `column(...)` and arithmetic: `+`, `-`, `*`, `/`"
+        raise scope.error("E0505", f"unknown function `{call.name.text}`", call.name, help)
+
+
+def _names(call: syntax.Call, scope: Scope) -> tuple[str, ...]:
+    """The quoted names in `column("x")` or `columns("a", "b")`."""
+    what, arguments = call.name.text, call.arguments or ()
+    names = tuple(a.value.value for a in arguments if a.key is None and isinstance(a.value, syntax.String))
+    wanted = len(names) == len(arguments) > 0
+    if what == "column" and (not wanted or len(names) > 1):
+        message = "`column` takes one name in quotes" if arguments else "`column` needs the name of a column"
+        first = arguments[0].value if arguments else None
+        helps = [f'write `column("{first.text if isinstance(first, syntax.Name) else "name"}")`']
+        if len(names) == len(arguments) > 1:
+            helps = [f"write `columns({', '.join(map(_quoted, names[:3]))}{', ...' * (len(names) > 3)})`"]
+        raise scope.error("E0505", message, call, *helps)
+    if not wanted:
+        message = "`columns` takes names in quotes" if arguments else "`columns` needs the names of columns"
+        raise scope.error("E0505", message, call, 'write `columns("a", "b")`, or `columns("f*")` for all that begin so')
+    return names
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def _check_several(call: syntax.Call, names: tuple[str, ...], port: Fed, scope: Scope) -> None:
+    """Raises SparkNetError where several columns cannot make a row of `port`, as far as their names tell."""
+    if port.kind == "class" or port.type.lengths is not None:
+        what = f"`{port.name}` is a class" if port.kind == "class" else f"the rows of `{port.name}` vary in length"
+        raise scope.error("E0505", f"{what}: it takes one column", call, 'write `column("name")`')
+    if len(names) > MAX_COLUMNS:
+        raise scope.error("E0505", f"more than {MAX_COLUMNS:,} names", call, 'write a pattern, such as `columns("f*")`')
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise scope.error("E0505", f"column {_quoted(twice)} is named twice", call)
+    if any(sign in name for name in names for sign in WILDCARDS):
+        return
+    if len(names) != port.type.size:
+        count = f"{len(names)} column{'s' * (len(names) > 1)}"
+        numbers = f"{port.type.size:,} number{'s' * (port.type.size > 1)}"
+        message = f"`columns` names {count}, but `{port.name}` takes {numbers}"
+        raise scope.error("E0505", message, call, "each column gives one number")
