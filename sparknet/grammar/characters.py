@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from lark import Token
+
 from sparknet.grammar.diagnostics import Diagnostic
 from sparknet.grammar.fault import Fault
 from sparknet.grammar.syntax import Span
@@ -25,10 +27,13 @@ _MEANT = {
     "⇒": "write the arrow as `->`",
     "×": "write sizes with the letter `x`, as in `3x3`, and a product with `*`",  # noqa: RUF001 - the sign that was meant
     "…": "write every value out",
+    "?": "write a size; where rows differ in length, the most that there are, and `variable: true`",
 }
 _DASHES = "‐‑‒–—―−"  # noqa: RUF001 - the signs that editors put for `-`
 _QUOTES = "“”„‟‘’‚‛«»"  # noqa: RUF001 - the signs that editors put for quotes
 _FOREIGN = {"&", "|", "!"}
+_NEAR = 80
+"""Characters before a point that may belong to a path."""
 
 
 def explain(fault: Fault) -> Diagnostic:
@@ -43,7 +48,18 @@ def explain(fault: Fault) -> Diagnostic:
     size = len(run[0]) if run and character in _FOREIGN else 1
     span = Span(start=at, end=at + size)
     code = "E0113" if character in _FOREIGN else "E0104"
+    text = re.match(r"'([^'\"\\\n]*)'", fault.rest)
+    if text is not None:
+        return _single_quotes(fault, text[1])
     return fault.error(code, f"unexpected {_name(character * size)}", *_helps(character, fault.rest[1:]), span=span)
+
+
+def _single_quotes(fault: Fault, text: str) -> Diagnostic:
+    at = start(fault.found)
+    help_ = f'put texts in double quotes: `"{text}"`'
+    if len(fault.statement) == 1 and fault.first in {"INPUT", "OUTPUT", "NET", "BLOCK", "LET"}:
+        help_ = f"names stand without quotes: `{text}`"
+    return fault.error("E0104", "unexpected `'`", help_, span=Span(start=at, end=at + len(text) + 2))
 
 
 def _name(text: str) -> str:
@@ -90,8 +106,29 @@ def _point(fault: Fault) -> Diagnostic:
     previous = fault.previous
     if previous is not None and fault.is_adjacent and previous.type == "NUMBER":
         span = Span(start=start(previous), end=start(fault.found) + len(digits))
-        return fault.error("E0107", f"`{previous}{digits}` is not a number", f"write `{previous}.0`", span=span)
+        whole = f"an exponent is a whole number: write `{previous}`" if "e" in previous.lower() else ""
+        help_ = whole or f"write `{previous}.0`"
+        return fault.error("E0107", f"`{previous}{digits}` is not a number", help_, span=span)
+    if previous is not None and fault.is_adjacent and previous.type == "NAME":
+        return _dotted(fault, previous)
     if len(digits) > 1 and not fault.is_adjacent:
         span = Span(start=start(fault.found), end=start(fault.found) + len(digits))
         return fault.error("E0107", f"`{digits}` is not a number", f"write `0{digits}`", span=span)
     return fault.error("E0104", "unexpected `.`", "names hold letters, digits and `_`")
+
+
+def _dotted(fault: Fault, first: Token) -> Diagnostic:
+    """`torch.optim.SGD(...)`, `column("a").astype(...)` and the path of a file without quotes."""
+    near = max(fault.source.text.rfind("\n", 0, start(first)) + 1, start(first) - _NEAR)
+    before = re.search(r"[\w./-]*$", fault.source.text[near : start(first)])
+    begin = near + before.start() if before else start(first)
+    whole = re.compile(r"[\w./-]+").match(fault.source.text, begin)
+    text = whole[0] if whole else str(first)
+    span = Span(start=start(fault.found), end=start(fault.found) + 1)
+    if fault.source.text[begin + len(text) :].startswith("("):
+        return fault.error(
+            "E0104", "unexpected `.`", f"write the last name alone: `{text.rpartition('.')[2]}`", span=span
+        )
+    if fault.bracket is not None:
+        return fault.error("E0104", "unexpected `.`", f'put texts in double quotes: `"{text}"`', span=span)
+    return fault.error("E0104", "unexpected `.`", "names hold letters, digits and `_`", span=span)

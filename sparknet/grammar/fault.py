@@ -132,6 +132,6 @@ class Fault:
         return quoted(str(self.found))
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, shown: int = _SHOWN) -> str:
     """A piece of the text as a message shows it, cut to a length that leaves the message readable."""
-    return f"`{text}`" if len(text) <= _SHOWN else f"`{text[:_SHOWN]}…`"
+    return f"`{text}`" if len(text) <= shown else f"`{text[:shown]}…`"

@@ -34,7 +34,7 @@ _FOREIGN = {
     "def": "block",
     "module": "block",
     "function": "block",
-    "class": "block",
+    "class": "net",
     "include": "import",
     "use": "import",
     "from": "import",
@@ -60,7 +60,10 @@ def outside(fault: Fault) -> Diagnostic | None:
         if meant:
             return fault.error("E0117", fault.expected(), f"did you mean `{meant}`?")
     if fault.kind == "NAME" and fault.follows(r"\w+\s*=[^=]"):
-        return fault.error("E0115", f"{quoted(word)} stands outside a section", f"write `let {word} = ...`")
+        value = re.match(r"\w+\s*=\s*([^\s#]+)", fault.rest)
+        line = f"let {word} = {value[1] if value else '...'}"
+        help_ = f"write {quoted(line, 64)}"
+        return fault.error("E0115", f"{quoted(word)} stands outside a section", help_)
     if fault.kind in {"NAME", "LPAR", "INPUT", "OUTPUT", "REPEAT", "IF", "ENCODER", "DECODER"}:
         more = closed_early(fault)
         help_ = (

@@ -7,7 +7,7 @@ from lark import Token
 from sparknet.grammar import misplaced
 from sparknet.grammar.diagnostics import Diagnostic
 from sparknet.grammar.fault import Fault
-from sparknet.grammar.layout import indent
+from sparknet.grammar.layout import Frame, indent
 from sparknet.grammar.syntax import Span
 from sparknet.grammar.terminals import CLOSERS, SIGNS
 from sparknet.grammar.tree import end, start
@@ -56,10 +56,18 @@ def bracket(fault: Fault) -> Diagnostic | None:
     mismatch = fault.kind in SIGNS and fault.kind != closer
     if not (ends_line or key_begins_line or mismatch or fault.kind == "$END"):
         return None
-    sign, opening = SIGNS[closer], frame.opener
-    words, span = fault.words, fault.span
+    last = None
     if ends_line or key_begins_line or fault.kind == "$END":
         last = fault.statement[-2] if key_begins_line else fault.previous
+    return missing_bracket(fault, frame, last)
+
+
+def missing_bracket(fault: Fault, frame: Frame, last: Token | None = None) -> Diagnostic:
+    """The closing sign of a bracket is missing before the token at hand, or at the end of the line behind `last`."""
+    assert frame.opener is not None  # noqa: S101 - only the file has none
+    sign = SIGNS[CLOSERS[frame.opener.type]]
+    words, span = fault.words, fault.span
+    if last is not None:
         span = Span(start=end(last), end=end(last))
         words = words if fault.kind == "$END" else "the end of the line"
     return fault.error(
@@ -67,8 +75,14 @@ def bracket(fault: Fault) -> Diagnostic | None:
         f"expected `{sign}` to close {frame.title}, found {words}",
         f"close {frame.title} with `{sign}`",
         span=span,
-        more=((opening, "opened here"),),
+        more=((frame.opener, "opened here"),),
     )
+
+
+def closes_nowhere(fault: Fault) -> bool:
+    """Whether the rest of the line closes no more brackets than it opens."""
+    rest = fault.rest.split("#")[0]
+    return sum(map(rest.count, ")]")) <= sum(map(rest.count, "(["))
 
 
 def nothing_to_close(fault: Fault) -> Diagnostic | None:
