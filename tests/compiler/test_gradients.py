@@ -245,6 +245,9 @@ CASES = [
     Case("BatchNormalization", (IMAGE, (3,), (3,)), lambda x, w, b: F.batch_norm(
         x, *torch.tensor(RUNNING, dtype=torch.float64), w, b, eps=1e-3),
          {"epsilon": 1e-3}, floats64=RUNNING),
+    Case("BatchNormalization", (IMAGE, (3,), (3,)), lambda x, w, b: F.batch_norm(
+        x, None, None, w, b, training=True, eps=1e-3),
+         {"epsilon": 1e-3, "momentum": 0.0, "training_mode": 1}, floats64=RUNNING),
     Case("InstanceNormalization", (IMAGE, (3,), (3,)), lambda x, w, b: F.instance_norm(x, weight=w, bias=b, eps=1e-3),
          {"epsilon": 1e-3}),
     Case("LRN", ((2, 5, 2, 3),), lambda x: F.local_response_norm(x, 3, 0.5, 0.75, 2.0),
@@ -307,7 +310,7 @@ def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder
         names.append(g.input(f"x{i}", "float64", shape))
     condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
     more = ["" if f is None else g.constant(f, "float32") for f in case.floats]
-    count = 2 if case.op == "Split" else 1
+    count = 3 if case.attributes.get("training_mode") else 2 if case.op == "Split" else 1
     ints = (g.constant(i[0], "int64") if case.scalar_ints else g.ints(*i) for i in case.ints)
     more += [g.constant(f) for f in case.floats64]
     y = g.op_n(case.op, count, *condition, *names, *ints, *more, **case.attributes)[0]

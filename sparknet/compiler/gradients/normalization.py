@@ -32,12 +32,35 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
 def _batch_normalization(n: Backward) -> list[Value | None]:
     """`y = w (x - mean) / sqrt(variance + eps) + b` with the running statistics, which get no gradient."""
     if n.attribute("training_mode", 0):
-        raise UnknownFormError("it is in training mode")
+        return _batch_normalization_in_training(n)
     sides = [1] * (len(n.shape()) - 2)
     w, mean, variance = (n.op("Reshape", n.x(i), n.g.ints(-1, *sides)) for i in (1, 3, 4))
     spread = n.op("Sqrt", n.op("Add", variance, n.constant(n.attribute("epsilon", 1e-5))))
     u = n.op("Div", n.op("Sub", n.x(), mean), spread)
     return [n.op("Mul", n.dy, n.op("Div", w, spread)), *_scale_and_bias(n, u), None, None]
+
+
+def _batch_normalization_in_training(n: Backward) -> list[Value | None]:
+    """With the statistics of the batch: `dx = w r (dy - mean(dy) - u mean(dy u))`, `u = (x - mean) r`.
+
+    Ioffe & Szegedy, 2015, section 3. The operator itself, out of training, is the fastest way to scale and shift
+    channels: it gives `u`, and from `u` all of `dx / (w r)` but `dy`.
+    """
+    if n.attribute("momentum", 0.9) != 0 or len(n.node.outputs) < 3:
+        raise UnknownFormError("it is in training mode, and its momentum is not 0")
+    if any(dy is not None for dy in n.dys[1:]):
+        raise UnknownFormError("its statistics are used further")
+    eps, rank = n.attribute("epsilon", 1e-5), len(n.shape())
+    ones, zeros = (n.op("Expand", n.constant(c), n.op("Shape", n.x(1))) for c in (1.0, 0.0))
+    u = n.op("BatchNormalization", n.x(), ones, zeros, *n.node.outputs[1:3], epsilon=eps)
+    d_scale, d_bias = _scale_and_bias(n, u)
+    count = n.op("Div", *(n.op("Cast", n.op("Size", n.x(i)), to=n.g.onnx_type(n.g.dtype)) for i in (0, 1)))
+    means = [n.op("Neg", n.op("Div", total, count)) for total in (d_scale, d_bias)]
+    rest = n.op("BatchNormalization", u, *means, zeros, ones, epsilon=0.0)
+    factor = n.op("Div", n.x(1), n.op("Sqrt", n.op("Add", n.node.outputs[2], n.constant(eps))))
+    factor = n.op("Reshape", factor, n.g.ints(-1, *[1] * (rank - 2)))
+    dx = n.op("Mul", n.op("Add", n.dy, rest), factor)
+    return [dx, d_scale, d_bias, None, None]
 
 
 def _instance_normalization(n: Backward) -> list[Value | None]:

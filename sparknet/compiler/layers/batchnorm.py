@@ -40,30 +40,31 @@ class BatchNorm(Trainable):
         )
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """Primitive operators in training; elsewhere one `BatchNormalization`, which inference folds where it can."""
+        """One `BatchNormalization`, in its training mode where it learns; inference folds it where it can."""
         g = low.graph
-        scale, bias, mean, variance = (low.parameters[name] for name in ("scale", "bias", "mean", "variance"))
+        tensors = [low.parameters[name] for name in ("scale", "bias", "mean", "variance")]
         if not low.training:
-            return g.op("BatchNormalization", x, scale, bias, mean, variance, epsilon=self.eps)
-        sides = (1,) * (len(t.shape) - 1)
-        scale, bias = (g.op("Reshape", p, g.ints(*t.shape[:1], *sides)) for p in (scale, bias))
+            return g.op("BatchNormalization", x, *tensors, epsilon=self.eps)
         if self.frozen:
-            mean, variance = (g.op("Reshape", p, g.ints(*t.shape[:1], *sides)) for p in (mean, variance))
+            sides = (1,) * (len(t.shape) - 1)
+            scale, bias, mean, variance = (g.op("Reshape", p, g.ints(*t.shape[:1], *sides)) for p in tensors)
             return _affine(g, g.op("Sub", x, mean), variance, scale, bias, self.eps)
+        # With a momentum of 0, what would run are the mean and the variance of the batch themselves. ONNX Runtime
+        # writes them over what it reads as the running ones, so these must be values that nothing else reads.
+        read = [g.op("Neg", p) for p in tensors[2:]]
+        y, mean, variance = g.op_n(
+            "BatchNormalization", 3, x, *tensors[:2], *read, epsilon=self.eps, momentum=0.0, training_mode=1
+        )
         count = g.op("Div", g.op("Cast", g.op("Size", x), to=g.onnx_type(g.dtype)), g.constant(float(t.shape[0])))
-        axes = (0, *range(2, len(t.shape) + 1))
-        mean = g.op("ReduceMean", x, g.ints(*axes), keepdims=1)
-        centred = g.op("Sub", x, mean)
-        squares = g.op("ReduceSumSquare", centred, g.ints(*axes), keepdims=1)
         # a batch of one number has no unbiased variance: it counts as 0 where PyTorch refuses
         others = g.op("Max", g.op("Sub", count, g.constant(1.0)), g.constant(1.0))
         low.buffers["mean"] = self._running(low, "mean", mean)
-        low.buffers["variance"] = self._running(low, "variance", g.op("Div", squares, others))
-        return _affine(g, centred, g.op("Div", squares, count), scale, bias, self.eps)
+        low.buffers["variance"] = self._running(low, "variance", g.op("Mul", variance, g.op("Div", count, others)))
+        return y
 
     def _running(self, low: Lowering, name: str, batch: Value) -> Value:
         g, momentum = low.graph, self.momentum
-        new = g.op("Mul", g.op("Reshape", batch, g.ints(-1)), g.constant(momentum))
+        new = g.op("Mul", batch, g.constant(momentum))
         return g.op("Add", g.op("Mul", low.parameters[name], g.constant(1 - momentum)), new)
 
 
