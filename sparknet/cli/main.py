@@ -111,6 +111,7 @@ def schema_command() -> None:
 @click.option("--workers", type=click.IntRange(1, 10_000), help="Workers, instead of what FILE says.")
 @click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Train in this process, without Spark and Java.")
+@click.option("--resume", is_flag=True, help="Go on with the run that was not finished, from its newest checkpoint.")
 @click.option(
     "--data", "data_roots", multiple=True, metavar="DIR_OR_URI", help="Where FILE may read data, beside its own folder."
 )
@@ -122,6 +123,7 @@ def run_command(
     workers: int | None,
     master: str | None,
     local: bool,
+    resume: bool,
     data_roots: tuple[str, ...],
     settings: tuple[str, ...],
     root: Path | None,
@@ -130,7 +132,7 @@ def run_command(
     _check_where(master, local)
     from sparknet.cli.run import run_file
 
-    run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root, data_roots)
+    run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root, data_roots, resume)
 
 
 @cli.command("predict")
@@ -165,7 +167,7 @@ def main() -> None:
         report.show()
         sys.exit(1)
     except click.Abort:
-        click.echo("interrupted; nothing was written", err=True)
+        click.echo("interrupted; nothing was written but checkpoints, where there are some", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()

@@ -33,6 +33,7 @@ def run_file(
     settings: Sequence[str] = (),
     root: Path | None = None,
     data_roots: Sequence[str] = (),
+    resume: bool = False,
 ) -> None:
     """Train the net in `file`, show how it goes and leave the run in `output`; raises SparkNetError."""
     console = make_console()
@@ -52,9 +53,9 @@ def run_file(
     display = TrainingDisplay(console, where, rates=bool(net.train.schedule))
     try:
         if local:
-            trained = run_local(net, output, display, data_roots)
+            trained = run_local(net, output, display, data_roots, resume)
         else:
-            trained = run_spark(net, output, display, OnSpark(master), data_roots)
+            trained = run_spark(net, output, display, OnSpark(master), data_roots, resume)
     finally:
         display.stop()
     _summary(console, net, trained, output)

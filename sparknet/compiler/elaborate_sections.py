@@ -17,6 +17,7 @@ from sparknet.compiler.phases import Phase, misfit, unended
 from sparknet.compiler.schedules import SCHEDULES
 from sparknet.compiler.scope import Scope, describe, evaluate
 from sparknet.compiler.sections import (
+    CHECKPOINTS,
     DATA_KEYS,
     SUPPLY_KEYS,
     SYNCS,
@@ -40,6 +41,7 @@ CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "sync": SYNCS,
     "clip": CLIPS,
     "early_stop": STOPS,
+    "checkpoint": CHECKPOINTS,
     "input": SOURCES,
     "output": SINKS,
     **dict.fromkeys(SUPPLY_KEYS, SOURCES),

@@ -32,6 +32,27 @@ class AverageSync(Setting):
 SYNCS: dict[str, type[AverageSync]] = {AverageSync.name: AverageSync}
 
 
+# ----- checkpoints -----
+
+
+class EveryRounds(Setting):
+    """A checkpoint after every so many rounds."""
+
+    name: ClassVar[str] = "rounds"
+    every: int = Field(ge=1, le=1_000_000)
+
+
+class EveryMinutes(Setting):
+    """A checkpoint after the first round that ends so many minutes after the last one."""
+
+    name: ClassVar[str] = "minutes"
+    every: float = Field(gt=0, le=1_000_000)
+
+
+Checkpointing = EveryRounds | EveryMinutes
+CHECKPOINTS: dict[str, type[Checkpointing]] = {c.name: c for c in (EveryRounds, EveryMinutes)}
+
+
 # ----- the sections -----
 
 SplitName = Literal["train", "validation", "test"]
@@ -115,6 +136,8 @@ class TrainSection(Setting):
     """How the gradient is kept small before the optimizer sees it."""
     early_stop: Patience | None = None
     """When the run ends before its time."""
+    checkpoint: Checkpointing | None = None
+    """When what a run has reached is written down, so that it can go on from there."""
 
     @property
     def step_rows(self) -> int:

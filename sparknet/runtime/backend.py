@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 from sparknet.compiler.sections import SplitName
@@ -19,6 +20,8 @@ class Encoded:
 
     rows: Mapping[tuple[SplitName, int], int]
     block_rows: int
+    digest: str
+    """Of all blocks and their places, 64 hexadecimal digits: equal wherever the same rows are encoded alike."""
 
     def split_rows(self, split: SplitName) -> int:
         """Rows of a split, over all workers."""
@@ -28,6 +31,14 @@ class Encoded:
         """The training rows of every worker that has any, in worker order."""
         train = sorted((worker, count) for (split, worker), count in self.rows.items() if split == "train")
         return tuple(Shard(worker, count, self.block_rows) for worker, count in train)
+
+
+def digest_of(blocks: Iterable[tuple[SplitName, int, int, bytes]]) -> str:
+    """The digest of blocks, each given by its split, worker, index and own digest, in any order."""
+    found = sha256()
+    for split, worker, index, digest in sorted(blocks):
+        found.update(f"{split}:{worker}:{index}:{digest.hex()}\n".encode())
+    return found.hexdigest()
 
 
 class Backend(Protocol):

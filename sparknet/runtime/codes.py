@@ -40,6 +40,10 @@ CODES: dict[str, str] = {
     "R0042": "a damaged run folder",
     "R0043": "a run folder of another version",
     "R0044": "a folder of a net that was compiled, not trained",
+    # ----- checkpoints -----
+    "R0045": "checkpoints of a run that was not finished",
+    "R0046": "no checkpoint to resume from",
+    "R0047": "a checkpoint of another run",
     # ----- predictions -----
     "R0050": "predictions that cannot be written",
     "R0051": "a column of that name exists",

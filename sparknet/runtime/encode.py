@@ -79,6 +79,10 @@ class Block:
     rows: int
     payload: bytes | memoryview
 
+    def digest(self) -> bytes:
+        """blake2b-16 of the payload."""
+        return blake2b(self.payload, digest_size=16).digest()
+
     def arrays(self, layout: Layout) -> list[Numbers]:
         """The numbers of each field, `[rows, *shape]` in the field's stored type, without a copy."""
         arrays, offset = [], 0

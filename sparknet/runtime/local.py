@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from sparknet.compiler.sections import SplitName
-from sparknet.runtime.backend import Encoded
+from sparknet.runtime.backend import Encoded, digest_of
 from sparknet.runtime.binding import (
     BoundPort,
     all_columns,
@@ -79,7 +79,9 @@ class LocalBackend:
             for block in encode_local(table.batches(all_columns(bound)), bound, layout, shares[key], workers):
                 self._blocks.setdefault((block.split, block.worker), []).append(block)
         rows = {place: sum(block.rows for block in blocks) for place, blocks in self._blocks.items()}
-        return Encoded(rows, layout.block_rows)
+        every = (block for blocks in self._blocks.values() for block in blocks)
+        digest = digest_of((block.split, block.worker, block.index, block.digest()) for block in every)
+        return Encoded(rows, layout.block_rows, digest)
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""

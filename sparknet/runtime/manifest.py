@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import metadata
-from platform import python_version
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -15,6 +13,7 @@ from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.versions import versions
 
 
 class SavedScore(Entry):
@@ -72,14 +71,3 @@ def bound_inputs(manifest: NetManifest) -> tuple[BoundPort, ...]:
         of = ports[saved.name.removesuffix(LENGTHS)] if saved.kind == "length" else None
         ports[saved.name] = Port(saved.name, saved.kind, found, saved.classes, of)
     return tuple(BoundPort(ports[saved.name], saved.columns) for saved in manifest.inputs)
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a run's numbers depend on."""
-    found = {"python": python_version()}
-    for package in ("sparknet", "numpy", "onnx", "onnxruntime", "pyspark"):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # run from a source tree, or `--local` without pyspark
-            found[package] = "not installed"
-    return found

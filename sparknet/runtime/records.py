@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from pydantic import TypeAdapter, ValidationError
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,17 @@ class RoundRecord:
 
 Event = Note | Prepared | RoundRecord
 Progress = Callable[[Event], None]
+
+
+def write_history(history: Sequence[RoundRecord]) -> bytes:
+    """Rounds as JSON lines."""
+    return "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in history).encode()
+
+
+def read_history(data: bytes) -> tuple[RoundRecord, ...]:
+    """Rounds from JSON lines; raises ValueError that says what is wrong."""
+    reader = TypeAdapter(RoundRecord)
+    try:
+        return tuple(reader.validate_json(line) for line in data.splitlines())
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"][:200]) from error

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from hashlib import sha256
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
@@ -24,7 +21,6 @@ from sparknet.compiler.folder import (
     PARAMETERS,
     STEP,
     NetManifest,
-    SavedFile,
     SavedSlot,
     digests,
     manifest_bytes,
@@ -32,12 +28,12 @@ from sparknet.compiler.folder import (
     tensor_bytes,
     write_folder,
 )
-from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.engine import Floats
+from sparknet.runtime.hostile import damaged, explain, read_file
 from sparknet.runtime.manifest import Manifest, describe
 from sparknet.runtime.onnx_check import Interface, Signature, UnsafeModelError, check_model
 from sparknet.runtime.problems import problem
-from sparknet.runtime.records import RoundRecord
+from sparknet.runtime.records import RoundRecord, read_history, write_history
 from sparknet.runtime.trainer import TrainedNet
 
 STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
@@ -78,7 +74,7 @@ def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
     contents = {
         **net_contents(net, trained.parameters),
         STATE: tensor_bytes(trained.optimizer_state, net.optimizer_state),
-        METRICS: "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in trained.history).encode(),
+        METRICS: write_history(trained.history),
     }
     write_folder(folder, {**contents, MANIFEST: manifest_bytes(describe(net, trained, digests(contents)))})
 
@@ -93,8 +89,8 @@ def load(folder: Path) -> SavedRun:
     manifest = _read_manifest(folder)
     unknown = set(_CAPS) - {MANIFEST} - set(manifest.files)
     if unknown or len(manifest.files) != len(_CAPS) - 1:
-        raise _damaged(folder / MANIFEST, "it does not list the files of a run folder")
-    data = {name: _read(folder / name, manifest.files[name]) for name in _CAPS if name != MANIFEST}
+        raise damaged(folder / MANIFEST, "it does not list the files of a run folder")
+    data = {name: read_file(folder / name, _CAPS[name], manifest.files[name]) for name in _CAPS if name != MANIFEST}
     for name, interface in _interfaces(manifest).items():
         _check_graph(folder / name, data[name], interface)
     return SavedRun(
@@ -110,37 +106,9 @@ def load(folder: Path) -> SavedRun:
     )
 
 
-def _damaged(path: Path, why: str) -> SparkNetError:
-    return problem("R0042", f"`{path}` is damaged: {why}", helps=["take the folder from a backup, or train again"])
-
-
-def _read(path: Path, expected: SavedFile | None = None) -> bytes:
-    """The bytes of a regular file of the folder, which is not followed if it is a link."""
-    cap = _CAPS[path.name]
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError as error:
-        raise _damaged(path, "it is missing") from error
-    except OSError as error:
-        why = "it is a link" if path.is_symlink() else str(error.strerror)
-        raise _damaged(path, why) from error
-    with os.fdopen(descriptor, "rb") as file:
-        if not path.is_file() or path.is_symlink():
-            raise _damaged(path, "it is not a regular file")
-        size = os.fstat(descriptor).st_size
-        if size > cap:
-            raise _damaged(path, f"its {size:,} bytes are more than the {cap:,} allowed")
-        if expected is not None and size != expected.bytes:
-            raise _damaged(path, f"it has {size:,} bytes, the manifest says {expected.bytes:,}")
-        data = file.read(size)
-    if expected is not None and sha256(data).hexdigest() != expected.sha256:
-        raise _damaged(path, "its contents are not those that the manifest lists")
-    return data
-
-
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
-    data = _read(path)
+    data = read_file(path, _CAPS[MANIFEST])
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
@@ -148,15 +116,13 @@ def _read_manifest(folder: Path) -> Manifest:
             raise problem(
                 "R0044", f"`{folder}` was compiled, not trained", helps=["`sparknet run` trains it"]
             ) from error
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        if first["loc"] == ("format",):
+        if error.errors()[0]["loc"] == ("format",):
             raise problem(
                 "R0043",
                 f"`{path}` is of another format than {FORMAT}",
                 helps=["read it with the version of sparknet that `versions` in it names"],
             ) from error
-        raise _damaged(path, f"{place + ': ' if place else ''}{first['msg'][:200]}") from error
+        raise damaged(path, explain(error)) from error
 
 
 def _is_compiled(data: bytes) -> bool:
@@ -189,9 +155,9 @@ def _check_graph(path: Path, data: bytes, expected: Interface) -> None:
     try:
         found = check_model(data, scans=path.name == STEP)
     except UnsafeModelError as error:
-        raise _damaged(path, str(error)) from error
+        raise damaged(path, str(error)) from error
     if found != expected or list(found.outputs) != list(expected.outputs):  # the engine goes by the order of outputs
-        raise _damaged(path, "its inputs and outputs are not those that the manifest lists")
+        raise damaged(path, "its inputs and outputs are not those that the manifest lists")
 
 
 def _join(path: Path, data: bytes, slots: Sequence[SavedSlot]) -> Floats:
@@ -199,17 +165,17 @@ def _join(path: Path, data: bytes, slots: Sequence[SavedSlot]) -> Floats:
     try:
         tensors = load_tensors(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(path, f"it is not a safetensors file ({error})") from error
+        raise damaged(path, f"it is not a safetensors file ({error})") from error
     if set(tensors) != {slot.name for slot in slots}:
-        raise _damaged(path, "its tensors are not those that the manifest lists")
+        raise damaged(path, "its tensors are not those that the manifest lists")
     offset = 0
     for slot in slots:
         tensor = tensors[slot.name]
         fits = tensor.dtype == np.float32 and tensor.shape == slot.shape
         if not fits or (slot.offset, slot.size) != (offset, tensor.size):
-            raise _damaged(path, f"tensor `{slot.name}` is not float32{list(slot.shape)} at {slot.offset}")
+            raise damaged(path, f"tensor `{slot.name}` is not float32{list(slot.shape)} at {slot.offset}")
         if not np.isfinite(tensor).all():
-            raise _damaged(path, f"tensor `{slot.name}` holds NaN or infinity")
+            raise damaged(path, f"tensor `{slot.name}` holds NaN or infinity")
         offset += slot.size
     parts = [tensors[slot.name].ravel() for slot in slots]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)
@@ -219,12 +185,11 @@ def _text(path: Path, data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _damaged(path, "it is not UTF-8 text") from error
+        raise damaged(path, "it is not UTF-8 text") from error
 
 
 def _history(path: Path, data: bytes) -> tuple[RoundRecord, ...]:
-    reader = TypeAdapter(RoundRecord)
     try:
-        return tuple(reader.validate_json(line) for line in data.splitlines())
-    except ValidationError as error:
-        raise _damaged(path, error.errors()[0]["msg"][:200]) from error
+        return read_history(data)
+    except ValueError as error:
+        raise damaged(path, str(error)) from error

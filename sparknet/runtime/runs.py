@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.folder import check_output
-from sparknet.runtime import run_folder
+from sparknet.runtime import checkpoints, run_folder
 from sparknet.runtime.backend import Backend
+from sparknet.runtime.checkpoints import Checkpoint
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.masters import check_master
@@ -87,15 +88,18 @@ def run_local(
     output: str | Path | None = None,
     progress: Progress | None = None,
     data_roots: Sequence[str | Path] = (),
+    resume: bool = False,
 ) -> TrainedNet:
     """Train in this process, without Spark or Java; where `output` is given, leave a run folder there.
 
-    The `.net` file may name data below its own folder and below `data_roots`, folders or URIs.
+    The `.net` file may name data below its own folder and below `data_roots`, folders or URIs. With `resume` the run
+    of `output` that was not finished goes on from its newest checkpoint; raises SparkNetError where that cannot be.
     """
     output = None if output is None else Path(output)
     places = _check_before(net, output, data_roots)
+    net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"):
-        return _run(net, LocalBackend(places), output, progress)
+        return _run(net, LocalBackend(places), output, progress, resumed)
 
 
 def run_spark(
@@ -104,21 +108,23 @@ def run_spark(
     progress: Progress | None = None,
     on: OnSpark | None = None,
     data_roots: Sequence[str | Path] = (),
+    resume: bool = False,
 ) -> TrainedNet:
-    """Train on Spark; where `output` is given, leave a run folder there. `data_roots` as in `run_local`."""
+    """Train on Spark; where `output` is given, leave a run folder there. The rest as in `run_local`."""
     on = on or OnSpark()
     output = None if output is None else Path(output)
     frames = on.frames()
     places = _check_before(net, output, data_roots, given=frames)
+    net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark import SparkBackend
         from sparknet.runtime.spark_sources import open_frame
 
         if frames:
-            return _run(net, SparkBackend(frames), output, progress)
+            return _run(net, SparkBackend(frames), output, progress, resumed)
         opened = {key: open_frame(spark, place) for key, place in places.items()}
         labels = {key: place.label for key, place in places.items()}
-        return _run(net, SparkBackend(opened, labels), output, progress)
+        return _run(net, SparkBackend(opened, labels), output, progress, resumed)
 
 
 @dataclass(frozen=True)
@@ -163,12 +169,30 @@ def load_run(folder: str | Path) -> SavedRun:
     return run_folder.load(Path(folder))
 
 
-def _run(net: CompiledNet, backend: Backend, output: Path | None, progress: Progress | None) -> TrainedNet:
+def _run(
+    net: CompiledNet, backend: Backend, output: Path | None, progress: Progress | None, resumed: Checkpoint | None
+) -> TrainedNet:
     with closing(backend):
-        trained = train(net, backend, progress)
+        trained = train(net, backend, progress, output, resumed)
     if output is not None:
         run_folder.save(output, net, trained)
+        checkpoints.remove(checkpoints.folder_of(output))
     return trained
+
+
+def _resumed(
+    net: CompiledNet, output: Path | None, progress: Progress | None, resume: bool
+) -> tuple[CompiledNet, Checkpoint | None]:
+    """The checkpoint to go on from, if any, and the net with as many workers as it had then."""
+    if output is None:
+        if resume:
+            raise ValueError("`resume` needs the `output` that the run was to have")
+        return net, None
+    if not resume:
+        checkpoints.check_none(output)
+        return net, None
+    found = checkpoints.newest(output, net, progress or (lambda event: None))
+    return net.with_train(workers=found.reached.workers), found
 
 
 def _check_trains(net: CompiledNet) -> None:

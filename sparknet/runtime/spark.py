@@ -19,7 +19,7 @@ from pyspark.storagelevel import StorageLevel
 
 from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import Label
-from sparknet.runtime.backend import Encoded
+from sparknet.runtime.backend import Encoded, digest_of
 from sparknet.runtime.binding import (
     BoundPort,
     all_columns,
@@ -130,7 +130,8 @@ class SparkBackend:
             found[place] = found.get(place, 0) + row["rows"]
             self._digests.setdefault(place[0], {})[row["worker"], row["index"]] = row["digest"]
         self._rows = found
-        return Encoded(found, layout.block_rows)
+        digest = digest_of((split, *place, own) for split, of in self._digests.items() for place, own in of.items())
+        return Encoded(found, layout.block_rows, digest)
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""

@@ -10,7 +10,6 @@ import gc
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import pyarrow as pa
@@ -122,8 +121,7 @@ def _runs(column: pa.Array) -> list[tuple[int, int]]:
 
 
 def _block_row(block: Block) -> pa.RecordBatch:
-    digest = blake2b(block.payload, digest_size=16).digest()
-    values = (block.worker, block.split, block.index, block.rows, block.payload, digest)
+    values = (block.worker, block.split, block.index, block.rows, block.payload, block.digest())
     arrays = [pa.array([value], field.type) for value, field in zip(values, _BLOCKS, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=_BLOCKS)
 

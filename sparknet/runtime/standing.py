@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sparknet.compiler.compiled import CompiledNet
 from sparknet.runtime.engine import Floats
 from sparknet.runtime.records import RoundRecord
 
@@ -23,6 +24,13 @@ class Standing:
     weights: Weights
     kept: Weights
     """Those that the run would leave if it ended here."""
+    momentum: Floats = field(repr=False)
+    """That of the averages, of length `momentum_size`."""
     kept_round: int = 0
     """The round that `kept` are from, counted from 1."""
     history: tuple[RoundRecord, ...] = ()
+
+
+def momentum_size(net: CompiledNet) -> int:
+    """How many numbers the momentum of the averages of a net's workers has."""
+    return 0

@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import isfinite
+from pathlib import Path
 from time import perf_counter
+
+import numpy as np
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import DataSection, SplitName
 from sparknet.runtime.backend import Backend, Encoded
 from sparknet.runtime.binding import BoundPort, bind
+from sparknet.runtime.checkpoints import Checkpoint, Checkpoints, check_data, describe_run, folder_of
 from sparknet.runtime.course import Course, plan_course
 from sparknet.runtime.encode import Layout, choose_layout
 from sparknet.runtime.engine import Floats, Graph, Sums
@@ -22,7 +26,7 @@ from sparknet.runtime.problems import problem
 from sparknet.runtime.profile import Profile
 from sparknet.runtime.records import Note, Prepared, Progress, RoundRecord, Score
 from sparknet.runtime.rounds import EvaluationTask, Plan, RoundTask, Shard, WorkerResult, average
-from sparknet.runtime.standing import Standing, Weights
+from sparknet.runtime.standing import Standing, Weights, momentum_size
 from sparknet.runtime.stopping import is_best, is_over
 
 
@@ -57,12 +61,20 @@ STEPS_AN_EPOCH = 16
 _DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`")
 
 
-def train(net: CompiledNet, backend: Backend, progress: Progress | None = None) -> TrainedNet:
-    """Train `net` on the data of its `data` section, which `backend` holds.
+def train(
+    net: CompiledNet,
+    backend: Backend,
+    progress: Progress | None = None,
+    output: Path | None = None,
+    resumed: Checkpoint | None = None,
+) -> TrainedNet:
+    """Train `net` on the data of its `data` section, which `backend` holds, on from `resumed` where that is given.
+
+    Checkpoints, where the net asks for some, are written beside `output`.
 
     Raises SparkNetError for data that cannot be used, for a run that cannot start, and for one that diverges.
     """
-    return _Run(net, data_section(net), backend, progress or (lambda event: None)).run()
+    return _Run(net, data_section(net), backend, progress or (lambda event: None), output, resumed).run()
 
 
 def data_section(net: CompiledNet) -> DataSection:
@@ -87,9 +99,16 @@ class _Run:
     data: DataSection
     backend: Backend
     progress: Progress
+    output: Path | None
+    resumed: Checkpoint | None
+    began: float = field(default_factory=perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """What the run took until now, the time before the checkpoint that it goes on from included."""
+        return perf_counter() - self.began + (self.resumed.reached.seconds if self.resumed else 0.0)
 
     def run(self) -> TrainedNet:
-        began = perf_counter()
         bound = self.backend.resolve(bound_ports(self.net))
         profiles = self.backend.profile(bound)
         workers = self._workers(profiles)
@@ -100,9 +119,9 @@ class _Run:
         shards = encoded.shards()
         course = plan_course(self.net.train, rows["train"], len(shards))
         self.progress(
-            Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - began)
+            Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - self.began)
         )
-        standing = self._rounds(course, layout, shards, rows)
+        standing = self._rounds(course, layout, shards, rows, self._checkpoints(workers, encoded))
         kept, score = standing.kept, standing.history[standing.kept_round - 1].score
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
@@ -116,7 +135,7 @@ class _Run:
             rows=rows,
             workers=len(shards),
             scores=scores,
-            seconds=perf_counter() - began,
+            seconds=self.seconds,
             bound=bound,
         )
 
@@ -175,19 +194,46 @@ class _Run:
                 )
         return rows
 
+    def _checkpoints(self, workers: int, encoded: Encoded) -> Checkpoints | None:
+        """What writes checkpoints, if anything does; raises SparkNetError for data that is not that of `resumed`."""
+        if self.resumed is not None:
+            label = next(iter(self.data.supplies.values())).label
+            check_data(self.resumed.reached, encoded.digest, label)
+        policy = self.net.train.checkpoint
+        if policy is None:
+            return None
+        if self.output is None:
+            self.progress(Note("no checkpoints are written, for they lie beside the run's folder, and it has none"))
+            return None
+        reached = describe_run(self.net, workers, encoded.digest)
+        return Checkpoints(folder_of(self.output), policy, reached, self.progress)
+
     # ----- rounds -----
 
-    def _rounds(self, course: Course, layout: Layout, shards: Sequence[Shard], rows: dict[str, int]) -> Standing:
+    def _start(self) -> Standing:
+        if self.resumed is not None:
+            return self.resumed.standing
+        weights = Weights(self.net.initial_parameters(), self.net.initial_optimizer_state())
+        return Standing(weights, weights, np.zeros(momentum_size(self.net), np.float32))
+
+    def _rounds(
+        self,
+        course: Course,
+        layout: Layout,
+        shards: Sequence[Shard],
+        rows: dict[str, int],
+        checkpoints: Checkpoints | None,
+    ) -> Standing:
         graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), self.net.statistics_size)
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         judge, patience = self.net.judge, self.net.train.early_stop
-        weights = Weights(self.net.initial_parameters(), self.net.initial_optimizer_state())
-        standing = Standing(weights, weights)
-        for plan in course.plans:
-            began = perf_counter()
-            weights, results = self._round(
-                RoundTask(graph, layout, plan, weights.parameters, weights.optimizer_state), shards
-            )
+        standing = self._start()
+        for plan in course.plans[len(standing.history) :]:
+            if is_over(standing.history, judge, patience):
+                break
+            began, weights = perf_counter(), standing.weights
+            task = RoundTask(graph, layout, plan, weights.parameters, weights.optimizer_state)
+            weights, results = self._round(task, shards)
             score = None if split is None else self._evaluate(layout, split, weights.parameters, plan.round + 1)
             record = RoundRecord(
                 round=plan.round + 1,
@@ -202,9 +248,9 @@ class _Run:
             standing = replace(standing, weights=weights, history=(*standing.history, record))
             if is_best(standing.history, judge):
                 standing = replace(standing, kept=weights, kept_round=record.round)
+            if checkpoints is not None:
+                checkpoints.after(standing, self.seconds)
             self.progress(record)
-            if is_over(standing.history, judge, patience):
-                break
         return standing
 
     def _round(self, task: RoundTask, shards: Sequence[Shard]) -> tuple[Weights, list[WorkerResult]]:

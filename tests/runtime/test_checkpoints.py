@@ -1,0 +1,293 @@
+"""Checkpoints: a run that goes on from one gives the bytes of a run that nothing happened to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from sparknet.compiler import CompiledNet
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.records import Event, Note, RoundRecord
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.trainer import TrainedNet
+from tests.runtime.conftest import only, rows, small_net
+
+ROOT = Path(__file__).parents[2]
+SPLIT = "{train: 0.6, validation: 0.2, test: 0.2}"
+EVERY = "\n  workers = 2\n  checkpoint = rounds(1)"
+ROUNDS = 6
+
+
+class KilledError(Exception):
+    """Stands for the end of a process."""
+
+
+def net_of(folder: Path, more: str = EVERY, **settings: object) -> CompiledNet:
+    return small_net(folder, split=SPLIT, epochs=settings.pop("epochs", ROUNDS), more=more, **settings)
+
+
+def dies_after(number: int) -> Callable[[Event], None]:
+    def watch(event: Event) -> None:
+        if isinstance(event, RoundRecord) and event.round == number:
+            raise KilledError
+
+    return watch
+
+
+def killed(folder: Path, after: int, more: str = EVERY) -> Path:
+    """The checkpoints of a run that died behind a round."""
+    with pytest.raises(KilledError):
+        run_local(net_of(folder, more), folder / "run", dies_after(after))
+    assert not (folder / "run").exists()
+    return folder / "run.checkpoints"
+
+
+def resume(folder: Path, more: str = EVERY) -> tuple[TrainedNet, list[str]]:
+    """The run, finished, and the notes that it made."""
+    events: list[Event] = []
+    trained = run_local(net_of(folder, more), folder / "run", events.append, resume=True)
+    return trained, [event.text for event in events if isinstance(event, Note)]
+
+
+def essence(trained: TrainedNet) -> tuple[object, ...]:
+    """All that a run gives but the time that it took."""
+    history = [replace(record, seconds_compute=0, seconds_total=0) for record in trained.history]
+    vectors = trained.parameters.tobytes(), trained.optimizer_state.tobytes()
+    return (*vectors, history, trained.kept_round, trained.planned, trained.rows, trained.scores)
+
+
+@pytest.mark.parametrize("after", [1, 3, ROUNDS])
+@pytest.mark.parametrize(
+    "more",
+    [
+        EVERY,
+        "\n  workers = 3\n  checkpoint = minutes(0.000001)",
+        EVERY + "\n  schedule = [warmup(epochs: 1), cosine]\n  sync = average(every: 3)",
+        EVERY + "\n  early_stop = patience(1, min_delta: 9)",
+    ],
+)
+def test_what_is_resumed_is_what_was_never_killed(folder: Path, after: int, more: str) -> None:
+    undisturbed = run_local(net_of(folder, more))
+    after = min(after, len(undisturbed.history))
+    killed(folder, after, more)
+    trained, notes = resume(folder, more)
+    assert essence(trained) == essence(undisturbed)
+    path = folder / "run.checkpoints" / f"round-{after}"
+    assert notes[0] == f"resuming after round {after}, from `{path}`"
+    assert (folder / "run" / "manifest.json").is_file()
+    assert not (folder / "run.checkpoints").exists()
+
+
+def test_a_process_that_is_killed(tmp_path: Path) -> None:
+    spec = (ROOT / "specs" / "digits.net").read_text()
+    assert "epochs    = 10" in spec
+    (tmp_path / "digits.net").write_text(spec.replace("epochs    = 10", "epochs = 8\n  checkpoint = rounds(2)"))
+    command = [sys.executable, "-c", "from sparknet.cli.main import main; main()", "run", "digits.net", "--local"]
+    options = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+    process = subprocess.Popen([*command, "--workers", "2", "-o", "run"], stdout=subprocess.DEVNULL, **options)
+    try:
+        while not (tmp_path / "run.checkpoints" / "round-2").exists():
+            assert process.poll() is None
+            sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "run").exists()
+    # The same command again would train over it; with `--resume`, the number of workers is known.
+    again = subprocess.run([*command, "-o", "run"], capture_output=True, text=True, check=False, **options)
+    assert again.returncode == 1
+    assert "error[R0045]" in again.stderr
+    for arguments in (["-o", "run", "--resume"], ["-o", "whole", "--workers", "2"]):
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False, **options)
+        assert (done.returncode, done.stderr) == (0, "")
+    for name in ("parameters.safetensors", "optimizer_state.safetensors", "inference.onnx"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_may_go_on_somewhere_else(folder: Path, spark: SparkSession) -> None:
+    net = net_of(folder)
+    undisturbed = run_local(net)
+    killed(folder, 2)
+    on_spark = run_spark(net, folder / "run", on=OnSpark(spark=spark), resume=True)
+    assert essence(on_spark) == essence(undisturbed)
+    with pytest.raises(KilledError):
+        run_spark(net, folder / "other", dies_after(2), OnSpark(spark=spark))
+    assert essence(run_local(net, folder / "other", resume=True)) == essence(undisturbed)
+
+
+# ----- damage -----
+
+FILES = ["checkpoint.json", "progress.json", "vectors.safetensors", "metrics.jsonl"]
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def link(path: Path) -> None:
+    shutil.move(path, path.parent.parent / path.name)
+    path.symlink_to(path.parent.parent / path.name)
+
+
+@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("damage", [flip, truncate, Path.unlink, link])
+def test_the_one_before_takes_the_place_of_a_damaged_one(
+    folder: Path, file: str, damage: Callable[[Path], None]
+) -> None:
+    undisturbed = run_local(net_of(folder))
+    checkpoints = killed(folder, 3)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["round-2", "round-3"]
+    damage(checkpoints / "round-3" / file)
+    trained, (first, second) = resume(folder)
+    assert first.startswith(f"`{checkpoints / 'round-3'}/")
+    assert "` is damaged: " in first
+    assert second == f"resuming after round 2, from `{checkpoints / 'round-2'}`"
+    assert essence(trained) == essence(undisturbed)
+
+
+def test_when_all_are_damaged(folder: Path) -> None:
+    checkpoints = killed(folder, 3)
+    for number in (2, 3):
+        truncate(checkpoints / f"round-{number}" / "vectors.safetensors")
+    with pytest.raises(SparkNetError) as error:
+        resume(folder)
+    assert only(error) == f"R0046 `{folder / 'run'}` cannot be resumed: none of its checkpoints is whole"
+    assert len(error.value.diagnostics[0].notes) == 2
+
+
+def test_when_there_is_none(folder: Path) -> None:
+    with pytest.raises(SparkNetError) as error:
+        resume(folder)
+    assert only(error) == f"R0046 `{folder / 'run'}` cannot be resumed: there is no checkpoint of it"
+
+
+def resign(path: Path, file: str, data: bytes) -> None:
+    """Replace a file and list the new one, as an enemy would."""
+    (path / file).write_bytes(data)
+    index = json.loads((path / "checkpoint.json").read_text("utf-8"))
+    index["files"][file] = {"bytes": len(data), "sha256": sha256(data).hexdigest()}
+    (path / "checkpoint.json").write_text(json.dumps(index), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("parameters", np.zeros(3, np.float32), "its vectors do not have the lengths of the net's"),
+        ("momentum", np.zeros(3, np.float32), "its vectors do not have the lengths of the net's"),
+        (
+            "parameters",
+            np.full(9, np.nan, "f4"),
+            "tensor `parameters` is not a vector of finite float32 numbers",
+        ),
+        ("parameters", np.zeros(67), "tensor `parameters` is not a vector of finite float32 numbers"),
+        ("more", np.zeros(3, np.float32), "its tensors are not those of a checkpoint"),
+    ],
+)
+def test_vectors_of_an_enemy(folder: Path, name: str, value: np.ndarray, why: str) -> None:
+    checkpoints = killed(folder, 1)
+    path = checkpoints / "round-1"
+    tensors = load_tensors((path / "vectors.safetensors").read_bytes())
+    resign(path, "vectors.safetensors", save_tensors(tensors | {name: value}))
+    with pytest.raises(SparkNetError) as error:
+        resume(folder)
+    diagnostic = error.value.diagnostics[0]
+    assert f"`{path / 'vectors.safetensors'}` is damaged: {why}" in (diagnostic.message, *diagnostic.notes)
+
+
+@pytest.mark.parametrize("change", [{"rounds": 4}, {"rounds": 0}, {"kept_round": 9}, {"kept_round": 0}, {"more": 1}])
+def test_progress_of_an_enemy(folder: Path, change: dict[str, int]) -> None:
+    path = killed(folder, 1) / "round-1"
+    progress = json.loads((path / "progress.json").read_text("utf-8")) | change
+    resign(path, "progress.json", json.dumps(progress).encode())
+    with pytest.raises(SparkNetError) as error:
+        resume(folder)
+    assert only(error).startswith("R0046 ")
+
+
+# ----- another run -----
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"batch": 16}, "`batch` of the `train` section was 8 and is 16"),
+        ({"epochs": 9}, "`epochs` of the `train` section was 6 and is 9"),
+        ({"more": EVERY + "\n  sync = average(every: 3)"}, "`sync` of the `train` section is not what it was"),
+        ({"more": EVERY.replace("2", "3")}, "`workers` was 2 and is 3"),
+        ({"more": EVERY + "\n  clip = norm(1)"}, "the net is not the one it began with"),
+    ],
+)
+def test_another_net(folder: Path, change: dict[str, object], why: str) -> None:
+    killed(folder, 2)
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(folder, **change), folder / "run", resume=True)
+    assert only(error) == f"R0047 the run cannot be resumed: {why}"
+    assert essence(resume(folder)[0]) == essence(run_local(net_of(folder)))
+
+
+def test_other_rows(folder: Path) -> None:
+    killed(folder, 2)
+    pq.write_table(rows(201), folder / "rows.parquet")
+    with pytest.raises(SparkNetError) as error:
+        resume(folder)
+    assert only(error) == "R0047 the run cannot be resumed: the rows are not those that it was trained on"
+    assert error.value.diagnostics[0].labels
+
+
+def test_how_often_checkpoints_are_written_is_free_to_change(folder: Path) -> None:
+    killed(folder, 2)
+    trained, _ = resume(folder, EVERY.replace("rounds(1)", "minutes(5)"))
+    assert essence(trained) == essence(run_local(net_of(folder)))
+
+
+# ----- the folder -----
+
+
+def test_what_cannot_be_written_is_told_and_the_run_goes_on(folder: Path) -> None:
+    (folder / "run.checkpoints").write_text("in the way")
+    events: list[Event] = []
+    trained = run_local(net_of(folder), folder / "run", events.append)
+    assert essence(trained) == essence(run_local(net_of(folder)))
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert len(notes) == ROUNDS
+    assert notes[0].startswith("no checkpoint after round 1: ")
+    assert (folder / "run.checkpoints").read_text() == "in the way"
+
+
+def test_leftovers_are_removed_and_nothing_else(folder: Path) -> None:
+    checkpoints = killed(folder, 2)
+    (checkpoints / ".round-3.0a1b2c3d.partial").mkdir()
+    (checkpoints / "mine").mkdir()
+    (checkpoints / "round-2.txt").write_text("mine")
+    resume(folder)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["mine", "round-2.txt"]
+
+
+def test_a_run_without_a_folder_says_that_it_writes_none(folder: Path) -> None:
+    events: list[Event] = []
+    run_local(net_of(folder), progress=events.append)
+    (note,) = [event.text for event in events if isinstance(event, Note)]
+    assert note.startswith("no checkpoints are written")
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.parquet", "small.net"]
