@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sparknet.compiler.forms import form_of, usage
+from sparknet.compiler.forms import Form, form_of, usage
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, is_unknown, name_help
-from sparknet.compiler.translate import argument_help, shorter, value_help, written
+from sparknet.compiler.translate import argument_help, decimal, shorter, sizes_help, value_help, written
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
@@ -51,6 +51,9 @@ def bind(model: type[Model], call: syntax.Call, scope: Scope) -> Model:
     if problems or len(values) < len(placed):
         raise SparkNetError(problems)
     for name, value in values.items():
+        if help := sizes_help(name, placed[name].value, scope):
+            message = f"`{name}` of `{what}` must be sizes such as `3x3`, found `{written(placed[name].value, scope)}`"
+            raise scope.error("E0303", message, placed[name].value, help)
         if isinstance(value, Word) and name in form.texts:
             message = f"`{name}` of `{what}` must be a text in quotes, found {describe(value)}"
             raise scope.error("E0303", message, placed[name].value, f'write `"{value.text}"`')
@@ -105,7 +108,7 @@ def place(
         if argument.key is None:
             if position >= most:
                 takes = f"`{what}` takes {_at_most(most)}{' without their names' if most < len(names) else ''}"
-                help = shorter(call, scope) or signature_help(what, names)
+                help = decimal(call, argument, scope) or shorter(call, scope) or signature_help(what, names)
                 problems += scope.error("E0304", takes, argument, help).diagnostics
                 break
             name = names[position]
@@ -176,12 +179,25 @@ def _explain(
         else:
             node = _node(places[name], detail["loc"]) if name in places else call
             message, help = explain_value(detail, values)
-            if name in places:
-                help = value_help(name, places[name], scope) or help
+            if name in places and isinstance(call, syntax.Call):
+                meant = _meant(call, form_of(model), name, places[name], node, scope)
+                help = meant or value_help(name, places[name], scope) or help
             if help is None and isinstance(found := values.get(name), Word):
                 help = name_help(found.text, scope)
             diagnostics += scope.error("E0303", f"{subject(name)} {message}", node, help).diagnostics
     return diagnostics
+
+
+def _meant(call: syntax.Call, form: Form, name: str, value: syntax.Expr, part: syntax.Node, scope: Scope) -> str | None:
+    """What to write in place of a wrong `value` of the argument `name`, or of the `part` of it that is wrong."""
+    if part is not value and isinstance(part, syntax.ListExpr | syntax.Dims):
+        items = ", ".join(re.findall(r"[^][x,\s]+", written(part, scope)))
+        return f"write `{call.name.text}({items})`"
+    if isinstance(value, syntax.Dims) and name == "filters":
+        return f"sizes stand behind the filters: `{call.name.text}(32, {written(value, scope)})`"
+    if isinstance(value, syntax.Name) and value.text in form.names and value.text not in scope.names:
+        return f"write `{value.text}: {'true' if value.text in form.switches else '...'}`"
+    return None
 
 
 def _node(value: syntax.Expr, place: Sequence[int | str]) -> syntax.Node:
@@ -203,7 +219,9 @@ def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str,
     }
     if kind in bounds:
         words, key = bounds[kind]
-        return f"must be {words} {context[key]:,g}, found {found}", None
+        share = kind == "less_than" and context[key] == 1 and 2 <= detail["input"] <= 100
+        help = f"{detail['input']:g} percent is `{detail['input'] / 100:g}`" if share else None
+        return f"must be {words} {context[key]:,g}, found {found}", help
     if kind == "literal_error":
         choices = str(context["expected"]).replace("'", "`")
         return f"must be {choices}, found {found}", _did_you_mean(str(detail["input"]), choices.split("`")[1::2])

@@ -8,12 +8,13 @@ from typing import Any
 
 from sparknet.compiler.arguments import bind, place, validated
 from sparknet.compiler.definitions import Definition
+from sparknet.compiler.forms import form_of
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.net import BlockUse, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import DERIVED, LENGTHS, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.synonyms import plain_name
-from sparknet.compiler.translate import layer_helps
+from sparknet.compiler.translate import layer_helps, written
 from sparknet.compiler.values import with_values
 from sparknet.compiler.work import Work
 from sparknet.grammar import limits, syntax
@@ -184,18 +185,33 @@ class Body:
                 help = f"start the line with it: `{name} -> ...`"
                 raise self.scope.error("E0209", f"`{name}` is a value, not a layer", step, help)
             return self.values[name]
+        if name in self.blocks or (name in LAYERS and form_of(LAYERS[name]).names[:1] != ("kind",)):
+            self._check_no_value(step)
         if name in self.blocks:
             return self._block(self.blocks[name], step)
         if name in LAYERS:
             return self._use(bind(LAYERS[name], step, self.scope), step)
         if name in JOINS:
             return self._join(step)
-        raise self._unknown(step)
+        raise self._unknown(step, first)
+
+    def _check_no_value(self, step: syntax.Call) -> None:
+        """A value is led into a layer by an arrow; as an argument, `dense(x, 16)`, it is none."""
+        arguments = step.arguments or ()
+        first = arguments[0].value if arguments and arguments[0].key is None else None
+        if not isinstance(first, syntax.Name) or first.text not in self.values or first.text in self.scope.names:
+            return
+        rest = ", ".join(written(argument, self.scope) for argument in arguments[1:])
+        help = f"write `{first.text} -> {step.name.text}{f'({rest})' if rest else ''}`"
+        message = f"`{first.text}` is a value, not an argument of `{step.name.text}`"
+        raise self.scope.error("E0209", message, first, help)
 
     def _join(self, step: syntax.Call) -> ValueId:
         """`add(a, b)` joins the values named; with one name it joins that to the value at hand."""
         arguments = step.arguments or ()
-        named = [self._named(a.value) for a in arguments if a.key is None]
+        named = [self._named(a.value, step) for a in arguments if a.key is None]
+        if not named and self.at_hand is None and self.broken:
+            raise SparkNetError([])
         if not named:
             message = f"`{step.name.text}` needs the names of the values to join"
             raise self.scope.error("E0302", message, step, f"write `{step.name.text}(a, b)`")
@@ -205,24 +221,40 @@ class Body:
         options = step.model_copy(update={"arguments": tuple(a for a in arguments if a.key is not None)})
         return self._use(bind(JOINS[step.name.text], options, self.scope), step, tuple(values))
 
-    def _named(self, expr: syntax.Expr) -> ValueId:
+    def _named(self, expr: syntax.Expr, step: syntax.Call) -> ValueId:
         if isinstance(expr, syntax.Name) and expr.text in self.lost:
             raise SparkNetError([])
         if isinstance(expr, syntax.Name) and expr.text in self.values:
             return self.values[expr.text]
         if not isinstance(expr, syntax.Name):
-            raise self.scope.error("E0303", "expected the name of a value", expr, "name it first: `short = ...`")
-        near = closest(expr.text, [*self.values, *self.lost])
+            raise self.scope.error("E0303", "expected the name of a value", expr, self._names_help(expr, step))
+        near = "in" if expr.text in ("input", "x") and "in" in self.values else None
+        near = near or closest(expr.text, [*self.values, *self.lost])
         help = f"did you mean `{near}`?" if near else f"name it first: `{expr.text} = ...`"
         raise self.scope.error("E0202", f"unknown value `{expr.text}`", expr, help)
 
-    def _unknown(self, step: syntax.Call) -> SparkNetError:
+    def _names_help(self, expr: syntax.Expr, step: syntax.Call) -> str:
+        """What to write for an argument of a joining layer that is no name."""
+        parts: tuple[syntax.Expr, ...] = ()
+        if isinstance(expr, syntax.ListExpr):
+            parts = expr.items
+        elif isinstance(expr, syntax.Binary) and expr.operator in ("+", "*"):
+            parts = (expr.left, expr.right)
+        if parts and all(isinstance(part, syntax.Name) for part in parts):
+            return f"write `{step.name.text}({', '.join(written(part, self.scope) for part in parts)})`"
+        return "name it first: `short = ...`"
+
+    def _unknown(self, step: syntax.Call, first: bool) -> SparkNetError:
         name = step.name.text
         own = [*self.blocks, *self.values]
         helps = [] if any(plain_name(o) == plain_name(name) for o in own) else layer_helps(step, self.scope)
         if not helps:
             near = closest(name, [*LAYERS, *JOINS, *own])
             every = f"layers are {', '.join(f'`{n}`' for n in (*LAYERS, *JOINS))}"
+            if near is None and step.arguments is None:
+                # What is no layer and has no arguments was to be a value.
+                self.lost.add(name)
+                every = f"a value is named in front: `{name} = ...`" + ", or is an `input`" * first
             helps = [f"did you mean `{near}`?" if near else every]
         return self.scope.error("E0201", f"unknown layer `{name}`", step.name, *helps)
 
@@ -231,6 +263,8 @@ class Body:
         if len(step.items) != len(fields):
             message = f"a layer tuple has {len(fields)} items, this one has {len(step.items)}"
             help = 'write `(size, kernel height, kernel width, filters, "ACTIVATION")`'
+            if all(isinstance(item, syntax.Name) and item.text in self.values for item in step.items):
+                help = f"values are joined by a layer: `concat{written(step, self.scope)}`"
             raise self.scope.error("E0303", message, step, help)
         values = {name: evaluate(item, self.scope) for name, item in zip(fields, step.items, strict=True)}
         places = dict(zip(fields, step.items, strict=True))
@@ -300,7 +334,7 @@ class Body:
         """What a block sees: the lets and its parameters, not the parameters of the block that uses it."""
         given = self._arguments(block, step)
         names = {**self.lets, **given}
-        inside = Scope(source, names)
+        inside = Scope(source, names, block=block.name.text)
         for parameter in block.parameters:
             if parameter.name.text not in given and parameter.default is not None:
                 names[parameter.name.text] = evaluate(parameter.default, inside)
@@ -312,7 +346,9 @@ class Body:
         placed, problems = place(step, names, self.scope)
         needed = [p.name.text for p in block.parameters if p.default is None]
         if not problems and (missing := [name for name in needed if name not in placed]):
-            usage = f"write `{block.name.text}({', '.join(needed)})`"
+            given = {name: written(argument.value, self.scope) for name, argument in placed.items()}
+            shown = [given.get(n, n) if n in needed else f"{n}: {given[n]}" for n in names if n in (*needed, *given)]
+            usage = f"write `{block.name.text}({', '.join(shown)})`"
             problems += self.scope.error("E0302", f"`{block.name.text}` needs `{missing[0]}`", step, usage).diagnostics
         values: dict[str, Any] = {}
         for name, argument in placed.items():

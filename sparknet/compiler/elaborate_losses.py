@@ -5,6 +5,7 @@ A net with one output that a key can mean gives it a plain value; with several, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -15,7 +16,7 @@ from sparknet.compiler.criteria import LOSSES, Criterion
 from sparknet.compiler.metrics import METRICS, Metric
 from sparknet.compiler.net import LayerUse, NetOutput
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
-from sparknet.compiler.translate import word
+from sparknet.compiler.translate import word, written
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
@@ -23,6 +24,8 @@ from sparknet.grammar.suggest import closest
 LOSS_KEYS = ("loss", "weights", "class_weights", "metrics")
 _MOVES_NUMBERS = frozenset({"flatten", "reshape", "transpose"})
 _LARGEST_WEIGHT = 1e6
+_FEW = 8
+"""Items of a list that a help writes out."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +80,8 @@ def _by_output(entry: syntax.Entry, judged: Judged, scope: Scope) -> list[tuple[
     names = [o.name for o in meant]
     if not isinstance(entry.value, syntax.MapExpr):
         if len(meant) > 1 or key == "weights":
-            example = ", ".join(f"{name}: ..." for name in names)
             message = f"`{key}` must say which output it means"
-            raise scope.error("E0502", message, entry.value, f"write `{key} = {{{example}}}`")
+            raise scope.error("E0502", message, entry.value, f"write `{key} = {{{_spread(entry, meant, scope)}}}`")
         return [(meant[0], entry.value)]
     problems: list[Diagnostic] = []
     chosen: dict[str, tuple[NetOutput, syntax.Expr]] = {}
@@ -97,6 +99,18 @@ def _by_output(entry: syntax.Entry, judged: Judged, scope: Scope) -> list[tuple[
     if problems:
         raise SparkNetError(problems)
     return list(chosen.values())
+
+
+def _spread(entry: syntax.Entry, meant: Sequence[NetOutput], scope: Scope) -> str:
+    """What was written for no output in particular, for those that it may mean."""
+    value = entry.value
+    if isinstance(value, syntax.ListExpr) and len(value.items) == len(meant) and entry.key.text == "weights":
+        return ", ".join(f"{o.name}: {written(item, scope)}" for o, item in zip(meant, value.items, strict=True))
+    tables: dict[str, Mapping[str, type[Criterion] | type[Metric]]] = {"loss": LOSSES, "metrics": METRICS}
+    table = tables.get(entry.key.text, {})
+    name = value.name.text if isinstance(value, syntax.Call) else value.text if isinstance(value, syntax.Name) else ""
+    fitting = [o.name for o in meant if name in table and o.kind in table[name].kinds]
+    return ", ".join(f"{o}: {written(value, scope)}" for o in fitting) or ", ".join(f"{o.name}: ..." for o in meant)
 
 
 def _chosen(
@@ -120,12 +134,13 @@ def _chosen(
         raise scope.error("E0502", message, expr, f"write `{near}`, without quotes" if near else choices)
     name = call.name.text
     if name not in table:
-        near = word(noun, name, fitting) or closest(name, fitting)
+        top = re.fullmatch(r"top_?([0-9]+)(_?acc(uracy)?)?", name.lower()) if "top_k" in fitting else None
+        near = f"top_k({top[1]})" if top else word(noun, name, fitting) or closest(name, fitting)
         help = f"did you mean `{near}`?" if near else choices
         raise scope.error("E0502", f"unknown {noun} `{name}`", call.name, help)
     if name not in fitting:
-        kind = f"like {output.like}" if output.like else f"{output.kind}[{output.size}]"
-        raise scope.error("E0502", f"`{name}` cannot judge `{output.name}`, which is `{kind}`", call.name, choices)
+        message = f"`{name}` cannot judge `{output.name}`, which is `{output.type}`"
+        raise scope.error("E0502", message, call.name, choices)
     return call
 
 
@@ -179,5 +194,7 @@ def _class_weights(expr: syntax.Expr, output: NetOutput, judged: Judged, scope: 
     if not isinstance(expr, syntax.ListExpr) or len(expr.items) != output.size:
         found = f"{len(expr.items)} numbers" if isinstance(expr, syntax.ListExpr) else "no list"
         message = f"`{output.name}` has {output.size} classes and needs a weight for each, found {found}"
-        raise scope.error("E0502", message, expr, "write `[1, 2.5, ...]`")
+        more = ", ..." * (output.size > _FEW)
+        example = f"[{', '.join(['1'] * min(output.size, _FEW))}{more}]"
+        raise scope.error("E0502", message, expr, f"write {output.size} numbers, such as `{example}`")
     return tuple(_weight(item, output, judged, scope) for item in expr.items)

@@ -161,6 +161,9 @@ def elaborate_data(
     fed = [*(Fed(i.name, i.type) for i in inputs), *(Fed.output(o) for o in outputs if o.like is None)]
     ports = [port.name for port in fed]
     section = _without_likes(section, outputs, scope, problems)
+    if not inputs:
+        # The net lacks an input, which has been said: what is bound may be that.
+        lost = [*lost, *(e.key.text for e in section.entries if isinstance(e.value, syntax.Call | syntax.Binary))]
     entries = _entries(section, [*DATA_KEYS, *ports, *(name for name in lost if name not in ports)], scope, problems)
     values = {key: _value(entries[key], scope, problems) for key in DATA_KEYS if key in entries}
     supplies = elaborate_supplies(section, entries, values, scope, problems)

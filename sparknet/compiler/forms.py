@@ -18,6 +18,8 @@ class Form:
     """The field that takes all arguments without names, as a list."""
     texts: frozenset[str]
     """Arguments that take any text; what takes words has them as an enumeration."""
+    switches: frozenset[str]
+    """Arguments that are true or false."""
     needed: tuple[str, ...]
     """Arguments without a default."""
 
@@ -32,6 +34,7 @@ def form_of(model: type[BaseModel]) -> Form:
         positional=len(fields) - len(keyword_only),
         gathers=getattr(model, "gathers", None),
         texts=frozenset(name for name, field in fields.items() if field.annotation is str),
+        switches=frozenset(name for name, field in fields.items() if field.annotation is bool),
         needed=tuple(name for name, field in fields.items() if field.is_required()),
     )
 

@@ -80,7 +80,8 @@ def _check_lengths(use: LayerUse, xs: Sequence[TensorType]) -> None:
 def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
     code, place = ("E0402", use.size_label) if isinstance(error, TupleSizeError) else ("E0401", use.labels[0])
     helps = (error.help,) if error.help else ()
-    return Diagnostic(code, error.message, (place, *use.labels[1:]), _history(net, use.inputs[0], types), helps)
+    notes = _history(net, use.inputs[0], types) if len(use.inputs) == 1 else _histories(net, use, types)
+    return Diagnostic(code, error.message, (place, *use.labels[1:]), notes, helps)
 
 
 def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, TensorType]) -> Diagnostic | None:
@@ -111,7 +112,20 @@ def _check_output(net: ElaboratedNet, output: NetOutput, types: dict[ValueId, Te
     )
 
 
-def _history(net: ElaboratedNet, value: ValueId, types: dict[ValueId, TensorType]) -> tuple[str, ...]:
+def _histories(net: ElaboratedNet, use: LayerUse, types: dict[ValueId, TensorType]) -> tuple[str, ...]:
+    """The chains of shapes that led to the first value that is joined and to the first that differs from it."""
+    other = next((n for n, value in enumerate(use.inputs) if types[value] != types[use.inputs[0]]), 1)
+    return tuple(
+        f"value {number + 1}: {step}"
+        for number in (0, other)
+        for step in _history(net, use.inputs[number], types, _CHAIN_SHOWN // 2)
+        if step != "..."
+    )
+
+
+def _history(
+    net: ElaboratedNet, value: ValueId, types: dict[ValueId, TensorType], most: int = _CHAIN_SHOWN
+) -> tuple[str, ...]:
     """The chain of shapes that led to `value`, the last few steps of it."""
     uses = {use.name: use for use in net.layers}
     steps: list[str] = []
@@ -119,5 +133,5 @@ def _history(net: ElaboratedNet, value: ValueId, types: dict[ValueId, TensorType
         steps.append(f"{uses[value].text} gives `{types[value]}`")
         value = uses[value].inputs[0]
     steps.append(f"input `{value}` is `{types[value]}`")
-    shown = steps[:_CHAIN_SHOWN][::-1]
-    return tuple(["..."] * (len(steps) > _CHAIN_SHOWN) + shown)
+    shown = steps[:most][::-1]
+    return tuple(["..."] * (len(steps) > most) + shown)

@@ -72,6 +72,11 @@ class NetOutput:
     """The input that an output of kind `like` reconstructs, which is its target."""
 
     @property
+    def type(self) -> str:
+        """As it is declared: `class[10]`, `like image`."""
+        return f"like {self.like}" if self.like else f"{self.kind}[{self.size}]"
+
+    @property
     def size(self) -> int:
         """Numbers in a row."""
         return prod(self.shape)

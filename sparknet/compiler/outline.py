@@ -28,7 +28,7 @@ def outline(blocks: Mapping[str, Definition], lets: Mapping[str, Any], problems:
         found: list[Diagnostic] = []
         names = dict(lets)
         body = _Outline(
-            Scope(definition.source, names),
+            Scope(definition.source, names, block=block.name.text),
             blocks,
             found,
             lets,

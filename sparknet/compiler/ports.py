@@ -55,7 +55,11 @@ def input_type(name: str, declared: syntax.TypeExpr, scope: Scope) -> TensorType
     keyed = _keyed(declared, _EXAMPLES[kind], ("vocabulary", "variable") if kind == "token" else ("variable",), scope)
     if kind == "token" and (not sizes or "vocabulary" not in keyed):
         missing = "length" if not sizes else "vocabulary"
-        raise scope.error("E0404", f"`token` needs its {missing}", declared, _EXAMPLES[kind])
+        length = written(sizes[0], scope) if sizes else "40"
+        second = sizes[1:2] or ([keyed["vocabulary"]] if "vocabulary" in keyed else [])
+        words = written(second[0].value, scope) if second else "5000"
+        help = f"write `token[{length}, vocabulary: {words}]`"
+        raise scope.error("E0404", f"`token` needs its {missing}", declared, help)
     if not sizes:
         raise scope.error("E0404", f"`{kind}` needs its sizes in brackets", declared, f"write `{kind}[10]`")
     shape = tuple(_size(argument, scope) for argument in sizes)
@@ -103,6 +107,9 @@ def output_type(
     """Kind and shape of an output: `class[10]`, `float[1]`, `bool[30]`, or `like` one of the `inputs`."""
     if isinstance(declared, syntax.LikeType):
         return "like", _reconstructed(declared, inputs, scope).shape
+    if declared.name.text in inputs and not declared.arguments:
+        help = f"write `like {declared.name.text}`"
+        raise scope.error("E0404", f"`{declared.name.text}` is an input, not a type", declared.name, help)
     _check_kind(declared, "output", OUTPUT_KINDS, scope)
     sizes = _sizes(declared, scope)
     kind = declared.name.text

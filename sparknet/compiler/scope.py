@@ -28,6 +28,10 @@ class Word:
     text: str
 
 
+class Sizes(tuple[int, ...]):
+    """Sizes as written, `3x3`, which messages show so."""
+
+
 _SHOWN, _SHOWN_ITEMS = 64, 12
 """Characters of a text and items of a list that a message repeats."""
 
@@ -46,6 +50,8 @@ class Scope:
     source: Source
     names: Mapping[str, Any]
     placement: Placement = NOWHERE_ELSE
+    block: str | None = None
+    """The block that the expressions stand in."""
 
     def label(self, node: syntax.Node, text: str = "") -> Label:
         """Mark a node of the tree."""
@@ -82,7 +88,7 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
         case syntax.Number() | syntax.String() | syntax.Boolean():
             return expr.value
         case syntax.Dims():
-            return expr.sizes
+            return Sizes(expr.sizes)
         case syntax.Name():
             return _named(expr.text, scope)
         case syntax.ListExpr():
@@ -202,7 +208,10 @@ def name_help(word: str, scope: Scope) -> str:
     if word in _PYTHON:
         return _PYTHON[word]
     near = closest(word, scope.names)
-    return f"did you mean `{near}`?" if near else f"define it above with `let {word} = ...`"
+    if near:
+        return f"did you mean `{near}`?"
+    parameter = f", or make it a parameter: `block {scope.block}({word}, ...)`" if scope.block else ""
+    return f"define it above with `let {word} = ...`{parameter}"
 
 
 def describe(value: Any) -> str:
@@ -214,6 +223,8 @@ def describe(value: Any) -> str:
             return f"`{value.text}`"
         case str():
             return f'the text `"{value if len(value) <= _SHOWN else value[:_SHOWN] + "…"}"`'
+        case Sizes():
+            return f"`{'x'.join(map(str, value))}`"
         case tuple():
             shown = [*map(str, value[:_SHOWN_ITEMS]), *["…"] * (len(value) > _SHOWN_ITEMS)]
             return f"`[{', '.join(shown)}]`"

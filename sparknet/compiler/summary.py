@@ -12,7 +12,6 @@ from typing import Any
 from sparknet.compiler.layers import ParameterSpec
 from sparknet.compiler.net import LayerUse, TypedNet
 from sparknet.compiler.types import TensorType
-from sparknet.grammar.diagnostics import Label
 
 _BYTES = {"float32": 4, "int64": 8}
 _HEADS = ("layer", "output", "parameters", "multiply-adds", "activations")
@@ -85,14 +84,9 @@ def summarize(typed: TypedNet, unfold: bool = False) -> Summary:
         name=net.name,
         inputs=tuple(Row(f"input {i.name}", str(i.type)) for i in net.inputs),
         layers=_grouped(net.layers, typed),
-        outputs=tuple(Row(f"output {o.name}", written(o.label)) for o in net.outputs),
+        outputs=tuple(Row(f"output {o.name}", o.type) for o in net.outputs),
         unfold=unfold,
     )
-
-
-def written(label: Label) -> str:
-    """The text that a label marks, in one line."""
-    return " ".join(label.source.text[label.span.start : label.span.end].split())
 
 
 def _grouped(uses: Sequence[LayerUse], typed: TypedNet, depth: int = 0) -> tuple[Row, ...]:

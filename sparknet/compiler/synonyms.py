@@ -219,7 +219,7 @@ WORDS: dict[str, dict[str, str]] = {
     "metric": _by_word(
         {
             "accuracy": "acc categoricalaccuracy sparsecategoricalaccuracy binaryaccuracy",
-            "top_k(5)": "topkcategoricalaccuracy top5",
+            "top_k(5)": "topkcategoricalaccuracy",
             "f1": "f1score",
             "mae": "meanabsoluteerror",
             "mse": "meansquarederror",

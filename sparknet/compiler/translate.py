@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from sparknet.compiler.forms import Form, call, form_of, usage
 from sparknet.compiler.layers import JOINS, LAYERS
@@ -54,6 +55,30 @@ def value_help(key: str, value: syntax.Expr, scope: Scope) -> str | None:
         return None
     same = value.value if isinstance(value, syntax.String) else written(value, scope)
     return f"write `{found}`" if plain_name(found) != plain_name(same) else None
+
+
+def sizes_help(key: str, value: syntax.Expr, scope: Scope) -> str | None:
+    """How to write sizes of two sides that were written as a list, or as the product of two numbers."""
+    if key not in _SIZES:
+        return None
+    sides: tuple[syntax.Expr, ...] = ()
+    if isinstance(value, syntax.ListExpr) and len(value.items) == 2:
+        sides = value.items
+    elif isinstance(value, syntax.Binary) and value.operator == "*":
+        sides = value.left, value.right
+    if not sides or not all(isinstance(side, syntax.Number) for side in sides):
+        return None
+    return f"write `{'x'.join(written(side, scope) for side in sides)}`"
+
+
+def decimal(step: syntax.Call, too_many: syntax.Argument, scope: Scope) -> str | None:
+    """How to write `0,2`, which is two arguments."""
+    arguments = step.arguments or ()
+    before = next((a for a, b in pairwise(arguments) if b is too_many), None)
+    if before is None or not isinstance(before.value, syntax.Number) or not isinstance(too_many.value, syntax.Number):
+        return None
+    adjacent = before.value.span.end + 1 == too_many.value.span.start
+    return f"write `{written(before, scope)}.{written(too_many, scope)}`, with a point" if adjacent else None
 
 
 def layer_helps(step: syntax.Call, scope: Scope) -> list[str]:

@@ -9,7 +9,6 @@ from typing import Literal
 
 from sparknet.compiler.layers import Join
 from sparknet.compiler.net import BlockUse, LayerUse, TypedNet, ValueId
-from sparknet.compiler.summary import written
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 
 MAX_BOXES = 1000
@@ -62,7 +61,7 @@ def draw(typed: TypedNet, fold: bool = False) -> Drawing:
             helps = () if fold else ("`--fold` draws each use of a block as one box",)
             raise SparkNetError([Diagnostic("E0208", message, helps=helps)])
     for output in net.outputs:
-        box = Box(f"output {output.name}", written(output.label), "port")
+        box = Box(f"output {output.name}", output.type, "port")
         _add(drawing, box, [homes[output.value]])
     return drawing
 

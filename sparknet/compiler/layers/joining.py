@@ -67,7 +67,10 @@ class Concat(Join):
         if any(x.dtype != first.dtype or self._others(x) != self._others(first) for x in xs):
             raise ShapeError(
                 f"`concat` needs shapes that differ along axis {self.axis} only, "
-                f"but gets {' and '.join(f'`{x}`' for x in xs)}"
+                f"but gets {' and '.join(f'`{x}`' for x in xs)}",
+                "bring the sides to one size first, by pooling, `upsample`, `crop` or `pad`"
+                if all(len(x.shape) == 3 for x in xs) and self.axis == 0
+                else "bring them to one shape first, for example by `flatten` or `dense`",
             )
         if any(x.lengths != first.lengths for x in xs) or (first.lengths is not None and self.axis == 0):
             one_input = all(x.lengths == first.lengths for x in xs)

@@ -49,7 +49,8 @@ class Reshape(Layer):
         shape = tuple(x.size // known if size < 0 else size for size in self.shape)
         if prod(shape) != x.size:
             asked = f"[{', '.join(map(str, self.shape))}] asks for {'a multiple of ' * (-1 in self.shape)}{known:,}"
-            raise ShapeError(f"`{x}` has {x.size:,} numbers, but {asked}")
+            help = f"ask for sizes whose product is {x.size:,}, or make {known:,} numbers first, by `dense({known})`"
+            raise ShapeError(f"`{x}` has {x.size:,} numbers, but {asked}", help if -1 not in self.shape else None)
         return TensorType(x.dtype, shape)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
