@@ -192,16 +192,15 @@ class GraphBuilder:
         self.nodes.append(node)
         self._producers.update(dict.fromkeys(outputs, node))
 
-    def with_extra_output(self, node: Node) -> Value:
-        """Give `node`, already in the graph, one more of its optional outputs, or return it if it has it."""
+    def with_extra_outputs(self, node: Node, count: int) -> tuple[Value, ...]:
+        """Give `node`, already in the graph, its optional outputs up to `count` in all, or return those it has."""
         node = self._producers[node.output]
-        if len(node.outputs) == 1:
-            wider = Node(
-                node.op, node.inputs, (*node.outputs, self.fresh(f"{node.output}_extra")), node.attributes, node.layer
-            )
+        if len(node.outputs) < count:
+            more = (self.fresh(f"{node.output}_extra") for _ in range(count - len(node.outputs)))
+            wider = replace(node, outputs=(*node.outputs, *more))
             self.replace(node, [wider])
             node = wider
-        return node.outputs[1]
+        return node.outputs
 
     def replace(self, node: Node, others: Sequence[Node]) -> None:
         """Put `others`, which compute the same outputs or none that anything reads, in the place of `node`."""

@@ -13,20 +13,38 @@ from sparknet.compiler.graph import Value
 def _layer_normalization(n: Backward) -> list[Value | None]:
     """`u = (x - mean) r`, `r = 1 / sqrt(variance + eps)`, `y = w u + b`, means over the normalised axes, the last ones.
 
-    `dx = r (v - mean(v) - u mean(v u))` with `v = w dy`. `u` is computed again: the operator gives its mean and `r` in
-    float32 only, whatever the type of `x`.
+    `dx = r (w dy - mean(w dy) - u mean(w dy u))`. The means are products with `w`. All is done on rows, which are the
+    channels of a `BatchNormalization` out of training: that multiplies them and adds to them in one pass.
     """
-    centred = n.op("Sub", n.x(), _mean(n, n.x()))
-    variance = _mean(n, n.op("Mul", centred, centred))
-    spread = n.op("Sqrt", n.op("Add", variance, n.constant(n.attribute("epsilon", 1e-5))))
-    u = n.op("Div", centred, spread)
-    v = n.op("Mul", n.dy, n.x(1))
-    rest = n.op("Add", _mean(n, v), n.op("Mul", u, _mean(n, n.op("Mul", v, u))))
-    dx = n.op("Div", n.op("Sub", v, rest), spread)
-    gradients: list[Value | None] = [dx, n.sum_to(n.op("Mul", n.dy, u), 1)]
-    if len(n.node.inputs) > 2:
-        gradients.append(n.sum_to(n.dy, 2))
-    return gradients
+    rank, axis = len(n.shape()), n.attribute("axis", -1)
+    features = prod(n.sizes(n.shape()[axis % rank :]))
+    mean, r = (_number_a_row(n, value) for value in n.g.with_extra_outputs(n.node, 3)[1:])
+    rows, channels, column = n.g.ints(-1, features), n.g.ints(1, -1, features), n.g.ints(features, 1)
+    u = _rows_times(n, n.op("Reshape", n.x(), channels), r, mean=mean)
+    dy = n.op("Reshape", n.dy, channels)
+    product = n.op("Mul", dy, u)
+    flat = [n.op("Reshape", value, rows) for value in (dy, product)]
+    share = n.op("Mul", n.op("Reshape", n.x(1), column), n.constant(-1 / features))
+    of_mean, of_r = (n.op("Reshape", n.op("MatMul", value, share), n.g.ints(-1)) for value in flat)
+    rest = _rows_times(n, u, of_r, plus=of_mean)
+    v = n.op("Mul", dy, n.op("Reshape", n.x(1), n.g.ints(-1)))
+    dx = _rows_times(n, n.op("Add", v, rest), r)
+    sums = [n.op("Reshape", n.op("ReduceSum", value, n.g.ints(0), keepdims=0), n.op("Shape", n.x(1))) for value in flat]
+    return [n.reshape_like(dx), sums[1], *([sums[0]] if len(n.node.inputs) > 2 else [])]
+
+
+def _number_a_row(n: Backward, value: Value) -> Value:
+    """A statistic, which the operator gives in float32 whatever the type of its input, as a vector of the rows."""
+    value = value if n.g.dtype == "float32" else n.op("Cast", value, to=n.g.onnx_type(n.g.dtype))
+    return n.op("Reshape", value, n.g.ints(-1))
+
+
+def _rows_times(
+    n: Backward, value: Value, factor: Value, mean: Value | None = None, plus: Value | None = None
+) -> Value:
+    """`factor * (value - mean) + plus` of [1, rows, features], all others [rows]."""
+    ones, zeros = (n.op("Expand", n.constant(c), n.op("Shape", factor)) for c in (1.0, 0.0))
+    return n.op("BatchNormalization", value, factor, plus or zeros, mean or zeros, ones, epsilon=0.0)
 
 
 def _batch_normalization(n: Backward) -> list[Value | None]:

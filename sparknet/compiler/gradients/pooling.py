@@ -46,7 +46,7 @@ def _over_windows(n: Backward, value: Value, kernel: list[int]) -> Value:
 def _scattered(n: Backward) -> Value:
     """Add each number of `dy` where the forward pass found the maximum (`MaxPool`'s second output)."""
     flat = n.g.ints(-1)
-    indices = n.op("Reshape", n.g.with_extra_output(n.node), flat)
+    indices = n.op("Reshape", n.g.with_extra_outputs(n.node, 2)[1], flat)
     zeros = n.op("Expand", n.constant(0.0), n.op("Unsqueeze", n.op("Size", n.x()), n.g.ints(0)))
     total = n.op("ScatterElements", zeros, indices, n.op("Reshape", n.dy, flat), axis=0, reduction="add")
     return n.reshape_like(total)
