@@ -11,9 +11,10 @@ CODES: dict[str, str] = {
     "E0207": "operands of the wrong kind",
     "E0208": "a limit on the size of nets",
     "E0209": "a construct that is not understood here",
-    "E0210": "a file that cannot be imported",
+    "E0210": "a file that cannot be read",
     "E0211": "imports in a circle",
-    "E0212": "an import from outside the folder",
+    "E0212": "a file from outside the folder",
+    "E0213": "an ONNX model that cannot be a layer",
     # ----- arguments -----
     "E0301": "unknown argument",
     "E0302": "missing argument",
@@ -25,6 +26,7 @@ CODES: dict[str, str] = {
     "E0402": "a tuple's size differs from what arrives",
     "E0403": "an output does not fit its value",
     "E0404": "unknown or malformed type",
+    "E0405": "training through an operator that has no gradient",
     # ----- sections -----
     "E0501": "unknown key",
     "E0502": "key of the wrong kind",

@@ -21,8 +21,8 @@ def compile(
 ) -> CompiledNet:
     """Compile a net: a path to a `.net` file, its text or its tree, and what else `sparknet.compiler.check` takes.
 
-    The source of the result stands alone: imports and settings are written into it. Raises SparkNetError, whose text
-    shows every mistake at its place in the file.
+    The source of the result stands alone: imports and settings are written into it, and the foreign models that it
+    names are in `CompiledNet.models`. Raises SparkNetError, whose text shows every mistake at its place in the file.
     """
     source = read(text_or_path)
     file = parse(source)
@@ -32,7 +32,7 @@ def compile(
         raise SparkNetError(problems)
     return CompiledNet(
         name=typed.net.name,
-        source=standalone(file, source, settings, folder),
+        source=standalone(file, source, settings, folder, typed),
         layers=_rows(typed),
         inputs=_inputs(typed),
         targets=_targets(typed),

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparknet.compiler.initializers import draw
+from sparknet.compiler.layers import ForeignLayer
 from sparknet.compiler.layout import Slot, named_specs, trained_size
 from sparknet.compiler.lower import lower_inference
 from sparknet.compiler.metrics import Statistic
@@ -103,6 +104,12 @@ class CompiledNet:
     typed: TypedNet
 
     @property
+    def models(self) -> dict[str, bytes]:
+        """The files of foreign models that `source` names, by the names that it gives them."""
+        layers = (use.layer for use in self.typed.net.layers)
+        return {layer.model.stored: layer.model.data for layer in layers if isinstance(layer, ForeignLayer)}
+
+    @property
     def data(self) -> DataSection | None:
         """The `data` section, if the file has one."""
         return self.typed.net.data
@@ -165,10 +172,14 @@ class CompiledNet:
         return f"<div>{drawing}{table}</div>"
 
     def initial_parameters(self, seed: int | None = None) -> NDArray[np.float32]:
-        """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section)."""
+        """Fresh parameters, float32[P], drawn from `seed` (by default that of the `train` section).
+
+        Those of foreign models are as their files have them.
+        """
         seed = self.train.seed if seed is None else seed
         tensors = [
-            draw(p.initializer, name, p.shape, p.fan_in, p.fan_out, seed).ravel() for name, p in named_specs(self.typed)
+            (draw(p.initializer, name, p.shape, p.fan_in, p.fan_out, seed) if p.start is None else p.start).ravel()
+            for name, p in named_specs(self.typed)
         ]
         return np.concatenate(tensors) if tensors else np.zeros(0, np.float32)
 

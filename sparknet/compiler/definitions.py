@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sparknet.compiler.reach import IMPORT, Reach
 from sparknet.compiler.scope import BROKEN, Scope, Word, evaluate, unknown_word
 from sparknet.compiler.settings import Settings
 from sparknet.grammar import limits, syntax
@@ -43,10 +44,6 @@ class _Loading:
     source: Source
     real: str
     imports: tuple[Label, ...]
-
-    @property
-    def folder(self) -> Path | None:
-        return self.source.folder
 
 
 def definitions(
@@ -111,9 +108,7 @@ class _Gathering:
     def __init__(self, source: Source, root: Path | None, problems: list[Diagnostic]) -> None:
         self.found: list[Definition] = []
         self.complete = True
-        self._root = root
-        folder = root or source.folder
-        self._allowed = None if folder is None else Path(os.path.realpath(folder))
+        self._reach = Reach(source, root)
         self._problems = problems
         self._seen: set[str] = set()
         self._open: list[_Loading] = []
@@ -142,7 +137,7 @@ class _Gathering:
     def _import(self, item: syntax.Import, by: _Loading) -> None:
         here = Label(by.source, item.path.span)
         labels = (here, *by.imports)
-        path = self._path(item.path.value, by, labels)
+        path = self._reach.find(item.path.value, by.source, IMPORT, labels)
         real = os.path.realpath(path)
         circle = [loading.real for loading in self._open]
         if real in circle:
@@ -165,27 +160,9 @@ class _Gathering:
             raise SparkNetError([_led(d, labels, imports) for d in error.diagnostics]) from None
         self.add(file, _Loading(source, real, imports))
 
-    def _path(self, path: str, by: _Loading, labels: tuple[Label, ...]) -> Path:
-        """The file that an import means, which lies inside the folder that imports may reach."""
-        if self._allowed is None:
-            raise _error(
-                "E0210", "a text that is no file can import nothing", labels, help="give the folder as the root"
-            )
-        if not path or "\0" in path or os.path.isabs(path) or "\\" in path:
-            message = "an import is the path of a file, from the folder of this one, with `/`"
-            raise _error("E0210", message, labels, help='write for instance `import "blocks.net"`')
-        folders = [by.folder, self._root]
-        tries = [folder / path for folder in folders if folder is not None]
-        inside = [t for t in tries if Path(os.path.realpath(t)).is_relative_to(self._allowed)]
-        if not inside:
-            where = self._root or self._open[0].folder or "."
-            message = f'"{path}" lies outside of `{where}`, the folder that imports may reach'
-            raise _error("E0212", message, labels, help="give a folder further up with `--root`")
-        return next((t for t in inside if t.is_file()), inside[0])
 
-
-def _error(code: str, message: str, labels: tuple[Label, ...], *notes: str, help: str | None = None) -> SparkNetError:
-    return SparkNetError([Diagnostic(code, message, labels, notes, (help,) if help else ())])
+def _error(code: str, message: str, labels: tuple[Label, ...], *notes: str) -> SparkNetError:
+    return SparkNetError([Diagnostic(code, message, labels, notes)])
 
 
 def _led(diagnostic: Diagnostic, labels: tuple[Label, ...], imports: tuple[Label, ...]) -> Diagnostic:

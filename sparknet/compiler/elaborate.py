@@ -9,7 +9,8 @@ from typing import Any
 from sparknet.compiler.arguments import bind, place, validated
 from sparknet.compiler.definitions import Definition
 from sparknet.compiler.forms import form_of
-from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
+from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple, Onnx
+from sparknet.compiler.models import Models
 from sparknet.compiler.net import BlockUse, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import DERIVED, LENGTHS, check_port_name, input_type, output_type
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
@@ -42,6 +43,7 @@ class Body:
     blocks: Mapping[str, Definition]
     problems: list[Diagnostic]
     lets: Mapping[str, Any]
+    models: Models
     work: Work = field(default_factory=Work)
     at_hand: ValueId | None = None
     broken: bool = False
@@ -274,6 +276,8 @@ class Body:
 
     def _use(self, layer: Layer | Join, step: syntax.Step, joined: tuple[ValueId, ...] | None = None) -> ValueId:
         inputs = joined or (self._hand(step),)
+        if isinstance(layer, Onnx) and isinstance(step, syntax.Call):
+            layer = self.models.opened(layer, step, self.scope)
         if len(self.layers) >= MAX_LAYERS:
             raise self.scope.error("E0208", f"a net of more than {MAX_LAYERS:,} layers", step)
         name = self._new_name(layer.label)

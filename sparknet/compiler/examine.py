@@ -10,12 +10,15 @@ from sparknet.compiler.elaborate import Body
 from sparknet.compiler.elaborate_losses import Judged
 from sparknet.compiler.elaborate_sections import elaborate_data, elaborate_predict, elaborate_train, unique_sections
 from sparknet.compiler.elaborate_stop import check_early_stop
+from sparknet.compiler.models import Models
 from sparknet.compiler.net import ElaboratedNet
 from sparknet.compiler.outline import outline
+from sparknet.compiler.reach import Reach
 from sparknet.compiler.scope import Scope
+from sparknet.compiler.sections import PredictSection
 from sparknet.compiler.settings import read_settings
 from sparknet.grammar import syntax
-from sparknet.grammar.diagnostics import Diagnostic, Label
+from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
 
 
@@ -35,16 +38,17 @@ def examine(
     found, complete = definitions(file, source, root, problems)
     lets = let_values(found, given, problems)
     problems += given.unknown(lets)
+    models = Models(Reach(source, root))
     blocks = {d.name: d for d in found if isinstance(d.item, syntax.Block)}
     nets = [item for item in file.items if isinstance(item, syntax.Net)]
     if len(nets) != 1:
-        outline(blocks, lets, problems)
+        outline(blocks, lets, models, problems)
         problems.append(_one_net(nets, source))
         return None, problems
-    body = Body(Scope(source, lets), blocks, problems, lets, declared=frozenset(_ports(nets[0].body)))
+    body = Body(Scope(source, lets), blocks, problems, lets, models, declared=frozenset(_ports(nets[0].body)))
     body.run(nets[0].body)
     body.finish(nets[0])
-    outline(blocks, lets, problems)
+    outline(blocks, lets, models, problems)
     file, placement = given.put_into(file, source)
     sections = unique_sections(file, source, problems)
     scope = Scope(source, lets, placement)
@@ -71,6 +75,18 @@ def examine(
     )
     problems += check_early_stop(net, sections.get("train"), scope)
     return net, problems
+
+
+def predict_section(file: syntax.File, source: Source) -> PredictSection:
+    """The `predict` section of a file that stands alone, without a look at its net. Raises SparkNetError."""
+    problems: list[Diagnostic] = []
+    found, _ = definitions(file, source, None, problems)
+    lets = let_values(found, read_settings((), problems), problems)
+    section = unique_sections(file, source, problems).get("predict")
+    predict = elaborate_predict(section, Scope(source, lets), problems)
+    if problems:
+        raise SparkNetError(problems)
+    return predict
 
 
 def in_order(problems: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:

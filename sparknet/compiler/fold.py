@@ -17,7 +17,7 @@ from sparknet.compiler.graph import GraphBuilder, Node
 
 _FILTER_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1}
 """The axis of the weight that counts the results: `[filters, ...]`, `[channels, filters of a group, ...]`,
-`[features, units]`. `MatMul` is of sequences, whose channels are the steps."""
+`[features, units]` or with `transB` the other way round. `MatMul` is of sequences, whose channels are the steps."""
 
 
 def fold_normalisation(g: GraphBuilder) -> None:
@@ -40,6 +40,7 @@ def _foldable(g: GraphBuilder, node: Node, reads: Counter[str]) -> bool:
         and reads[node.output] == 1
         and all(t in g.initializers and reads[t] == 1 for t in tensors)
         and g.initializers[tensors[0]].ndim >= 2
+        and not any(node.attributes.get(name, one) != one for name, one in (("alpha", 1), ("beta", 1), ("transA", 0)))
     )
 
 
@@ -49,7 +50,7 @@ def _fold(g: GraphBuilder, before: Node, norm: Node) -> None:
     weight = g.initializers[before.inputs[1]]
     groups = before.attributes.get("group", 1) if before.op == "ConvTranspose" else 1  # its weight says them nowhere
     shape = [groups, *[1] * weight.ndim]
-    shape[_FILTER_AXIS[before.op] + 1] = -1
+    shape[_FILTER_AXIS[before.op] + 1 - before.attributes.get("transB", 0)] = -1
     old = g.initializers[before.inputs[2]] if len(before.inputs) > 2 else np.zeros_like(factor)
     g.initializers[before.inputs[1]] = _as(
         weight, (weight.reshape(groups, -1, *weight.shape[1:]) * factor.reshape(shape)).reshape(weight.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ FORMAT: Literal[1] = 1
 MANIFEST, NET = "manifest.json", "net.net"
 INFERENCE, STEP, EVALUATION = "inference.onnx", "step.onnx", "evaluation.onnx"
 PARAMETERS = "parameters.safetensors"
+MODEL = re.compile(r"model_[0-9a-f]{16}\.onnx")
+"""What copies of foreign models are called, by their digests."""
 
 Text = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
@@ -114,7 +117,8 @@ class NetManifest(Entry):
 def write_compiled(net: CompiledNet, folder: Path) -> dict[str, int]:
     """Write a net as compiled, with fresh parameters; gives the size of each file. Raises SparkNetError.
 
-    The folder holds the source, the three graphs, `parameters.safetensors` and `manifest.json`.
+    The folder holds the source, the foreign models that it names, the three graphs, `parameters.safetensors` and
+    `manifest.json`.
     """
     contents = net_contents(net, net.initial_parameters())
     columns = {b.port: b.columns for b in net.data.bindings} if net.data else {}
@@ -133,6 +137,7 @@ def net_contents(net: CompiledNet, parameters: NDArray[np.float32]) -> dict[str,
         STEP: net.step.SerializeToString(deterministic=True),
         EVALUATION: net.evaluation.SerializeToString(deterministic=True),
         PARAMETERS: tensor_bytes(parameters, net.parameters),
+        **net.models,
     }
 
 

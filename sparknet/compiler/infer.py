@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sparknet.compiler.layers import Join, Layer, ParameterSpec, ShapeError, TupleSizeError
+from sparknet.compiler.layers import ForeignLayer, Join, Layer, ParameterSpec, ShapeError, TupleSizeError
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetOutput, TypedNet, ValueId
-from sparknet.compiler.types import TensorType
+from sparknet.compiler.types import MAX_SIZE, TensorType
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 
 MAX_PARAMETERS = 2**29 - 2**20
 """An ONNX file holds 2 GiB at most: so many float32 numbers, and a MiB of them left for everything else."""
-MAX_SIZE = 2**31 - 1
-"""Numbers in one row of a value."""
 _CHAIN_SHOWN = 6
 _ENDS_SEQUENCE = "make one vector of the sequence first, by `lstm(64)`, `mean` or `last`"
 
@@ -28,6 +26,8 @@ def infer(net: ElaboratedNet) -> TypedNet:
     parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {}
     problems: list[Diagnostic] = []
     seen: set[tuple[Label, ...]] = set()
+    learning: set[ValueId] = set()
+    """Values that something trained has a part in."""
     for use in net.layers:
         if any(value not in types for value in use.inputs):
             continue
@@ -39,6 +39,11 @@ def infer(net: ElaboratedNet) -> TypedNet:
                 types[use.name], parameters[use.name] = use.layer.infer(xs), ()
             else:
                 types[use.name], parameters[use.name] = use.layer.infer(*xs), use.layer.tensors(*xs)
+            inward = not learning.isdisjoint(use.inputs)
+            if inward or any(p.kind == "trained" for p in parameters[use.name]):
+                learning.add(use.name)
+                if isinstance(use.layer, ForeignLayer):
+                    use.layer.check_gradients(*xs, inward=inward)
             if types[use.name].size > MAX_SIZE:
                 del types[use.name], parameters[use.name]
                 raise ShapeError(f"the result would hold more than {MAX_SIZE:,} numbers")
@@ -78,7 +83,9 @@ def _check_lengths(use: LayerUse, xs: Sequence[TensorType]) -> None:
 
 
 def _misfit(net: ElaboratedNet, use: LayerUse, error: ShapeError, types: dict[ValueId, TensorType]) -> Diagnostic:
-    code, place = ("E0402", use.size_label) if isinstance(error, TupleSizeError) else ("E0401", use.labels[0])
+    code, place = error.code, error.place or use.labels[0]
+    if isinstance(error, TupleSizeError):
+        code, place = "E0402", use.size_label
     helps = (error.help,) if error.help else ()
     notes = _history(net, use.inputs[0], types) if len(use.inputs) == 1 else _histories(net, use, types)
     return Diagnostic(code, error.message, (place, *use.labels[1:]), notes, helps)

@@ -24,7 +24,7 @@ def logits_of(g: GraphBuilder, value: Value, squash: str) -> Value | None:
     node = g.producer(value)
     if node is None:
         return None
-    if node.op == squash:
+    if node.op == squash and node.attributes.get("axis", -1) in (-1, 1):
         return node.inputs[0]
     if squash != "Sigmoid" or node.op not in _SHAPE_ONLY:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 from sparknet.compiler.definitions import Definition
 from sparknet.compiler.elaborate import Body
 from sparknet.compiler.layers import Join, Layer
+from sparknet.compiler.models import Models
 from sparknet.compiler.net import ValueId
 from sparknet.compiler.scope import UNKNOWN, Scope, evaluate
 from sparknet.grammar import limits, syntax
@@ -18,7 +19,9 @@ _SOME: ValueId = "in"
 """Every value of a block; none has a shape."""
 
 
-def outline(blocks: Mapping[str, Definition], lets: Mapping[str, Any], problems: list[Diagnostic]) -> None:
+def outline(
+    blocks: Mapping[str, Definition], lets: Mapping[str, Any], models: Models, problems: list[Diagnostic]
+) -> None:
     """Add to `problems` what is wrong with the blocks wherever they may be used, but for what is said already."""
     for definition in blocks.values():
         block = definition.item
@@ -32,6 +35,7 @@ def outline(blocks: Mapping[str, Definition], lets: Mapping[str, Any], problems:
             blocks,
             found,
             lets,
+            models=models,
             at_hand=_SOME,
             values={"in": _SOME},
             callers=definition.imports,

@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from itertools import groupby
-from math import prod
 from typing import Any
 
-from sparknet.compiler.layers import ParameterSpec
+from sparknet.compiler.layers import Layer
 from sparknet.compiler.net import LayerUse, TypedNet
-from sparknet.compiler.types import TensorType
 
 _BYTES = {"float32": 4, "int64": 8}
 _HEADS = ("layer", "output", "parameters", "multiply-adds", "activations")
@@ -109,9 +107,14 @@ def _row(use: LayerUse, typed: TypedNet) -> Row:
         use.text,
         str(result),
         sum(p.size for p in specs if p.kind == "trained"),
-        multiply_adds(specs, typed.types[use.inputs[0]], result),
+        products_of(use, typed),
         result.size * _BYTES[result.dtype],
     )
+
+
+def products_of(use: LayerUse, typed: TypedNet) -> int:
+    """The multiply-adds of a layer; what joins values multiplies by no weights."""
+    return use.layer.multiply_adds(typed.types[use.inputs[0]]) if isinstance(use.layer, Layer) else 0
 
 
 def _sum(text: str, rows: Sequence[Row], times: int = 1) -> Row:
@@ -124,19 +127,6 @@ def _sum(text: str, rows: Sequence[Row], times: int = 1) -> Row:
         tuple(rows),
         times,
     )
-
-
-def multiply_adds(specs: Iterable[ParameterSpec], x: TensorType, result: TensorType) -> int:
-    """Products of numbers with weights, for one row of data: each weight counts once for every place it is used at.
-
-    Kernels, of three axes and more, are used at every place of the result `[channels, places...]`; matrices at every
-    step of a sequence `[time, features]`, and once on everything else. Tokens look weights up and multiply nothing.
-    """
-    if x.dtype != "float32":
-        return 0
-    steps = x.shape[0] if len(x.shape) == 2 else 1
-    places = prod(result.shape[1:])
-    return sum(p.size * (places if len(p.shape) > 2 else steps) for p in specs if len(p.shape) > 1)
 
 
 # ----- printing -----

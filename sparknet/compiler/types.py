@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal
 
+MAX_SIZE = 2**31 - 1
+"""Numbers in one row of a value."""
+
 DType = Literal["float32", "int64", "bool"]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sparknet.compiler.layers import JOINS, LAYERS
-from sparknet.compiler.summary import multiply_adds, short
+from sparknet.compiler.summary import products_of, short
 from sparknet.grammar import syntax
 from sparknet.grammar.spell import Speller
 from sparknet.lsp.document import Document, name_of
@@ -28,8 +28,8 @@ def _about_layer(document: Document, offset: int) -> str | None:
     lines = []
     for use in uses[:_SHOWN]:
         specs = typed.parameters[use.name]
-        x, result = typed.types[use.inputs[0]], typed.types[use.name]
-        count, work = sum(p.size for p in specs), multiply_adds(specs, x, result)
+        result = typed.types[use.name]
+        count, work = sum(p.size for p in specs), products_of(use, typed)
         more = f", {count:,} parameters, {short(work)} multiply-adds" if count else ""
         takes = " and ".join(f"`{typed.types[value]}`" for value in use.inputs)
         lines.append(f"`{use.name}`: {takes} to `{result}`{more}")

@@ -16,8 +16,8 @@ from secrets import token_hex
 
 import pyarrow as pa
 
+from sparknet.compiler import examine
 from sparknet.compiler.arguments import bind
-from sparknet.compiler.checking import check
 from sparknet.compiler.folder import NET
 from sparknet.compiler.scope import Scope
 from sparknet.compiler.sections import PredictSection
@@ -106,7 +106,8 @@ def _called(text: str) -> DataSource:
 
 def predict_section(run: SavedRun) -> PredictSection:
     """The `predict` section of the net that was trained."""
-    return check(Source(str(run.folder / NET), run.net)).net.predict
+    source = Source(str(run.folder / NET), run.net)
+    return examine.predict_section(parse(source), source)
 
 
 def section_place(section: PredictSection) -> Place:

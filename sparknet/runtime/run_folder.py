@@ -17,6 +17,7 @@ from sparknet.compiler.folder import (
     FORMAT,
     INFERENCE,
     MANIFEST,
+    MODEL,
     NET,
     PARAMETERS,
     STEP,
@@ -28,10 +29,11 @@ from sparknet.compiler.folder import (
     tensor_bytes,
     write_folder,
 )
+from sparknet.compiler.foreign.safety import UnsafeModelError
 from sparknet.runtime.engine import Floats
 from sparknet.runtime.hostile import damaged, explain, read_file
 from sparknet.runtime.manifest import Manifest, describe
-from sparknet.runtime.onnx_check import Interface, Signature, UnsafeModelError, check_model
+from sparknet.runtime.onnx_check import Interface, Signature, check_model
 from sparknet.runtime.problems import problem
 from sparknet.runtime.records import RoundRecord, read_history, write_history
 from sparknet.runtime.trainer import TrainedNet
@@ -87,8 +89,8 @@ def load(folder: Path) -> SavedRun:
     if not folder.is_dir():
         raise problem("R0041", f"there is no run folder at `{folder}`", helps=["`sparknet run` makes one"])
     manifest = _read_manifest(folder)
-    unknown = set(_CAPS) - {MANIFEST} - set(manifest.files)
-    if unknown or len(manifest.files) != len(_CAPS) - 1:
+    # Copies of foreign models serve to compile the net again; nothing of a run reads them.
+    if {name for name in manifest.files if not MODEL.fullmatch(name)} != set(_CAPS) - {MANIFEST}:
         raise damaged(folder / MANIFEST, "it does not list the files of a run folder")
     data = {name: read_file(folder / name, _CAPS[name], manifest.files[name]) for name in _CAPS if name != MANIFEST}
     for name, interface in _interfaces(manifest).items():

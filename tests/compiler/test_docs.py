@@ -12,6 +12,8 @@ import pytest
 import sparknet
 from sparknet.compiler.folder import write_compiled
 from sparknet.compiler.layers import JOINS, LAYERS
+from sparknet.grammar import Source
+from tests.compiler.foreign_models import backbone
 
 ROOT = Path(__file__).parents[2]
 NETS = [
@@ -22,8 +24,9 @@ NETS = [
 
 
 @pytest.mark.parametrize(("page", "text"), NETS, ids=[f"{page}-{k}" for k, (page, _) in enumerate(NETS)])
-def test_a_net_on_the_page_compiles(page: str, text: str) -> None:
-    assert sparknet.compile(text).parameter_count > 0
+def test_a_net_on_the_page_compiles(page: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / "backbone.onnx").write_bytes(backbone().SerializeToString())
+    assert sparknet.compile(Source(page, text, tmp_path)).parameter_count > 0
 
 
 def test_the_first_net_of_the_readme_is_the_spec() -> None:

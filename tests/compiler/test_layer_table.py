@@ -22,6 +22,7 @@ PAGE = HERE.parents[1] / "docs" / "layers.md"
 SHOWN = 3
 """Rows that the table names for an option."""
 BATCHNORM = "test_batchnorm.py::test_three_steps_give_pytorchs_parameters_and_running_numbers"
+FOREIGN = "test_foreign.py"
 SHARED = "test_shared_options.py"
 SHARED_OPTIONS = {
     "init": f"{SHARED}::test_the_weights_start_as_init_says_and_the_biases_as_they_would",
@@ -30,6 +31,9 @@ SHARED_OPTIONS = {
     "frozen": f"{SHARED}::test_a_frozen_layer_keeps_its_numbers_and_the_others_train",
 }
 ELSEWHERE: dict[tuple[str, str], str] = {
+    ("onnx", ""): f"{FOREIGN}::test_a_net_of_pytorch_infers_and_trains_as_there",
+    ("onnx", "file"): f"{FOREIGN}::test_a_compiled_folder_keeps_the_model_and_its_net_compiles_there",
+    ("onnx", "output"): f"{FOREIGN}::test_a_frozen_net_keeps_its_numbers_and_trains_what_is_before_and_behind_it",
     ("batchnorm", ""): BATCHNORM,
     ("batchnorm", "momentum"): BATCHNORM,
     ("batchnorm", "eps"): BATCHNORM,

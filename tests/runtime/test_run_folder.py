@@ -22,8 +22,9 @@ from safetensors.numpy import save as save_tensors
 
 import sparknet
 from sparknet.compiler.folder import check_output, write_compiled
+from sparknet.compiler.foreign.safety import UnsafeModelError
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.onnx_check import UnsafeModelError, check_model
+from sparknet.runtime.onnx_check import check_model
 from sparknet.runtime.run_folder import load, save
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from tests.runtime.conftest import only, rows, small_net

@@ -10,6 +10,7 @@ from sparknet.compiler.layers import (
     dense,
     dropout,
     embedding,
+    foreign,
     joining,
     layernorm,
     pooling,
@@ -18,6 +19,7 @@ from sparknet.compiler.layers import (
     shape,
 )
 from sparknet.compiler.layers.base import Join, Layer, Lowering, ParameterSpec, ShapeError, Weighted
+from sparknet.compiler.layers.foreign import ForeignLayer, Onnx
 from sparknet.compiler.layers.tuples import LayerTuple, TupleSizeError
 
 _FAMILIES = (
@@ -33,6 +35,7 @@ _FAMILIES = (
     shape,
     resizing,
     activation,
+    foreign,
 )
 
 LAYERS: dict[str, type[Layer]] = {layer.name: layer for family in _FAMILIES for layer in family.LAYERS}
@@ -41,10 +44,12 @@ JOINS: dict[str, type[Join]] = {join.name: join for join in joining.JOINS}
 __all__ = [
     "JOINS",
     "LAYERS",
+    "ForeignLayer",
     "Join",
     "Layer",
     "LayerTuple",
     "Lowering",
+    "Onnx",
     "ParameterSpec",
     "ShapeError",
     "TupleSizeError",

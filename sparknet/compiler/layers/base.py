@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sparknet.compiler.graph import GraphBuilder, Value
 from sparknet.compiler.initializers import Initializer
 from sparknet.compiler.types import TensorType
+from sparknet.grammar.diagnostics import Label
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class ShapeError(Exception):
-    """A layer cannot take what arrives: `message` says why, `help` what to change."""
+    """A layer cannot take what arrives: `message` says why, `help` what to change.
 
-    def __init__(self, message: str, help: str | None = None) -> None:
+    `place` is what is to blame where that is less than the whole layer.
+    """
+
+    def __init__(self, message: str, help: str | None = None, code: str = "E0401", place: Label | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.help = help
+        self.code = code
+        self.place = place
 
 
 ParameterKind = Literal["trained", "frozen", "buffer"]
@@ -37,6 +47,8 @@ class ParameterSpec:
     fan_in: int
     fan_out: int
     kind: ParameterKind = "trained"
+    start: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Its first value where that is given, and not drawn."""
 
     @property
     def size(self) -> int:
@@ -108,6 +120,19 @@ class Layer(BaseModel):
     def tensors(self, x: TensorType) -> tuple[ParameterSpec, ...]:
         """`parameters`, as the options that all layers share would have them."""
         return self.parameters(x)
+
+    def multiply_adds(self, x: TensorType) -> int:
+        """Products of numbers with weights, for one row of data: each weight counts once for every place of its use.
+
+        Kernels, of three axes and more, are used at every place of the result `[channels, places...]`; matrices at
+        every step of a sequence `[time, features]`, and once on everything else. Tokens look weights up and multiply
+        nothing.
+        """
+        if x.dtype != "float32":
+            return 0
+        steps = x.shape[0] if len(x.shape) == 2 else 1
+        places = prod(self.infer(x).shape[1:])
+        return sum(p.size * (places if len(p.shape) > 2 else steps) for p in self.tensors(x) if len(p.shape) > 1)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
         """Append the operators that compute this layer on `x`, a batch of `t`, and return the result."""
