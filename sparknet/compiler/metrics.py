@@ -190,12 +190,17 @@ class R2(Metric):
     def score(self, means: Means, kind: str) -> float:
         """As `Metric.score`; of a target that is always the same, 1 where every prediction is right and else 0."""
         columns = zip(*(means[s.name] for s in self.statistics(1)), strict=True)
-        each = [_determination(error, square - mean * mean) for error, mean, square in columns]
+        each = [_determination(*column) for column in columns]
         return sum(each) / len(each)
 
 
-def _determination(error: float, variance: float) -> float:
-    return 1 - error / variance if variance > 0 else float(error == 0)
+_ROUNDING = 1e-14
+"""What remains, as a share of the mean square, where the variance of equal numbers is found as a difference."""
+
+
+def _determination(error: float, mean: float, square: float) -> float:
+    variance = square - mean * mean
+    return 1 - error / variance if variance > _ROUNDING * square else float(error == 0)
 
 
 class _OfClasses(Metric):

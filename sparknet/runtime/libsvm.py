@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from sparknet.runtime.lines import FormatError, Piece, pieces
 
-_NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-_LINE = re.compile(rb"\s*" + _NUMBER + rb"(?:\s+\d{1,10}:" + _NUMBER + rb")*\s*")
+# Possessive throughout: a long line is read once, whatever is wrong with it.
+_NUMBER = rb"[+-]?+(?:\d++(?:\.\d*+)?+|\.\d++)(?:[eE][+-]?+\d++)?+"
+_LINE = re.compile(rb"\s*+" + _NUMBER + rb"(?:\s++\d{1,10}+:" + _NUMBER + rb")*+\s*+")
 _LABEL, _FEATURE = re.compile(_NUMBER), re.compile(rb"\d{1,10}:" + _NUMBER)
 
 _LARGEST = 2**31 - 1

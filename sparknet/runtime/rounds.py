@@ -103,13 +103,20 @@ def _permutation(count: int, *salt: int) -> Indices:
     return np.argsort(draws, kind="stable").astype(np.int64)
 
 
-def epoch_order(seed: int, shard: Shard, epoch: int) -> Indices:
-    """The rows of a shard in the order of one epoch, int64[rows]."""
-    parts = []
+def epoch_order(seed: int, shard: Shard, epoch: int, start: int = 0, stop: int | None = None) -> Indices:
+    """The rows of a shard in the order of one epoch, or a stretch of it, int64[rows].
+
+    Only blocks that the stretch touches are put in order: what a round costs depends on its steps, not on its shard.
+    """
+    stop = shard.rows if stop is None else min(stop, shard.rows)
+    parts, passed = [], 0
     for block in _permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1):
         first = int(block) * shard.block_rows
         size = min(shard.block_rows, shard.rows - first)
-        parts.append(_permutation(size, seed, shard.worker, epoch, int(block)) + first)
+        if start < passed + size and passed < stop:
+            rows = _permutation(size, seed, shard.worker, epoch, int(block)) + first
+            parts.append(rows[max(start - passed, 0) : stop - passed])
+        passed += size
     return np.concatenate(parts)
 
 
@@ -119,7 +126,7 @@ def examples(plan: Plan, shard: Shard) -> Indices:
     parts = []
     for epoch in range(start // shard.rows, -(-stop // shard.rows)):
         before = epoch * shard.rows
-        parts.append(epoch_order(plan.seed, shard, epoch)[max(start - before, 0) : stop - before])
+        parts.append(epoch_order(plan.seed, shard, epoch, max(start - before, 0), stop - before))
     return np.concatenate(parts)
 
 

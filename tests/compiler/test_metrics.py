@@ -107,6 +107,14 @@ def test_r2_of_numbers_far_from_zero_keeps_its_digits() -> None:
     np.testing.assert_allclose(scores_of(net, [{"x": x, "y": y}], flat)["r2"], expected, atol=1e-3)
 
 
+def test_r2_of_a_target_that_never_changes_is_0_as_its_variance_is_but_for_rounding() -> None:
+    net = net_of("float[1]", "r2")
+    flat = np.array([0, 0, 0, 0, 0.2], np.float32)
+    for target in np.random.default_rng(0).random(20):
+        batches = [{"x": np.zeros((n, 4), np.float32), "y": np.full((n, 1), target, np.float32)} for n in (1000, 300)]
+        assert scores_of(net, batches, flat)["r2"] == 0
+
+
 def test_several_outputs_share_what_they_measure_and_take_the_usual_where_none_is_named() -> None:
     net = sparknet.compile(
         "net N {\n input x: float[4]\n a = dense(3)\n b = x -> dense(2)\n c = x -> dense(4)\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 
+import lark
+
 from sparknet.grammar import parse, tables
 from sparknet.grammar.machine import machine
 from tests.catalogue import check_text
@@ -12,6 +14,11 @@ from tests.catalogue import check_text
 
 def made_for(text):
     return json.loads(text)["made_for"]
+
+
+def test_lark_is_of_a_series_that_the_automaton_was_read_from():
+    """`machine.py` and `tables.py` use what Lark keeps for itself: try them before `pyproject.toml` lets another in."""
+    assert lark.__version__.startswith("1.3.")
 
 
 def test_the_saved_tables_are_those_of_the_grammar():

@@ -25,8 +25,10 @@ from sparknet.compiler.sources import (
     ParquetSource,
     TextSource,
 )
+from sparknet.grammar import SparkNetError
 from sparknet.runtime.sources import Place, open_table
 from sparknet.runtime.spark_sources import open_frame
+from tests.runtime.conftest import only
 
 Row = dict[str, Any]
 Content = bytes | Callable[[Path], object]
@@ -163,3 +165,25 @@ def test_columns_in_the_order_asked_for(tmp_path: Path) -> None:
         for batch in table.batches(names):
             assert batch.schema.names == names, name
         assert sum(batch.num_rows for batch in table.batches(names[:1])) == len(rows), name
+
+
+LIBSVM_FAULTS = {
+    "-1 3:1\nnan 1:2": "line 2: the label `nan` is no number",
+    "# of\n\n1 1:2 2=3": "line 3: `2=3` is not `index:value`",
+    "1 0:2": "line 1: index 0: indices count from 1",
+    "0 1:1\n1 3:1 2:1": "line 2: index 2: it comes after 3, and indices rise",
+    "1 1:1 1:1": "line 1: index 1: it comes after 1, and indices rise",
+    "1 5:1\n1 2147483648:1": "line 2: index 2147483648: the largest is 2,147,483,647",
+    "1" * 1_000_000 + "x 1:1": f"line 1: the label `{'1' * 40}` is no number",
+    "1 1:" + "1" * 1_000_000 + "x": f"line 1: `1:{'1' * 38}` is not `index:value`",
+    "1" + " " * 1_000_000 + "x": "line 1: `x` is not `index:value`",
+}
+
+
+@pytest.mark.parametrize("text", LIBSVM_FAULTS, ids=LIBSVM_FAULTS.values())
+def test_faults_of_libsvm_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "f").write_text(text)
+    table = open_table(Place(LibsvmSource(path="f"), tmp_path))
+    with pytest.raises(SparkNetError) as caught:
+        list(table.batches(["features"]))
+    assert only(caught) == f"R0003 `{tmp_path / 'f'}` cannot be read as libsvm: {LIBSVM_FAULTS[text]}"
