@@ -194,7 +194,7 @@ class R2(Metric):
         return sum(each) / len(each)
 
 
-_ROUNDING = 1e-14
+_ROUNDING = 1e-12
 """What remains, as a share of the mean square, where the variance of equal numbers is found as a difference."""
 
 
