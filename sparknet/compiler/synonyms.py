@@ -42,9 +42,13 @@ FOREIGN_LAYERS = _by_word(
         "batchnorm(_)": "batchnorm batchnormalization batchnorm1d batchnorm2d bn",
         "layernorm(_)": "layernorm layernormalization ln",
         "groupnorm(groups) | groupnorm(groups, _)": "groupnorm groupnormalization",
-        "leakyrelu(_)": "leakyrelu leakyrectify lrelu",
+        "leakyrelu(slope)": "leakyrelu leakyrectify lrelu",
+        "prelu(_)": "parametricrelu",
+        "elu(_)": "celu",
         "relu": "rectify rectifier",
         "silu": "swish",
+        "hardswish": "hardsilu hswish",
+        "hardsigmoid": "hsigmoid",
         "sigmoid": "logistic",
         "dropout(rate)": "dropout1d dropout2d spatialdropout1d spatialdropout2d drop",
         "rnn(units)": "simplernn simplernncell vanillarnn elman",
@@ -68,12 +72,9 @@ here, `*` for any number of values. Of several ways, divided by `|`, the first c
 
 NEAREST = _by_word(
     {
-        "leakyrelu": "prelu rrelu",
-        "relu": "relu6",
-        "elu": "selu celu",
-        "silu": "mish hardswish",
-        "sigmoid": "hardsigmoid logsigmoid",
-        "tanh": "hardtanh softsign",
+        "leakyrelu": "rrelu",
+        "sigmoid": "logsigmoid",
+        "hardtanh": "clip clamp",
         "softmax": "logsoftmax",
         "batchnorm": "lrn localresponsenorm",
         "dropout": "alphadropout gaussiandropout gaussiannoise",
@@ -109,7 +110,7 @@ ADVICE = _by_word(
 NOTES: dict[str, str] = {
     "conv": "sides keep their length unless `pad: valid` is written",
     "depthwise": "sides keep their length unless `pad: valid` is written",
-    "leakyrelu": "its slope below 0 is 0.01",
+    "prelu": "one slope is trained for all numbers",
 }
 """What a reader of another framework would not expect of our layer."""
 
@@ -144,6 +145,7 @@ ARGUMENTS = _by_word(
         "rate": "p prob dropoutratio",
         "rate dropout": "dropoutrate",
         "eps": "epsilon",
+        "slope": "negativeslope alpha",
         "scale": "scalefactor",
         "method": "mode interpolation",
         "lr": "learningrate eta",
@@ -173,12 +175,14 @@ KNOWN = frozenset(_FOLLOWS.split())
 WORDS: dict[str, dict[str, str]] = {
     "activation": _by_word(
         {
-            "relu": "rectify rectifier relu6",
+            "relu": "rectify rectifier",
             "leakyrelu": "lrelu prelu rrelu",
-            "elu": "selu celu",
-            "silu": "swish mish hardswish",
-            "sigmoid": "logistic hardsigmoid logsigmoid",
-            "tanh": "hardtanh softsign",
+            "elu": "celu",
+            "silu": "swish",
+            "hardswish": "hardsilu hswish",
+            "hardsigmoid": "hsigmoid",
+            "sigmoid": "logistic logsigmoid",
+            "hardtanh": "clip clamp",
             "softmax": "logsoftmax",
         }
     ),

@@ -12,11 +12,11 @@ from sparknet.compiler.foreign.safety import UnsafeModelError, complaint, graphs
 from sparknet.compiler.graph import OPSET
 
 _NAMES = """
-Abs Add ArgMax AveragePool BatchNormalization BitShift BitwiseXor Cast Clip Concat Conv ConvTranspose Div Elu Equal
-Erf Exp Expand GRU Gather Gemm Greater GreaterOrEqual Identity LSTM LayerNormalization LeakyRelu Less Log LogSoftmax
-MatMul Max MaxPool Min Mul Neg Pad Pow RNN Range ReduceMax ReduceMean ReduceProd ReduceSum ReduceSumSquare Relu
-Reshape Resize ScatterElements Shape Sigmoid Sign Size Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Transpose
-Unsqueeze Where
+Abs Add ArgMax AveragePool BatchNormalization BitShift BitwiseXor Cast Clip Concat Conv ConvTranspose Div Elu Equal Erf
+Exp Expand GRU Gather Gemm Greater GreaterOrEqual HardSigmoid Identity LSTM LayerNormalization LeakyRelu Less Log
+LogSoftmax MatMul Max MaxPool Min Mul Neg Pad Pow RNN Range ReduceMax ReduceMean ReduceProd ReduceSum ReduceSumSquare
+Relu Reshape Resize ScatterElements Selu Shape Sigmoid Sign Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub
+Tanh Transpose Unsqueeze Where
 """
 _OPERATORS = frozenset(_NAMES.split()) | FOREIGN
 """What the compiler writes, of its own and of foreign models. None of it loops without bound, as `Loop` can."""

@@ -34,6 +34,8 @@ class Row:
     torch: Callable[[torch.Tensor, Tensors], torch.Tensor]
     vocabulary: int | None = None
     """For a layer on tokens."""
+    spread: float = 1
+    """Standard deviation of the numbers that arrive."""
 
     @property
     def type(self) -> str:
@@ -43,7 +45,7 @@ class Row:
     def batch(self, random: np.random.Generator) -> Any:
         """Five rows of what arrives."""
         if self.vocabulary is None:
-            return random.normal(size=(5, *self.arrives)).astype(np.float32)
+            return (self.spread * random.normal(size=(5, *self.arrives))).astype(np.float32)
         return random.integers(0, self.vocabulary, (5, *self.arrives))
 
 
@@ -275,11 +277,21 @@ ROWS = [
     Row("dropout(0)", VECTOR, (6,), lambda x, p: x),
     Row("relu", IMAGE, IMAGE, lambda x, p: torch.relu(x)),
     Row("leakyrelu", VECTOR, VECTOR, lambda x, p: F.leaky_relu(x)),
+    Row("leakyrelu(0.2)", VECTOR, VECTOR, lambda x, p: F.leaky_relu(x, 0.2)),
+    Row("prelu", VECTOR, VECTOR, lambda x, p: F.prelu(x, p["prelu1.weight"])),
+    Row("prelu", IMAGE, IMAGE, lambda x, p: F.prelu(x, p["prelu1.weight"])),
+    Row("relu6", IMAGE, IMAGE, lambda x, p: F.relu6(x), spread=4),
     Row("elu", VECTOR, VECTOR, lambda x, p: F.elu(x)),
+    Row("selu", VECTOR, VECTOR, lambda x, p: F.selu(x)),
     Row("gelu", VECTOR, VECTOR, lambda x, p: F.gelu(x)),
     Row("silu", VECTOR, VECTOR, lambda x, p: F.silu(x)),
+    Row("mish", VECTOR, VECTOR, lambda x, p: F.mish(x)),
+    Row("hardswish", IMAGE, IMAGE, lambda x, p: F.hardswish(x), spread=4),
     Row("sigmoid", VECTOR, VECTOR, lambda x, p: torch.sigmoid(x)),
     Row("tanh", VECTOR, VECTOR, lambda x, p: torch.tanh(x)),
+    Row("hardsigmoid", IMAGE, IMAGE, lambda x, p: F.hardsigmoid(x), spread=4),
+    Row("hardtanh", IMAGE, IMAGE, lambda x, p: F.hardtanh(x)),
+    Row("softsign", VECTOR, VECTOR, lambda x, p: F.softsign(x)),
     Row("softplus", VECTOR, VECTOR, lambda x, p: F.softplus(x)),
     Row("softmax", VECTOR, VECTOR, lambda x, p: F.softmax(x, 1)),
     Row("embedding(4)", (7,), (7, 4), lambda x, p: p["embedding1.weight"][x], vocabulary=9),

@@ -35,7 +35,7 @@ CHAINS = [
     "attention(heads: 2)\n mean",
     "attention(causal: true, bias: false)\n last",
     "positions(sinusoidal)\n attention(4)\n layernorm\n attention\n mean",
-    "dense(6, relu)\n layernorm\n dense(5, softmax)\n mean",
+    "dense(6, relu)\n layernorm\n prelu\n dense(5, softmax)\n mean",
     "a = dense(4, tanh)\n b = x -> sigmoid -> dropout(0)\n add(a, b) -> multiply(b) -> concat(a, axis: 1) -> mean",
     "mean",
     "last",
