@@ -23,7 +23,7 @@ class Rows:
 class Criterion(BaseModel):
     """Base of all losses: the mean over a batch, and over the numbers of a row, of how far predictions are off."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]]
     """The kinds of output that it can judge."""

@@ -60,7 +60,7 @@ class Batch:
 class Metric(BaseModel):
     """Base of all metrics."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str]
     kinds: ClassVar[frozenset[str]]
     """The kinds of output that it can judge."""

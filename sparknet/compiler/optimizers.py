@@ -218,7 +218,7 @@ class Adagrad(Optimizer):
 class ClipValue(BaseModel):
     """`clip = value(0.5)`: each number of the gradient kept within `limit` of 0."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str] = "value"
 
     limit: Rate
@@ -231,7 +231,7 @@ class ClipValue(BaseModel):
 class ClipNorm(BaseModel):
     """`clip = norm(1)`: the whole gradient shortened to length `limit` where it is longer (Pascanu et al., 2013)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str] = "norm"
 
     limit: Rate

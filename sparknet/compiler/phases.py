@@ -21,7 +21,7 @@ _NEARLY = 1 - 1e-9
 class Phase(BaseModel):
     """Base of what may be one of several phases. An epoch need not be whole: half of one is `epochs: 0.5`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str]
     keyword_only: ClassVar[frozenset[str]] = frozenset({"steps", "epochs"})
     lasts: ClassVar[bool] = True

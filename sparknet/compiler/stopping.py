@@ -17,7 +17,7 @@ class Patience(BaseModel):
     A score counts as better where it is by more than `min_delta`, as in Keras's `EarlyStopping`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
     name: ClassVar[str] = "patience"
 
     rounds: int = Field(5, ge=1, le=1_000_000)

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -72,14 +71,11 @@ def test_settings_and_a_missing_file(nets: Path) -> None:
     assert "no such file" in check(nets / "none.net").stderr
 
 
-def test_a_check_loads_nothing_heavy_and_is_soon_done() -> None:
+def test_a_check_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom sparknet.cli.main import cli\n"
         "status = cli(['check', 'specs/digits.net'], standalone_mode=False)\n"
         "heavy = {'numpy', 'onnx', 'onnxruntime', 'pyspark', 'pandas', 'rich'} & set(sys.modules)\n"
         "assert not status and not heavy, heavy"
     )
-    begin = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    # 0.4 s is promised and measured by bench/check.py; the machines that run the tests may be busy.
-    assert time.perf_counter() - begin < 4

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from sparknet.compiler import check
 from sparknet.grammar import SparkNetError
+from tests.deadline import deadline
 
 
 def net(body: str) -> str:
@@ -44,10 +43,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_net_is_refused_soon(name: str) -> None:
-    begin = time.process_time()
-    with pytest.raises(SparkNetError) as caught:
+    with deadline(), pytest.raises(SparkNetError) as caught:
         check(HOSTILE[name])
     assert len(str(caught.value)) < 20_000
-    # A second is promised; the machines that run the tests may be slow.
-    assert time.process_time() - begin < 3
     assert len(caught.value.diagnostics) <= 20

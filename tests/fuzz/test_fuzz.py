@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from sparknet.lsp.complete import complete
 from sparknet.lsp.document import Document
 from sparknet.lsp.hover import hover
 from tests.cli.test_lsp import Editor
+from tests.deadline import deadline
 from tests.fuzz.trees import files
 from tests.grammar.test_limits import PIECES
 
@@ -35,10 +35,6 @@ FILES = sorted(
 )
 CORPUS = [path.read_bytes().decode() for path in FILES]
 SLOW = {HealthCheck.too_slow, HealthCheck.data_too_large}
-MOST_SECONDS = 3
-"""A second is promised; the machines that run the tests may be slow."""
-
-
 SETTINGS = (
     "width=8",
     "train.epochs=3",
@@ -69,7 +65,12 @@ def hold(problems: Sequence[Diagnostic]) -> None:
 
 def attempt(text: str) -> None:
     """Read, check and draw a text, and hold whatever comes of it to what is promised."""
-    begin = time.process_time()
+    with deadline():
+        hold(outcome(text))
+
+
+def outcome(text: str) -> list[Diagnostic]:
+    """What is wrong with a text; what is right holds what is promised."""
     source = Source("fuzz.net", text)
     try:
         file = parse(source)
@@ -89,8 +90,7 @@ def attempt(text: str) -> None:
             else:
                 assert to_svg(drawing)
                 assert to_mermaid(drawing)
-    hold(problems)
-    assert time.process_time() - begin < MOST_SECONDS
+    return problems
 
 
 def changed(text: str, rng: random.Random) -> str:
