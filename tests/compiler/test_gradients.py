@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import torch.nn.functional as F
@@ -288,9 +289,9 @@ class LRN(OpRun):
         return (F.local_response_norm(torch.tensor(x), size, alpha, beta, bias).numpy(),)
 
 
-def evaluator_of(g: GraphBuilder, case: Case) -> ReferenceEvaluator:
+def evaluator_of(model: onnx.ModelProto, case: Case) -> ReferenceEvaluator:
     replaced = [LRN] + [ConvTranspose] * (case.attributes.get("group", 1) > 1)
-    return ReferenceEvaluator(g.model(), new_ops=replaced)
+    return ReferenceEvaluator(model, new_ops=replaced)
 
 
 def values(case: Case, seed: int = 0) -> list[Array]:
@@ -301,12 +302,17 @@ def values(case: Case, seed: int = 0) -> list[Array]:
     ]
 
 
-def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder, list[str]]:
-    """A float64 graph of `sum(weights * op(...))` and its gradients."""
+def forward(
+    case: Case, arrays: list[Array], weights: Array, fixed: bool = False
+) -> tuple[GraphBuilder, list[str], str]:
+    """A float64 graph of `sum(weights * op(...))`, its inputs and that sum, which is its output `loss`.
+
+    The batch is open, unless all shapes are `fixed` to those of the arrays.
+    """
     g = GraphBuilder("case", "float64")
     names = []
     for i, array in enumerate(arrays):
-        shape = (BATCH, *array.shape[1:]) if i in case.batched else array.shape
+        shape = (BATCH, *array.shape[1:]) if i in case.batched and not fixed else array.shape
         names.append(g.input(f"x{i}", "float64", shape))
     condition = [g.constant(CONDITION.numpy(), "bool")] if case.condition else []
     more = ["" if f is None else g.constant(f, "float32") for f in case.floats]
@@ -315,8 +321,14 @@ def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder
     more += [g.constant(f) for f in case.floats64]
     y = g.op_n(case.op, count, *condition, *names, *ints, *more, **case.attributes)[0]
     loss = g.op("ReduceSum", g.op("Mul", y, g.constant(weights)), keepdims=0)
-    gradients = differentiate(g, loss, names)
     g.output("loss", loss, "float64", ())
+    return g, names, loss
+
+
+def build(case: Case, arrays: list[Array], weights: Array) -> tuple[GraphBuilder, list[str]]:
+    """`forward` and its gradients."""
+    g, names, loss = forward(case, arrays, weights)
+    gradients = differentiate(g, loss, names)
     for i, (name, gradient) in enumerate(zip(names, gradients, strict=True)):
         g.output(f"d{i}", gradient, "float64", g.shape(name))
     return g, names
@@ -342,7 +354,7 @@ def test_rule(case: Case) -> None:
     y = case.torch(*tensors)
     weights = np.random.default_rng(1).normal(size=tuple(y.shape))
     g, names = build(case, arrays, weights)
-    evaluator = evaluator_of(g, case)
+    evaluator = evaluator_of(g.model(), case)
 
     def run(moved: list[Array]) -> float:
         return float(evaluator.run(["loss"], dict(zip(names, moved, strict=True)))[0])
