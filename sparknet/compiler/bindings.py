@@ -4,55 +4,67 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from sparknet.compiler.net import NetOutput, OutputKind
+from sparknet.compiler.arguments import bind
+from sparknet.compiler.encoders import AnyEncoder
+from sparknet.compiler.functions import FUNCTIONS, Column, Fed, Function, MisfitError
 from sparknet.compiler.scope import Scope, Word, describe, evaluate
 from sparknet.compiler.sections import Binding
-from sparknet.compiler.types import TensorType
 from sparknet.grammar import syntax
 from sparknet.grammar.suggest import closest
 
+_NAMES = ("column", "columns", *FUNCTIONS)
 WILDCARDS = "*?"
 MAX_COLUMNS = 10_000
 
 
-@dataclass(frozen=True)
-class Fed:
-    """What a binding feeds: an input, or an output of a `kind`; a row of it has `type`."""
-
-    name: str
-    type: TensorType
-    kind: OutputKind | None = None
-
-    @classmethod
-    def output(cls, output: NetOutput) -> Fed:
-        """An output's target."""
-        shape = () if output.kind == "class" else output.shape
-        return cls(output.name, TensorType("int64" if output.kind == "class" else "float32", shape), output.kind)
-
-    @property
-    def kept(self) -> str | None:
-        """What is taken as it stands in the column, without arithmetic; None where there may be some."""
-        if self.kind is not None:
-            return "an output"
-        return "tokens" if self.type.vocabulary is not None else None
-
-
 def elaborate_binding(value: syntax.Expr, port: Fed, scope: Scope) -> Binding:
-    """The columns that feed `port`, the arithmetic around them checked; raises SparkNetError."""
+    """What feeds `port`, the arithmetic around it checked; raises SparkNetError."""
     calls = list(_calls(value, scope))
     if len(calls) != 1:
         message = f"a binding needs one column, found {len(calls) or 'none'}"
         raise scope.error("E0505", message, value, 'write `column("name")`, with arithmetic around it if need be')
-    if port.kept and value is not calls[0]:
-        message = f"the column of {port.kept} is taken as it is"
+    call, kept = calls[0], port.kept
+    if kept and isinstance(value, syntax.Binary | syntax.Unary):
+        message = f"the column of {kept} is taken as it is"
         raise scope.error("E0505", message, value, "prepare the column in Spark before this")
-    names = _names(calls[0], scope)
-    several = calls[0].name.text == "columns"
-    if several:
-        _check_several(calls[0], names, port, scope)
-    return Binding(port=port.name, columns=names, label=scope.label(value), patterns=several)
+    label = scope.label(value)
+    if call.name.text == "columns":
+        names = _names(call, scope)
+        _check_several(call, names, port, scope)
+        return Binding(port=port.name, columns=names, label=label, patterns=True)
+    column, encoder = _encoded(call, port, scope)
+    return Binding(port=port.name, columns=(column,), label=label, encoder=encoder)
+
+
+def _encoded(call: syntax.Call, port: Fed, scope: Scope) -> tuple[str, AnyEncoder | None]:
+    """The column that a call reads, and what becomes of its cells."""
+    function: type[Function] = FUNCTIONS.get(call.name.text, Column)
+    if function is Column:
+        plain = tuple(a for a in call.arguments or () if a.key is None)
+        column = _names(call.model_copy(update={"arguments": plain}), scope)[0]
+    else:
+        column, plain = _inner(call, port, scope)
+    options = tuple(a for a in call.arguments or () if a not in plain)
+    found = bind(function, call.model_copy(update={"arguments": options}), scope)
+    try:
+        return column, found.encoder(port)
+    except MisfitError as error:
+        places = {a.key.text: a for a in options if a.key is not None}
+        place = places.get(error.argument or "", call)
+        raise scope.error("E0505", error.message, place, error.help) from None
+
+
+def _inner(call: syntax.Call, port: Fed, scope: Scope) -> tuple[str, tuple[syntax.Argument, ...]]:
+    """The column inside a function, and the argument that says so; without one, the column is called like the port."""
+    first = next(iter(call.arguments or ()), None)
+    if first is None or first.key is not None:
+        return port.name, ()
+    inner = first.value
+    if not isinstance(inner, syntax.Call) or inner.name.text != "column":
+        example = FUNCTIONS[call.name.text].example
+        raise scope.error("E0505", f"`{call.name.text}` takes a column", first, f"write `{example}`")
+    return _names(inner, scope)[0], (first,)
 
 
 def _calls(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
@@ -61,6 +73,8 @@ def _calls(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
         case syntax.Call():
             _check_name(expr, scope)
             yield expr
+        case syntax.Name() if expr.text in FUNCTIONS and expr.text not in scope.names:
+            yield syntax.Call(span=expr.span, name=syntax.Identifier(span=expr.span, text=expr.text), arguments=None)
         case syntax.Binary(operator="+" | "-" | "*" | "/"):
             yield from _calls(expr.left, scope)
             yield from _calls(expr.right, scope)
@@ -78,12 +92,9 @@ def _calls(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
                 raise scope.error("E0505", f"expected a column or a number, found {describe(value)}", expr, help)
 
 
-_FUNCTIONS = ("column", "columns")
-
-
 def _check_name(call: syntax.Call, scope: Scope) -> None:
-    if call.name.text not in _FUNCTIONS:
-        near = closest(call.name.text, _FUNCTIONS)
+    if call.name.text not in _NAMES:
+        near = closest(call.name.text, _NAMES)
         help = f"did you mean `{near}`?" if near else "a binding is `column(...)` and arithmetic: `+`, `-`, `*`, `/`"
         raise scope.error("E0505", f"unknown function `{call.name.text}`", call.name, help)
 

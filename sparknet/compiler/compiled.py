@@ -187,7 +187,7 @@ class CompiledNet:
         """The optimizer's state before the first step, float32[S]."""
         return np.zeros(self.optimizer_state_size, np.float32)
 
-    def inference(self, parameters: NDArray[np.float32]) -> onnx.ModelProto:
+    def inference(self, parameters: NDArray[np.float32], bindings: str | None = None) -> onnx.ModelProto:
         """The inference graph with `parameters` inside, float32[P].
 
         Takes the inputs and gives `predictions`, by the kind of each output:
@@ -198,11 +198,14 @@ class CompiledNet:
         - `like`: the reconstruction `NAME` and `NAME_error` float32[N], its mean squared error in each row.
 
         The metadata of the model hold the `.net` text that it was compiled from, `sparknet.net`, and its digest,
-        `sparknet.net.sha256`.
+        `sparknet.net.sha256`; and, where they are given, `sparknet.bindings`: what has been learnt of the columns
+        that feed the net, as in `bindings.json` of a run.
         """
         model = lower_inference(self.typed, parameters)
         text = self.source.text
         digest = sha256(text.encode()).hexdigest()
-        for key, value in (("sparknet.net", text), ("sparknet.net.sha256", digest)):
+        found = {"sparknet.net": text, "sparknet.net.sha256": digest}
+        found |= {} if bindings is None else {"sparknet.bindings": bindings}
+        for key, value in found.items():
             model.metadata_props.add(key=key, value=value)
         return model

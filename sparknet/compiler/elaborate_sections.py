@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_entries, plain
-from sparknet.compiler.bindings import Fed, elaborate_binding
+from sparknet.compiler.bindings import elaborate_binding
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
+from sparknet.compiler.functions import Fed
 from sparknet.compiler.key_helps import called_help, key_help
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
@@ -179,7 +180,7 @@ def elaborate_data(
             continue
         try:
             bindings.append(elaborate_binding(entries[name].value, port, scope))
-            if not isinstance(entries[name].value, syntax.Call):
+            if isinstance(entries[name].value, syntax.Binary | syntax.Unary):
                 preprocessing.append(Preprocessing(name, entries[name].value))
         except SparkNetError as error:
             problems.extend(error.diagnostics)

@@ -129,11 +129,14 @@ def write_compiled(net: CompiledNet, folder: Path) -> dict[str, int]:
     return {name: len(data) for name, data in contents.items()}
 
 
-def net_contents(net: CompiledNet, parameters: NDArray[np.float32]) -> dict[str, bytes]:
-    """The files that say what a net is and computes, with `parameters` float32[P] in the inference graph."""
+def net_contents(net: CompiledNet, parameters: NDArray[np.float32], bindings: str | None = None) -> dict[str, bytes]:
+    """The files that say what a net is and computes, with `parameters` float32[P] in the inference graph.
+
+    `bindings` as in `CompiledNet.inference`.
+    """
     return {
         NET: net.source.text.encode(),
-        INFERENCE: net.inference(parameters).SerializeToString(deterministic=True),
+        INFERENCE: net.inference(parameters, bindings).SerializeToString(deterministic=True),
         STEP: net.step.SerializeToString(deterministic=True),
         EVALUATION: net.evaluation.SerializeToString(deterministic=True),
         PARAMETERS: tensor_bytes(parameters, net.parameters),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparknet.compiler.functions import FUNCTIONS
 from sparknet.compiler.graph import GraphBuilder, Value
 from sparknet.compiler.scope import Scope, evaluate
 from sparknet.grammar import syntax
@@ -13,6 +14,8 @@ def preprocess(g: GraphBuilder, expression: syntax.Expr, column: Value, scope: S
     """Lower a checked binding expression; the call in it is the column itself, all else is numbers."""
     match expression:
         case syntax.Call():
+            return column
+        case syntax.Name() if expression.text in FUNCTIONS and expression.text not in scope.names:
             return column
         case syntax.Unary(operator="-"):
             return g.op("Neg", preprocess(g, expression.operand, column, scope))

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 from pydantic import Field, field_validator
 
 from sparknet.compiler.criteria import Loss
+from sparknet.compiler.encoders import AnyEncoder
 from sparknet.compiler.metrics import AnyMetric
 from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.compiler.phases import Unit
@@ -73,6 +74,8 @@ class Binding(Setting):
     """Where the columns are named, for messages about the data."""
     patterns: bool = False
     """Whether `*` and `?` in the names stand for other characters."""
+    encoder: AnyEncoder | None = None
+    """What becomes of the cells of the column; None where they are numbers."""
 
     def describe(self) -> str:
         """The columns in a few words."""

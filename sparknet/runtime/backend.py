@@ -10,6 +10,7 @@ from typing import Protocol
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Layout, Shares
+from sparknet.runtime.learning import Terms
 from sparknet.runtime.profile import Profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
@@ -58,6 +59,10 @@ class Backend(Protocol):
 
         The data comes from one source or several, each under a name of its own, as in the `data` section.
         """
+        ...
+
+    def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
+        """What the encoders of the ports learn from the training rows; nothing of rows in other splits."""
         ...
 
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:

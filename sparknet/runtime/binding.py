@@ -14,12 +14,14 @@ import pyarrow as pa
 
 from sparknet.compiler.bindings import WILDCARDS
 from sparknet.compiler.compiled import Port
+from sparknet.compiler.encoders import AnyEncoder, Categories, Tokens
 from sparknet.compiler.sections import Binding
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.suggest import closest
 from sparknet.runtime.columns import BadCell, Column, is_accepted, is_scalar, kind_of, read_column, type_name
 from sparknet.runtime.problems import listing, marked, problem
+from sparknet.runtime.terms import accepts, encode_cells, is_text
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,15 @@ class BoundPort:
     columns: tuple[str, ...]
     label: Label | None = None
     patterns: bool = False
+    encoder: AnyEncoder | None = None
+    """What becomes of the cells; None where they are numbers."""
+    texts: bool = False
+    """Whether the cells are texts."""
 
     def read(self, batch: pa.RecordBatch) -> Column:
         """What the port takes from the columns of a batch."""
+        if self.encoder is not None:
+            return encode_cells(batch.column(self.columns[0]), self.encoder, self.port)
         if len(self.columns) == 1:
             return read_column(batch.column(self.columns[0]), self.port)
         one = replace(self.port, type=replace(self.port.type, shape=(1,)))
@@ -55,7 +63,7 @@ def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort,
     by_port = {binding.port: binding for binding in bindings}
     sources = [by_port[(port.measures or port).name] for port in ports]
     pairs = zip(ports, sources, strict=True)
-    return tuple(BoundPort(port, found.columns, found.label, found.patterns) for port, found in pairs)
+    return tuple(BoundPort(port, found.columns, found.label, found.patterns, found.encoder) for port, found in pairs)
 
 
 def all_columns(bound: Iterable[BoundPort]) -> list[str]:
@@ -99,7 +107,7 @@ def _expanded(each: BoundPort, known: Sequence[str]) -> BoundPort:
         count = f"{len(found):,} column{'s' * (len(found) != 1)}"
         raise problem(
             "R0012",
-            f"`columns` finds {count}; `{each.port.name}` takes {wanted(each.port)}",
+            f"`columns` finds {count}; `{each.port.name}` takes {wanted(each)}",
             label=each.label,
             notes=[f"found: {listing(found)}"],
             helps=["each column gives one number"],
@@ -157,11 +165,23 @@ def ambiguous(name: str, same: Sequence[str], label: Label | None = None) -> Spa
     return problem("R0006", message, label=label, notes=notes, helps=["rename all but one of them, or leave them out"])
 
 
+def typed(bound: Iterable[BoundPort], schema: pa.Schema) -> tuple[BoundPort, ...]:
+    """The ports with what the types of their columns say: texts in the column of a class are labels, to be learnt."""
+    found = []
+    for each in bound:
+        texts, encoder = is_text(schema.field(each.columns[0]).type), each.encoder
+        if texts and encoder is None and each.port.kind == "class":
+            encoder = Categories(size=each.port.classes or 1, one_hot=False)
+        found.append(replace(each, encoder=encoder, texts=texts))
+    return tuple(found)
+
+
 def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
     """Raise SparkNetError for a column whose type can never hold numbers, before any row is read."""
     for each, name in _cells(bound):
         kind = schema.field(name).type
-        if not is_accepted(kind):
+        fits = is_accepted(kind) if each.encoder is None else accepts(each.encoder, kind)
+        if not fits:
             raise _type_problem(each, name, type_name(kind))
         if len(each.columns) > 1 and not is_scalar(kind):
             message = f"column `{name}` is of type {type_name(kind)}; each of several columns gives one number"
@@ -203,24 +223,33 @@ def within(key: str, keys: Collection[str]) -> Iterator[None]:
 
 
 def _type_problem(each: BoundPort, name: str, found: str) -> SparkNetError:
-    nouns = {"class": "classes", "token": "tokens"}
-    noun = nouns.get(each.port.kind)
-    helps = [f"{noun} are whole numbers from 0; give each text a number first"] if noun else []
+    helps = []
+    if each.port.kind == "token" and each.encoder is None:
+        helps = ["tokens are whole numbers from 0; give each text a number first"]
+        if each.texts:
+            helps = [f'write `words(column("{name}"))`, or `chars(column("{name}"))`']
+    elif each.port.kind == "class" or each.encoder is not None:
+        helps = ["labels and categories are texts or whole numbers"] * isinstance(each.encoder, Categories | None)
     return problem(
         "R0013",
-        f"column `{name}` is of type {found}; `{each.port.name}` takes {wanted(each.port)}",
+        f"column `{name}` is of type {found}; `{each.port.name}` takes {wanted(each)}",
         label=each.label,
         helps=helps,
     )
 
 
-def wanted(port: Port) -> str:
+def wanted(each: BoundPort) -> str:
     """What a row of a port is, in words."""
+    port, encoder = each.port, each.encoder
+    if isinstance(encoder, Categories):
+        return "a category" if encoder.terms is None else f"one of {listing(map(str, encoder.terms))}"
+    if isinstance(encoder, Tokens):
+        return "a text"
     if port.type.lengths is not None:
-        most, each = port.type.shape[0], port.type.size // port.type.shape[0]
+        most, width = port.type.shape[0], port.type.size // port.type.shape[0]
         if port.kind == "token":
             return f"1 to {most:,} tokens, whole numbers from 0 to {(port.classes or 1) - 1}"
-        return f"1 to {most:,} steps of {each:,} number{'s' * (each > 1)}"
+        return f"1 to {most:,} steps of {width:,} number{'s' * (width > 1)}"
     if port.kind == "token":
         count = "one token" if port.type.size == 1 else f"{port.type.size:,} tokens"
         return f"{count}, whole numbers from 0 to {(port.classes or 1) - 1}"

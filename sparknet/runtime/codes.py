@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "R0016": "a number too large for float32",
     "R0017": "neither 0 nor 1",
     "R0018": "a sequence without a step",
+    "R0019": "a category that is not known",
     # ----- runs that cannot start -----
     "R0020": "no rows",
     "R0021": "no rows in a split",
@@ -30,6 +31,7 @@ CODES: dict[str, str] = {
     "R0023": "data that changed underway",
     "R0024": "a phase of training that the run has no room for",
     "R0025": "a net with nothing to train",
+    "R0026": "labels that are more or fewer than the classes",
     # ----- runs that break -----
     "R0030": "a loss that is not finite",
     "R0031": "a worker that failed",

@@ -83,6 +83,11 @@ def is_scalar(kind: pa.DataType) -> bool:
     return not _is_list(kind) and not pa.types.is_struct(kind)
 
 
+def whole_type(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds whole numbers, or false and true, and nothing else."""
+    return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
+
+
 def kind_of(kind: pa.DataType) -> str:
     """What a column of this type holds, however many in a row and however wide: columns of one kind go together."""
     if isinstance(kind, pa.ExtensionType):
@@ -164,7 +169,7 @@ def _inspect(array: pa.Array, port: Port) -> Column:
     if not _is_number(leaf.type) and not pa.types.is_null(leaf.type):
         if rows == 0:
             return Column(np.zeros((0, port.type.size)), bad)
-        text = f"is {_show(array[0])}, a {type_name(array.type)}"
+        text = f"is {show(array[0])}, a {type_name(array.type)}"
         return Column(None, np.ones(rows, np.bool_), BadCell("R0013", 0, text))
     if not bad.any():
         return _check_values(_leaf_numbers(leaf).reshape(rows, port.type.size), port)
@@ -324,6 +329,7 @@ def _vector_fault(vector: dict[str, Any], port: Port) -> tuple[str, str] | None:
     return ("R0012", f"has an index {outside[0]}, outside its {found} numbers") if outside else None
 
 
-def _show(cell: pa.Scalar) -> str:
+def show(cell: pa.Scalar) -> str:
+    """A cell for a message."""
     text = repr(cell.as_py())
     return text if len(text) <= 40 else text[:37] + "..."

@@ -27,6 +27,7 @@ from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.columns import Numbers
 from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import Profile, Range
+from sparknet.runtime.terms import identities
 
 Bytes = NDArray[np.uint8]
 Shares = Mapping[SplitName, float]
@@ -125,17 +126,24 @@ def encode_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layo
     return np.concatenate(parts, axis=1)
 
 
-def digests(payloads: Bytes, layout: Layout) -> list[bytes]:
-    """blake2b-16 of each row's numbers as the graphs take them.
+def digests(payloads: Bytes, layout: Layout, batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> list[bytes]:
+    """blake2b-16 of each row's numbers as the graphs take them, and of the cells that are encoded, as they are.
 
-    Of the payload itself, it would change for every row when one new row makes a column need a wider element type.
+    Of the payload itself, it would change for every row when one new row makes a column need a wider element type, or
+    when an encoder learns something else.
     """
     stops = np.cumsum([field.nbytes for field in layout.fields])[:-1]
-    canonical = [
-        np.ascontiguousarray(part).view(field.dtype).astype(field.port.type.dtype) + 0  # -0.0 becomes 0.0
-        for part, field in zip(np.split(payloads, stops, axis=1), layout.fields, strict=True)
-    ]
-    rows = np.concatenate([part.view(np.uint8) for part in canonical], axis=1)
+    parts = []
+    for part, field, each in zip(np.split(payloads, stops, axis=1), layout.fields, bound, strict=True):
+        if each.encoder is None:
+            numbers = np.ascontiguousarray(part).view(field.dtype).astype(field.port.type.dtype) + 0  # no -0.0
+            parts.append(numbers.view(np.uint8))
+        elif field.port.measures is None:
+            cells = b"".join(
+                blake2b(cell, digest_size=16).digest() for cell in identities(batch.column(each.columns[0]))
+            )
+            parts.append(np.frombuffer(cells, np.uint8).reshape(-1, 16))
+    rows = np.concatenate(parts, axis=1)
     return [blake2b(row, digest_size=16).digest() for row in rows]
 
 
@@ -206,6 +214,27 @@ class Packer:
         return block
 
 
+def placed(
+    batches: Iterable[pa.RecordBatch],
+    bound: Sequence[BoundPort],
+    layout: Layout,
+    shares: Shares,
+    workers: int,
+) -> Iterator[tuple[pa.RecordBatch, Bytes, list[tuple[int, SplitName, str]]]]:
+    """Each batch with its payloads and, for each row, the worker, the split and the key."""
+    limits = split_limits(shares)
+    copies: dict[bytes, int] = {}
+    for batch in batches:
+        payloads = encode_batch(batch, bound, layout)
+        places: list[tuple[int, SplitName, str]] = []
+        for digest in digests(payloads, layout, batch, bound):
+            copies[digest] = copy = copies.get(digest, 0) + 1
+            key = row_key(digest, copy)
+            split, worker = place(key, limits, workers)
+            places.append((worker, split, key))
+        yield batch, payloads, places
+
+
 def encode_local(
     batches: Iterable[pa.RecordBatch],
     bound: Sequence[BoundPort],
@@ -214,18 +243,11 @@ def encode_local(
     workers: int,
 ) -> list[Block]:
     """All blocks of a table, by worker, split and index: what Spark's encoding gives, without Spark."""
-    limits = split_limits(shares)
-    copies: dict[bytes, int] = {}
     parts: list[Bytes] = []
     order: list[tuple[int, SplitName, str]] = []
-    for batch in batches:
-        payloads = encode_batch(batch, bound, layout)
+    for _, payloads, places in placed(batches, bound, layout, shares, workers):
         parts.append(payloads)
-        for digest in digests(payloads, layout):
-            copies[digest] = copy = copies.get(digest, 0) + 1
-            key = row_key(digest, copy)
-            split, worker = place(key, limits, workers)
-            order.append((worker, split, key))
+        order.extend(places)
     if not parts:
         return []
     return _pack_in_order(np.concatenate(parts), order, layout)

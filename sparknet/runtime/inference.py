@@ -32,6 +32,8 @@ class Predictor:
     """Name and kind of each new column: `long`, `float` or `bool`, or a list of such: `floats`."""
     outputs: tuple[str, ...]
     """The output of the graph that fills each new column."""
+    labels: tuple[tuple[str | int, ...] | None, ...]
+    """For each new column that holds places among labels, the labels."""
 
     @cached_property
     def graph(self) -> Graph:
@@ -50,8 +52,8 @@ class Predictor:
         for start in range(0, batch.num_rows, INFERENCE_BATCH):
             window = {name: values[start : start + INFERENCE_BATCH] for name, values in feeds.items()}
             parts.append(engine.infer(self.graph, window))
-        filled = zip(self.outputs, self.added, strict=True)
-        return [_column([part[output] for part in parts], kind) for output, (_, kind) in filled]
+        filled = zip(self.outputs, self.added, self.labels, strict=True)
+        return [_column([part[output] for part in parts], kind, labels) for output, (_, kind), labels in filled]
 
     def _feed(self, batch: pa.RecordBatch, index: int) -> NDArray[Any]:
         each = self.bound[index]
@@ -66,8 +68,11 @@ class Predictor:
         return np.ascontiguousarray(numbers.reshape(-1, *each.port.type.shape), each.port.type.dtype)
 
 
-def _column(parts: Sequence[NDArray[Any]], kind: str) -> pa.Array:
+def _column(parts: Sequence[NDArray[Any]], kind: str, labels: Sequence[str | int] | None) -> pa.Array:
     """The parts one behind the other; a list holds the numbers of a row, whatever their shape, one after the other."""
+    if labels is not None:
+        places = np.concatenate(parts) if parts else np.zeros(0, np.int64)
+        return pa.array(labels, ARROW_TYPES[kind]).take(pa.array(places))
     element = ARROW_TYPES[kind.removesuffix("s")]
     flat = np.concatenate([p.reshape(-1) for p in parts]) if parts else np.zeros(0, element.to_pandas_dtype())
     values = pa.array(flat, element)
@@ -79,6 +84,7 @@ def _column(parts: Sequence[NDArray[Any]], kind: str) -> pa.Array:
 
 
 ARROW_TYPES: dict[str, pa.DataType] = {"long": pa.int64(), "float": pa.float32(), "bool": pa.bool_()}
+ARROW_TYPES["text"] = pa.string()
 ARROW_TYPES |= {f"{kind}s": pa.list_(element) for kind, element in ARROW_TYPES.items()}
 _KINDS = {"int64": "long", "float32": "float", "bool": "bool"}
 
@@ -90,10 +96,13 @@ def predictor(run: SavedRun) -> Predictor:
     beside = {
         name for name in beside if name.endswith(("_probability", "_error")) and name.rpartition("_")[0] in outputs
     }
+    labels = tuple(None if p.name not in run.encoders else run.encoders[p.name].terms for p in run.manifest.predictions)
+    kinds = (_KINDS[p.dtype] + "s" * (prod(p.shape) > 1) for p in run.manifest.predictions)
     added = tuple(
-        (_new_column(p.name, beside), _KINDS[p.dtype] + "s" * (prod(p.shape) > 1)) for p in run.manifest.predictions
+        (_new_column(p.name, beside), "text" if terms and isinstance(terms[0], str) else kind)
+        for p, kind, terms in zip(run.manifest.predictions, kinds, labels, strict=True)
     )
-    return Predictor(run.inference, bound_inputs(run.manifest), added, outputs)
+    return Predictor(run.inference, bound_inputs(run.manifest, run.encoders), added, outputs, labels)
 
 
 def _new_column(output: str, beside: Container[str]) -> str:

@@ -17,11 +17,13 @@ from sparknet.runtime.binding import (
     check_columns,
     check_types,
     expand,
+    typed,
     within,
 )
 from sparknet.runtime.encode import Block, Layout, Shares, encode_local
 from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
+from sparknet.runtime.learning import Terms, learn_local
 from sparknet.runtime.profile import Profile, check_profile, profile_batches
 from sparknet.runtime.readers import Table
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
@@ -53,11 +55,13 @@ class LocalBackend:
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
         tables = self._tables
-        found = expand(bound, next(iter(tables.values())).schema.names)
+        first = next(iter(tables.values())).schema
+        found = expand(bound, first.names)
         for key, table in tables.items():
             with within(key, tables):
                 check_columns(found, table.schema.names)
         check_agreement(found, {key: table.schema for key, table in tables.items()}, self._labels)
+        found = typed(found, first)
         for key, table in tables.items():
             with within(key, tables):
                 check_types(found, table.schema)
@@ -71,6 +75,12 @@ class LocalBackend:
                 profiles[key] = profile_batches(table.batches(all_columns(bound)), bound)
                 check_profile(profiles[key], bound)
         return profiles
+
+    def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
+        """As `Backend.learn`."""
+        tables = {key: table for key, table in self._tables.items() if "train" in shares[key]}
+        sources = ((table.batches(all_columns(bound)), shares[key]) for key, table in tables.items())
+        return learn_local(sources, bound, layout)
 
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""

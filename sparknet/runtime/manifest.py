@@ -8,7 +8,8 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from sparknet.compiler.compiled import CompiledNet, Port
-from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, Text, describe_net
+from sparknet.compiler.encoders import AnyEncoder, SavedBindings, Tokens
+from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, SavedPort, Text, describe_net
 from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.binding import BoundPort
@@ -61,7 +62,24 @@ def describe(net: CompiledNet, trained: TrainedNet, files: Mapping[str, SavedFil
     )
 
 
-def bound_inputs(manifest: NetManifest) -> tuple[BoundPort, ...]:
+def describe_bindings(trained: TrainedNet) -> SavedBindings:
+    """The encoders of a finished run, by port; lengths go by what they measure."""
+    bound = [each for each in trained.bound if each.port.measures is None]
+    return SavedBindings(encoders={each.port.name: each.encoder for each in bound if each.encoder is not None})
+
+
+def fits_port(encoder: AnyEncoder, port: SavedPort) -> bool:
+    """Whether an encoder has learnt what it has to, and gives what a port takes."""
+    if encoder.terms is None:
+        return False
+    if isinstance(encoder, Tokens):
+        return port.kind == "token" and (port.shape, port.classes) == ((encoder.length,), encoder.vocabulary)
+    if encoder.one_hot:
+        return port.kind == "float" and port.shape == (encoder.size,)
+    return port.kind == "class" and port.classes == encoder.size
+
+
+def bound_inputs(manifest: NetManifest, encoders: Mapping[str, AnyEncoder]) -> tuple[BoundPort, ...]:
     """All inputs as the runtime uses them; a run was trained, so every one has its columns."""
     measured = {saved.name for saved in manifest.inputs if saved.kind == "length"}
     ports: dict[str, Port] = {}
@@ -70,4 +88,7 @@ def bound_inputs(manifest: NetManifest) -> tuple[BoundPort, ...]:
         found = TensorType(saved.dtype, saved.shape, lengths=lengths if lengths in measured else None)
         of = ports[saved.name.removesuffix(LENGTHS)] if saved.kind == "length" else None
         ports[saved.name] = Port(saved.name, saved.kind, found, saved.classes, of)
-    return tuple(BoundPort(ports[saved.name], saved.columns) for saved in manifest.inputs)
+    return tuple(
+        BoundPort(port, saved.columns, encoder=encoders.get((port.measures or port).name))
+        for port, saved in zip(ports.values(), manifest.inputs, strict=True)
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from sparknet.compiler.compiled import Port
+from sparknet.compiler.encoders import Categories, Tokens
 from sparknet.runtime.binding import BoundPort, wanted
 from sparknet.runtime.columns import BadCell, Numbers
 from sparknet.runtime.problems import marked, problem
@@ -90,7 +90,7 @@ def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> Profile:
         bad |= column.bad
         if column.first is not None:
             firsts.append(BadRow.of(column.first, index))
-        ranges.append(Range() if column.numbers is None else _range(column.numbers))
+        ranges.append(_known_range(each) or (Range() if column.numbers is None else _range(column.numbers)))
     first = min(firsts, key=lambda b: (b.row, b.port), default=None)
     return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), first=first)
 
@@ -110,10 +110,10 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
     raise problem(
         first.code,
         f"row {first.row + 1:,} of column `{each.columns[first.column]}` {first.text}; "
-        f"`{each.port.name}` takes {wanted(each.port)}",
+        f"`{each.port.name}` takes {wanted(each)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         notes=notes,
-        helps=[_help(first.code, each.port).format(before=before)],
+        helps=[_help(first.code, each).format(before=before)],
     )
 
 
@@ -141,10 +141,31 @@ _VARIABLE_HELPS = {
 }
 
 
-def _help(code: str, port: Port) -> str:
+_ENCODED_HELPS = {
+    "R0010": "fill in or drop such rows before {before}",
+    "R0012": "shorten the texts of the column",
+    "R0019": "categories are those of the training rows unless all are named; or drop such rows before {before}",
+}
+
+
+def _help(code: str, each: BoundPort) -> str:
+    port = each.port
+    if each.encoder is not None:
+        return _ENCODED_HELPS[code]
     if port.type.lengths is not None and code in _VARIABLE_HELPS:
         return _VARIABLE_HELPS[code]
     return (_TOKEN_HELPS if port.kind == "token" else _HELPS)[code]
+
+
+def _known_range(each: BoundPort) -> Range | None:
+    """What an encoder gives, whatever it has learnt; None where only the numbers can tell."""
+    match each.encoder:
+        case Categories():
+            return Range(low=0, high=1 if each.encoder.one_hot else each.encoder.size - 1)
+        case Tokens() if each.port.measures is None:
+            return Range(low=0, high=each.encoder.vocabulary - 1)
+        case _:
+            return None
 
 
 def _range(numbers: Numbers) -> Range:

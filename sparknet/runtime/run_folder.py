@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
 from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.encoders import AnyEncoder, SavedBindings
 from sparknet.compiler.folder import (
     EVALUATION,
     FORMAT,
@@ -32,18 +33,20 @@ from sparknet.compiler.folder import (
 from sparknet.compiler.foreign.safety import UnsafeModelError
 from sparknet.runtime.engine import Floats
 from sparknet.runtime.hostile import damaged, explain, read_file
-from sparknet.runtime.manifest import Manifest, describe
+from sparknet.runtime.manifest import Manifest, describe, describe_bindings, fits_port
 from sparknet.runtime.onnx_check import Interface, Signature, check_model
 from sparknet.runtime.problems import problem
 from sparknet.runtime.records import RoundRecord, read_history, write_history
 from sparknet.runtime.trainer import TrainedNet
 
 STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
+BINDINGS = "bindings.json"
 
 _CAPS = {
     MANIFEST: 64 << 20,
     NET: 16 << 20,
     METRICS: 1 << 30,
+    BINDINGS: 256 << 20,
     INFERENCE: 2**31 - 1,
     STEP: 2**31 - 1,
     EVALUATION: 2**31 - 1,
@@ -66,6 +69,8 @@ class SavedRun:
     parameters: Floats
     optimizer_state: Floats
     history: tuple[RoundRecord, ...]
+    encoders: Mapping[str, AnyEncoder]
+    """What encodes columns that hold no numbers, by the names of the ports that they feed."""
 
 
 # ----- writing -----
@@ -73,8 +78,10 @@ class SavedRun:
 
 def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
     """Write a finished run, whole or not at all; raises SparkNetError."""
+    bindings = describe_bindings(trained).model_dump_json(indent=2)
     contents = {
-        **net_contents(net, trained.parameters),
+        **net_contents(net, trained.parameters, bindings),
+        BINDINGS: f"{bindings}\n".encode(),
         STATE: tensor_bytes(trained.optimizer_state, net.optimizer_state),
         METRICS: write_history(trained.history),
     }
@@ -105,6 +112,7 @@ def load(folder: Path) -> SavedRun:
         parameters=_join(folder / PARAMETERS, data[PARAMETERS], manifest.parameters),
         optimizer_state=_join(folder / STATE, data[STATE], manifest.optimizer_state),
         history=_history(folder / METRICS, data[METRICS]),
+        encoders=_encoders(folder / BINDINGS, data[BINDINGS], manifest),
     )
 
 
@@ -188,6 +196,19 @@ def _text(path: Path, data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise damaged(path, "it is not UTF-8 text") from error
+
+
+def _encoders(path: Path, data: bytes, manifest: Manifest) -> Mapping[str, AnyEncoder]:
+    """What `bindings.json` holds, each encoder taught and of the size of its port."""
+    try:
+        encoders = SavedBindings.model_validate_json(data).encoders
+    except ValidationError as error:
+        raise damaged(path, explain(error)) from error
+    ports = {port.name: port for port in (*manifest.inputs, *manifest.targets)}
+    for name, encoder in encoders.items():
+        if name not in ports or not fits_port(encoder, ports[name]):
+            raise damaged(path, f"what it says of `{name[:40]}` is not what the manifest says")
+    return encoders
 
 
 def _history(path: Path, data: bytes) -> tuple[RoundRecord, ...]:

@@ -27,11 +27,13 @@ from sparknet.runtime.binding import (
     check_columns,
     check_types,
     expand,
+    typed,
     within,
 )
 from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares, split_limits
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
+from sparknet.runtime.learning import Terms, learners
 from sparknet.runtime.problems import changed, problem
 from sparknet.runtime.profile import Profile, check_profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
@@ -40,10 +42,12 @@ from sparknet.runtime.spark_tasks import (
     PROFILE_SCHEMA,
     RESULT_SCHEMA,
     ROW_SCHEMA,
+    TERM_SCHEMA,
     EncodeRows,
     EvaluateRound,
     PackRows,
     ProfileRows,
+    TermRows,
     TrainRound,
     as_evaluation,
     read_results,
@@ -89,6 +93,7 @@ class SparkBackend:
             with within(key, self._data):
                 schemas[key] = check_names(data, found)
         check_agreement(found, schemas, self._labels)
+        found = typed(found, next(iter(schemas.values())))
         for key in self._data:
             with within(key, self._data):
                 check_types(found, schemas[key])
@@ -110,6 +115,24 @@ class SparkBackend:
         parts = [Profile.model_validate_json(row["profile"]) for row in rows]
         return reduce(Profile.merge, parts, Profile.empty(len(bound)))
 
+    def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
+        """As `Backend.learn`."""
+        learning = learners(bound)
+        parts = []
+        for key, data in self._data.items():
+            if "train" in shares[key]:
+                chosen, plain = select_plain(data, bound)
+                rows = chosen.mapInArrow(TermRows(plain, layout), TERM_SCHEMA)
+                parts.append(_place_rows(rows, shares[key], 1, "terms").filter(sf.col("split") == "train"))
+        each = reduce(DataFrame.unionAll, parts).select(sf.explode("terms").alias("each")).select("each.*")
+        by_count = Window.partitionBy("port").orderBy(sf.desc("count"), "term")
+        ranked = each.groupBy("port", "term").count().withColumn("rank", sf.row_number().over(by_count))
+        most = max(learner.encoder.learns for learner in learning.values())
+        found = self._collect(ranked.filter(sf.col("rank") <= most), "learning from the data").to_pylist()
+        found.sort(key=lambda row: row["rank"])
+        terms = {index: [row["term"] for row in found if row["port"] == index] for index in learning}
+        return {index: terms[index][: learner.encoder.learns] for index, learner in learning.items()}
+
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
         self.close()
@@ -117,7 +140,7 @@ class SparkBackend:
         for key, data in self._data.items():
             chosen, plain = select_plain(data, bound)
             rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
-            parts.append(_place_rows(rows, shares[key], workers))
+            parts.append(_place_rows(rows, shares[key], workers, "payload"))
         placed = reduce(DataFrame.unionAll, parts)
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
@@ -250,8 +273,8 @@ def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
     return to_arrow_schema(data.select(*map(quoted, all_columns(bound))).schema)
 
 
-def _place_rows(rows: DataFrame, shares: Shares, workers: int) -> DataFrame:
-    """`encode.row_key` and `encode.place` in Spark's words."""
+def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
+    """`encode.row_key` and `encode.place` in Spark's words; the column `carried` comes along."""
     copies = Window.partitionBy("digest").orderBy("digest")
     copied = rows.withColumn("copy", sf.row_number().over(copies).cast("string"))
     keyed = copied.withColumn("key", sf.sha2(sf.concat(sf.hex("digest"), sf.lit(":"), "copy").cast("binary"), 256))
@@ -262,4 +285,4 @@ def _place_rows(rows: DataFrame, shares: Shares, workers: int) -> DataFrame:
     for name, limit in reversed(first):
         split = sf.when(draw < limit, sf.lit(name)).otherwise(split)
     worker = sf.shiftright(share * sf.lit(workers), 4 * WORKER_DIGITS).cast("int")
-    return keyed.select(worker.alias("worker"), split.alias("split"), "key", "payload")
+    return keyed.select(worker.alias("worker"), split.alias("split"), "key", carried)

@@ -11,7 +11,7 @@ from secrets import token_hex
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StructType
+from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StringType, StructType
 
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
@@ -24,6 +24,7 @@ from sparknet.runtime.spark import SparkBackend, check_frame, folds_case, select
 from sparknet.runtime.spark_sources import file_url, open_frame
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
+_TYPES["text"] = StringType()
 _TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
 
 

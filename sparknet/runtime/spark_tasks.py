@@ -17,9 +17,11 @@ import pyarrow as pa
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Block, Bytes, Layout, Packer, digests, encode_batch
 from sparknet.runtime.engine import OnnxRuntimeEngine, Sums
+from sparknet.runtime.learning import learners
 from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import profile_batches
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
+from sparknet.runtime.terms import terms_of
 
 Batches = Iterator[pa.RecordBatch]
 
@@ -27,11 +29,13 @@ Batches = Iterator[pa.RecordBatch]
 
 PROFILE_SCHEMA = "partition int, profile string"
 ROW_SCHEMA = "digest binary, payload binary"
+TERM_SCHEMA = "digest binary, terms array<struct<port: int, term: string>>"
 BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
 
 BlockDigests = Mapping[tuple[int, int], bytes]
 """Digests of the blocks of a split, by worker and index, as the encoding found them."""
 
+_TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
 _BLOCKS = pa.schema(
     [
         ("worker", pa.int32()),
@@ -72,9 +76,33 @@ class EncodeRows:
         most = max(1, (1 << 28) // self.layout.row_bytes)
         for batch in batches:
             for start in range(0, batch.num_rows, most):
-                payloads = encode_batch(batch.slice(start, most), self.bound, self.layout)
-                columns = [pa.array(digests(payloads, self.layout), pa.binary()), _binary(payloads)]
+                part = batch.slice(start, most)
+                payloads = encode_batch(part, self.bound, self.layout)
+                columns = [pa.array(digests(payloads, self.layout, part, self.bound), pa.binary()), _binary(payloads)]
                 yield pa.RecordBatch.from_arrays(columns, names=["digest", "payload"])
+
+
+@dataclass(frozen=True)
+class TermRows:
+    """Rows to their digests and to the terms that encoders may learn from them."""
+
+    bound: tuple[BoundPort, ...]
+    layout: Layout
+
+    def __call__(self, batches: Batches) -> Batches:
+        """A row for each row."""
+        learning = learners(self.bound)
+        for batch in batches:
+            payloads = encode_batch(batch, self.bound, self.layout)
+            terms: list[list[dict[str, object]]] = [[] for _ in range(batch.num_rows)]
+            for index, each in learning.items():
+                for row, own in zip(terms, terms_of(batch.column(each.column), each.encoder), strict=True):
+                    row.extend({"port": index, "term": term} for term in own)
+            columns = [
+                pa.array(digests(payloads, self.layout, batch, self.bound), pa.binary()),
+                pa.array(terms, _TERMS),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=["digest", "terms"])
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,15 @@ from time import perf_counter
 import numpy as np
 
 from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.encoders import Categories
 from sparknet.compiler.sections import DataSection, SplitName
 from sparknet.runtime.backend import Backend, Encoded
 from sparknet.runtime.binding import BoundPort, bind
 from sparknet.runtime.checkpoints import Checkpoint, Checkpoints, check_data, describe_run, folder_of
 from sparknet.runtime.course import Course, plan_course
-from sparknet.runtime.encode import Layout, choose_layout
+from sparknet.runtime.encode import Layout, Shares, choose_layout
 from sparknet.runtime.engine import Floats, Graph, Sums
+from sparknet.runtime.learning import learners, teach
 from sparknet.runtime.problems import problem
 from sparknet.runtime.profile import Profile
 from sparknet.runtime.records import Note, Prepared, Progress, RoundRecord, Score
@@ -114,6 +116,8 @@ class _Run:
         workers = self._workers(profiles)
         layout = choose_layout(bound, reduce(Profile.merge, profiles.values()))
         shares = {key: supply.split for key, supply in self.data.supplies.items()}
+        if learners(bound):
+            bound = self._taught(bound, layout, shares)
         encoded = self.backend.encode(bound, layout, shares, workers)
         rows = self._check_splits(encoded)
         shards = encoded.shards()
@@ -140,6 +144,16 @@ class _Run:
         )
 
     # ----- before the first round -----
+
+    def _taught(
+        self, bound: tuple[BoundPort, ...], layout: Layout, shares: Mapping[str, Shares]
+    ) -> tuple[BoundPort, ...]:
+        """The ports with what their encoders learn from the training rows, to which all other rows are held."""
+        found = teach(bound, self.backend.learn(bound, layout, shares))
+        learnt = [found[index] for index in learners(bound) if isinstance(found[index].encoder, Categories)]
+        if learnt and any(split != "train" for share in shares.values() for split in share):
+            self.backend.profile(learnt)
+        return found
 
     def _workers(self, profiles: Mapping[str, Profile]) -> int:
         """How many workers to place rows for: what the file asks for, else as many as slots and rows are good for."""

@@ -57,7 +57,10 @@ CASES = {
     "no class": (table(y=[3]), "R0014 row 40 of column `y` is 3; `kind` takes a class from 0 to 2"),
     "negative": (table(y=[-1, 0]), "R0014 row 39 of column `y` is -1; `kind` takes a class from 0 to 2"),
     "not whole": (table(y=[0.5] + [1.0] * 39), "R0015 row 1 of column `y` is 0.5; `kind` takes a class from 0 to 2"),
-    "text label": (table(y=["a"] * 40), "R0013 column `y` is of type string; `kind` takes a class from 0 to 2"),
+    "text label": (
+        table(y=["a"] * 40),
+        "R0026 column `y` has 1 label in the training rows, but `kind` takes 3",
+    ),
     "null label": (table(y=[None]), "R0010 row 40 of column `y` is null; `kind` takes a class from 0 to 2"),
 }
 

@@ -49,7 +49,7 @@ def test_a_row_stays_in_its_place_when_others_need_a_wider_type() -> None:
     for dtype in ("<u1", "<i4", "<f4"):
         layout = Layout((Field(port, dtype),), 10)
         batch = pa.RecordBatch.from_pydict({"x": pa.array(values, pa.list_(pa.float64()))})
-        found.add(tuple(digests(encode_batch(batch, bound, layout), layout)))
+        found.add(tuple(digests(encode_batch(batch, bound, layout), layout, batch, bound)))
     assert len(found) == 1
 
 

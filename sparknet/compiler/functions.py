@@ -1,0 +1,158 @@
+"""The functions of bindings: a frozen pydantic model for each, its fields the arguments behind the column."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from sparknet.compiler.encoders import LONGEST_CATEGORY, RESERVED_TOKENS, AnyEncoder, Categories, Tokens
+from sparknet.compiler.net import NetOutput, OutputKind
+from sparknet.compiler.sources import Setting
+from sparknet.compiler.types import TensorType
+
+
+@dataclass(frozen=True)
+class Fed:
+    """What a binding feeds: an input, or an output of a `kind`; a row of it has `type`."""
+
+    name: str
+    type: TensorType
+    kind: OutputKind | None = None
+    classes: int = 0
+
+    @classmethod
+    def output(cls, output: NetOutput) -> Fed:
+        """An output's target."""
+        if output.kind == "class":
+            return cls(output.name, TensorType("int64", ()), output.kind, output.size)
+        return cls(output.name, TensorType("float32", output.shape), output.kind)
+
+    @property
+    def kept(self) -> str | None:
+        """What is taken as it stands in the column, without arithmetic; None where there may be some."""
+        if self.kind is not None:
+            return "an output"
+        return "tokens" if self.type.vocabulary is not None else None
+
+    @property
+    def takes(self) -> str:
+        """The declared type, for messages."""
+        return f"class[{self.classes}]" if self.kind == "class" else str(self.type)
+
+
+class MisfitError(Exception):
+    """A function does not fit what it feeds: `argument` is the one to blame, None for the function itself."""
+
+    def __init__(self, message: str, help: str | None = None, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.message, self.help, self.argument = message, help, argument
+
+
+class Function(Setting):
+    """Base of the functions that encode one column."""
+
+    name: ClassVar[str]
+    example: ClassVar[str]
+
+    def encoder(self, port: Fed) -> AnyEncoder | None:
+        """How the column's cells become what `port` takes; raises MisfitError."""
+        raise NotImplementedError
+
+    def needs(self, fits: bool, what: str, port: Fed) -> None:
+        """Raise MisfitError unless the function `fits` the port, which should be `what`."""
+        if not fits:
+            raise MisfitError(f"`{self.name}` feeds {what}, but `{port.name}` is `{port.takes}`")
+
+
+def _categories(value: object) -> object:
+    """A list of texts or of whole numbers, all different."""
+    kinds = {type(item) for item in value} if isinstance(value, tuple) else set()
+    if not isinstance(value, tuple) or kinds not in ({str}, {int}):
+        raise ValueError('must be a list of texts or of whole numbers, such as `["cat", "dog"]`')
+    if len({*value}) < len(value):
+        raise ValueError("must all be different")
+    if any(isinstance(item, str) and len(item) > LONGEST_CATEGORY for item in value):
+        raise ValueError(f"must have at most {LONGEST_CATEGORY:,} characters each")
+    return value
+
+
+class Column(Function):
+    """What a column holds; for a class, its labels."""
+
+    name = "column"
+    example = 'column("name")'
+    labels: tuple[str | int, ...] | None = None
+
+    _check = field_validator("labels", mode="before")(_categories)
+
+    def encoder(self, port: Fed) -> AnyEncoder | None:
+        """As `Function.encoder`; labels that are not given are learnt if the column turns out to hold texts."""
+        if self.labels is None:
+            return None
+        if port.kind != "class":
+            raise MisfitError(f"`labels` name classes, but `{port.name}` is `{port.takes}`", None, "labels")
+        if len(self.labels) != port.classes:
+            message = f"`labels` are {len(self.labels):,}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, "name each class once", "labels")
+        return Categories(size=port.classes, one_hot=False, terms=self.labels)
+
+
+class OneHot(Function):
+    """As many numbers as there are categories, 1 for the category of the row and 0 for all others."""
+
+    name = "onehot"
+    example = 'onehot(column("color"))'
+    categories: tuple[str | int, ...] | None = None
+
+    _check = field_validator("categories", mode="before")(_categories)
+
+    def encoder(self, port: Fed) -> AnyEncoder:
+        """As `Function.encoder`."""
+        fits = port.kind is None and port.type.vocabulary is None and len(port.type.shape) == 1
+        self.needs(fits, "an input such as `float[3]`", port)
+        if self.categories is not None and len(self.categories) != port.type.size:
+            message = f"`categories` are {len(self.categories):,}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, "a number of the input stands for each", "categories")
+        return Categories(size=port.type.size, one_hot=True, terms=self.categories)
+
+
+class _Text(Function):
+    length: int | None = Field(None, ge=1)
+    vocabulary: int | None = Field(None, gt=RESERVED_TOKENS)
+
+    def encoder(self, port: Fed) -> AnyEncoder:
+        """As `Function.encoder`; length and vocabulary are those of the input, and may be said again."""
+        fits = port.kind is None and port.type.vocabulary is not None and len(port.type.shape) == 1
+        self.needs(fits, "an input such as `token[60, vocabulary: 5000]`", port)
+        length, vocabulary = port.type.shape[0], port.type.vocabulary or 0
+        for argument, given, declared in (
+            ("length", self.length, length),
+            ("vocabulary", self.vocabulary, vocabulary),
+        ):
+            if given is not None and given != declared:
+                message = f"`{argument}` is {given:,}, but `{port.name}` is `{port.takes}`"
+                raise MisfitError(message, f"leave it out: it is that of the input, {declared:,}", argument)
+        if vocabulary <= RESERVED_TOKENS:
+            message = f"`{self.name}` needs a vocabulary above {RESERVED_TOKENS}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, "token 0 is padding, token 1 what the vocabulary lacks")
+        return Tokens(unit="words" if self.name == "words" else "chars", length=length, vocabulary=vocabulary)
+
+
+class Words(_Text):
+    """The words of a text as tokens."""
+
+    name = "words"
+    example = 'words(column("text"))'
+
+
+class Chars(_Text):
+    """The characters of a text as tokens."""
+
+    name = "chars"
+    example = 'chars(column("text"))'
+
+
+FUNCTIONS: dict[str, type[Function]] = {f.name: f for f in (OneHot, Words, Chars)}
+"""Functions around a column, by name."""
