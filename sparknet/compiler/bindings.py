@@ -37,6 +37,14 @@ def elaborate_binding(value: syntax.Expr, port: Fed, scope: Scope) -> Binding:
     return Binding(port=port.name, columns=(column,), label=label, encoder=encoder)
 
 
+def is_prepared(value: syntax.Expr) -> bool:
+    """Whether the graphs compute something before the net: what a binding's expression says around the column."""
+    if isinstance(value, syntax.Binary | syntax.Unary):
+        return True
+    name = value.name.text if isinstance(value, syntax.Call) else getattr(value, "text", "")
+    return name in FUNCTIONS and FUNCTIONS[name].divisor != 1
+
+
 def _encoded(call: syntax.Call, port: Fed, scope: Scope) -> tuple[str, AnyEncoder | None]:
     """The column that a call reads, and what becomes of its cells."""
     function: type[Function] = FUNCTIONS.get(call.name.text, Column)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_entries, plain
-from sparknet.compiler.bindings import elaborate_binding
+from sparknet.compiler.bindings import elaborate_binding, is_prepared
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.functions import Fed
 from sparknet.compiler.key_helps import called_help, key_help
@@ -180,7 +180,7 @@ def elaborate_data(
             continue
         try:
             bindings.append(elaborate_binding(entries[name].value, port, scope))
-            if isinstance(entries[name].value, syntax.Binary | syntax.Unary):
+            if is_prepared(entries[name].value):
                 preprocessing.append(Preprocessing(name, entries[name].value))
         except SparkNetError as error:
             problems.extend(error.diagnostics)

@@ -16,6 +16,12 @@ LONGEST_WORD = 100
 RESERVED_TOKENS = 2
 """Token 0 fills up rows that are shorter than the input, token 1 stands for all that the vocabulary lacks."""
 
+LONGEST_SIDE = 8192
+"""Pixels of a side of an image as the net takes it."""
+FRAMES_A_SECOND = 100
+MOST_FRAMES = 3600 * FRAMES_A_SECOND
+MOST_BANDS = 256
+
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Category = Annotated[str, Field(max_length=LONGEST_CATEGORY)] | Annotated[int, Field(ge=-(2**63), lt=2**63)]
 
@@ -24,6 +30,11 @@ class Encoder(BaseModel):
     """Base of all encoders."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
+
+    @property
+    def learns(self) -> int:
+        """How many terms it wants to see of the training rows; 0 where it has nothing to learn, or has learnt it."""
+        return 0
 
 
 class Categories(Encoder):
@@ -74,7 +85,24 @@ class Tokens(Encoder):
         return self
 
 
-AnyEncoder = Annotated[Categories | Tokens, Field(discriminator="kind")]
+class Pixels(Encoder):
+    """The bytes of an image file as its pixels, 0 to 255, channels first."""
+
+    kind: Literal["pixels"] = "pixels"
+    channels: Literal[1, 3]
+    height: Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
+    width: Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
+
+
+class Spectrogram(Encoder):
+    """The bytes of a recording as its log-mel spectrogram, `FRAMES_A_SECOND`, `mel` bands in each."""
+
+    kind: Literal["spectrogram"] = "spectrogram"
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
+    mel: Annotated[int, Field(ge=1, le=MOST_BANDS)]
+
+
+AnyEncoder = Annotated[Categories | Tokens | Pixels | Spectrogram, Field(discriminator="kind")]
 
 
 class SavedBindings(BaseModel):

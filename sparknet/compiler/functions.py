@@ -7,7 +7,19 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from sparknet.compiler.encoders import LONGEST_CATEGORY, RESERVED_TOKENS, AnyEncoder, Categories, Tokens
+from sparknet.compiler.encoders import (
+    FRAMES_A_SECOND,
+    LONGEST_CATEGORY,
+    LONGEST_SIDE,
+    MOST_BANDS,
+    MOST_FRAMES,
+    RESERVED_TOKENS,
+    AnyEncoder,
+    Categories,
+    Pixels,
+    Spectrogram,
+    Tokens,
+)
 from sparknet.compiler.net import NetOutput, OutputKind
 from sparknet.compiler.sources import Setting
 from sparknet.compiler.types import TensorType
@@ -55,6 +67,8 @@ class Function(Setting):
 
     name: ClassVar[str]
     example: ClassVar[str]
+    divisor: ClassVar[float] = 1.0
+    """What the graphs divide the encoded numbers by."""
 
     def encoder(self, port: Fed) -> AnyEncoder | None:
         """How the column's cells become what `port` takes; raises MisfitError."""
@@ -154,5 +168,66 @@ class Chars(_Text):
     example = 'chars(column("text"))'
 
 
-FUNCTIONS: dict[str, type[Function]] = {f.name: f for f in (OneHot, Words, Chars)}
+class Image(Function):
+    """The pixels of an image file."""
+
+    name = "image"
+    example = 'image(column("image"))'
+    divisor = 255.0
+    size: tuple[int, int] | None = None
+    gray: bool | None = None
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _sides(cls, value: object) -> object:
+        sides = value if isinstance(value, tuple) else (value, value)
+        if len(sides) != 2 or not all(type(side) is int and 1 <= side <= LONGEST_SIDE for side in sides):
+            raise ValueError(f"must be a side or `height x width`, such as `32` or `32x48`, at most {LONGEST_SIDE:,}")
+        return sides
+
+    def encoder(self, port: Fed) -> AnyEncoder:
+        """As `Function.encoder`; size and color are those of the input, and may be said again."""
+        shape = port.type.shape
+        fits = port.kind is None and port.type.vocabulary is None and len(shape) == 3 and shape[0] in (1, 3)
+        self.needs(fits, "an input `float[3, height, width]`, or `float[1, height, width]` in gray", port)
+        channels, *sides = shape
+        if self.size is not None and self.size != tuple(sides):
+            message = f"`size` is {self.size[0]}x{self.size[1]}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, f"leave it out: it is that of the input, {sides[0]}x{sides[1]}", "size")
+        if self.gray is not None and self.gray != (channels == 1):
+            message = f"`gray` is {str(self.gray).lower()}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, "leave it out: an input with one channel is gray, one with three is not", "gray")
+        if max(sides) > LONGEST_SIDE:
+            raise MisfitError(
+                f"an image has at most {LONGEST_SIDE:,} pixels a side, but `{port.name}` is `{port.takes}`"
+            )
+        return Pixels(channels=3 if channels == 3 else 1, height=sides[0], width=sides[1])
+
+
+class Audio(Function):
+    """The log-mel spectrogram of a recording."""
+
+    name = "audio"
+    example = 'audio(column("audio"))'
+    mel: int | None = Field(None, ge=1, le=MOST_BANDS)
+    seconds: float | None = Field(None, gt=0, le=MOST_FRAMES / FRAMES_A_SECOND)
+
+    def encoder(self, port: Fed) -> AnyEncoder:
+        """As `Function.encoder`; the bands and the length are those of the input, and may be said again."""
+        shape = port.type.shape
+        fits = port.kind is None and port.type.vocabulary is None and len(shape) == 2
+        fits = fits and shape[0] <= MOST_FRAMES and shape[1] <= MOST_BANDS
+        self.needs(fits, f"an input `float[frames, mel]` of at most {MOST_FRAMES:,} and {MOST_BANDS}", port)
+        frames, mel = shape
+        if self.mel is not None and self.mel != mel:
+            message = f"`mel` is {self.mel}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, f"leave it out: it is that of the input, {mel}", "mel")
+        if self.seconds is not None and round(self.seconds * FRAMES_A_SECOND) != frames:
+            message = f"`seconds` are {self.seconds:g}, but `{port.name}` is `{port.takes}`"
+            help = f"there are {FRAMES_A_SECOND} frames a second: leave it out, or declare {{}} frames"
+            raise MisfitError(message, help.format(round(self.seconds * FRAMES_A_SECOND)), "seconds")
+        return Spectrogram(frames=frames, mel=mel)
+
+
+FUNCTIONS: dict[str, type[Function]] = {f.name: f for f in (OneHot, Words, Chars, Image, Audio)}
 """Functions around a column, by name."""

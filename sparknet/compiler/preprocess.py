@@ -14,9 +14,9 @@ def preprocess(g: GraphBuilder, expression: syntax.Expr, column: Value, scope: S
     """Lower a checked binding expression; the call in it is the column itself, all else is numbers."""
     match expression:
         case syntax.Call():
-            return column
+            return _decoded(g, expression.name.text, column)
         case syntax.Name() if expression.text in FUNCTIONS and expression.text not in scope.names:
-            return column
+            return _decoded(g, expression.text, column)
         case syntax.Unary(operator="-"):
             return g.op("Neg", preprocess(g, expression.operand, column, scope))
         case syntax.Binary(operator="+" | "-" | "*" | "/"):
@@ -24,3 +24,9 @@ def preprocess(g: GraphBuilder, expression: syntax.Expr, column: Value, scope: S
             return g.op(_OPERATORS[expression.operator], left, preprocess(g, expression.right, column, scope))
         case _:
             return g.constant(evaluate(expression, scope))
+
+
+def _decoded(g: GraphBuilder, name: str, column: Value) -> Value:
+    """What a function makes of the numbers that the runtime gives: of pixels from 0 to 255 those from 0 to 1."""
+    divisor = FUNCTIONS[name].divisor if name in FUNCTIONS else 1.0
+    return column if divisor == 1 else g.op("Div", column, g.constant(divisor))

@@ -14,14 +14,18 @@ import pyarrow as pa
 
 from sparknet.compiler.bindings import WILDCARDS
 from sparknet.compiler.compiled import Port
-from sparknet.compiler.encoders import AnyEncoder, Categories, Tokens
+from sparknet.compiler.encoders import AnyEncoder, Categories, Pixels, Spectrogram, Tokens
 from sparknet.compiler.sections import Binding
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.suggest import closest
-from sparknet.runtime.columns import BadCell, Column, is_accepted, is_scalar, kind_of, read_column, type_name
+from sparknet.runtime.cells import accepts, encode_cells
+from sparknet.runtime.columns import BadCell, Column, is_accepted, is_scalar, kind_of, read_column, show, type_name
 from sparknet.runtime.problems import listing, marked, problem
-from sparknet.runtime.terms import accepts, encode_cells, is_text
+from sparknet.runtime.terms import is_text
+
+DECODED = 1 << 25
+"""Numbers that images and recordings of a batch may be decoded to at once."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,17 @@ class BoundPort:
     """What becomes of the cells; None where they are numbers."""
     texts: bool = False
     """Whether the cells are texts."""
+    beside: str | None = None
+    """A column that says which file a cell is, for messages."""
 
     def read(self, batch: pa.RecordBatch) -> Column:
         """What the port takes from the columns of a batch."""
         if self.encoder is not None:
-            return encode_cells(batch.column(self.columns[0]), self.encoder, self.port)
+            found = encode_cells(batch.column(self.columns[0]), self.encoder, self.port)
+            if found.first is None or self.beside is None:
+                return found
+            path = show(batch.column(self.beside)[found.first.row])
+            return replace(found, first=replace(found.first, text=f"{found.first.text} ({path})"))
         if len(self.columns) == 1:
             return read_column(batch.column(self.columns[0]), self.port)
         one = replace(self.port, type=replace(self.port.type, shape=(1,)))
@@ -68,7 +78,17 @@ def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort,
 
 def all_columns(bound: Iterable[BoundPort]) -> list[str]:
     """The bound columns, each once."""
-    return list(dict.fromkeys(name for each in bound for name in each.columns))
+    beside = (each.beside for each in bound if each.beside is not None)
+    return list(dict.fromkeys([*(name for each in bound for name in each.columns), *beside]))
+
+
+def bounded(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Iterator[pa.RecordBatch]:
+    """The batches, cut so that what a batch is decoded to takes bounded memory, however small it is encoded."""
+    each = sum(port.port.type.size for port in bound if isinstance(port.encoder, Pixels | Spectrogram))
+    most = max(1, DECODED // max(1, each))
+    for batch in batches:
+        for start in range(0, batch.num_rows, most):
+            yield batch.slice(start, most)
 
 
 def _cells(bound: Iterable[BoundPort]) -> Iterator[tuple[BoundPort, str]]:
@@ -84,7 +104,15 @@ def expand(bound: Sequence[BoundPort], known: Sequence[str]) -> tuple[BoundPort,
     What a pattern finds is in natural order, `f2` before `f10`: readers differ in the order of columns. A column that
     several patterns find counts once, where the first of them stands.
     """
-    return tuple(_expanded(each, known) if each.patterns else each for each in bound)
+    return with_paths([_expanded(each, known) if each.patterns else each for each in bound], known)
+
+
+def with_paths(bound: Iterable[BoundPort], known: Sequence[str]) -> tuple[BoundPort, ...]:
+    """The ports, those that images and recordings feed with the column `path` beside, where the data has one."""
+    beside = "path" if known.count("path") == 1 else None
+    return tuple(
+        replace(each, beside=beside) if isinstance(each.encoder, Pixels | Spectrogram) else each for each in bound
+    )
 
 
 def _expanded(each: BoundPort, known: Sequence[str]) -> BoundPort:
@@ -245,6 +273,8 @@ def wanted(each: BoundPort) -> str:
         return "a category" if encoder.terms is None else f"one of {listing(map(str, encoder.terms))}"
     if isinstance(encoder, Tokens):
         return "a text"
+    if isinstance(encoder, Pixels | Spectrogram):
+        return f"the bytes of {'an image' if isinstance(encoder, Pixels) else 'a recording'}"
     if port.type.lengths is not None:
         most, width = port.type.shape[0], port.type.size // port.type.shape[0]
         if port.kind == "token":

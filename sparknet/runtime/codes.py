@@ -24,6 +24,7 @@ CODES: dict[str, str] = {
     "R0017": "neither 0 nor 1",
     "R0018": "a sequence without a step",
     "R0019": "a category that is not known",
+    "R0028": "an image or a recording that cannot be read",
     # ----- runs that cannot start -----
     "R0020": "no rows",
     "R0021": "no rows in a split",

@@ -88,6 +88,11 @@ def whole_type(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
+def is_bytes(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds bytes."""
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
 def kind_of(kind: pa.DataType) -> str:
     """What a column of this type holds, however many in a row and however wide: columns of one kind go together."""
     if isinstance(kind, pa.ExtensionType):
@@ -98,7 +103,7 @@ def kind_of(kind: pa.DataType) -> str:
         return "numbers"
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return "texts"
-    return "bytes" if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) else str(kind)
+    return "bytes" if is_bytes(kind) else str(kind)
 
 
 def type_name(kind: pa.DataType) -> str:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import SPLITS, SplitName
-from sparknet.runtime.binding import BoundPort
+from sparknet.runtime.binding import BoundPort, bounded
 from sparknet.runtime.columns import Numbers
 from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import Profile, Range
@@ -224,7 +224,7 @@ def placed(
     """Each batch with its payloads and, for each row, the worker, the split and the key."""
     limits = split_limits(shares)
     copies: dict[bytes, int] = {}
-    for batch in batches:
+    for batch in bounded(batches, bound):
         payloads = encode_batch(batch, bound, layout)
         places: list[tuple[int, SplitName, str]] = []
         for digest in digests(payloads, layout, batch, bound):

@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sparknet.runtime.binding import BoundPort, all_columns, ambiguous, same_names
+from sparknet.compiler.encoders import Categories
+from sparknet.runtime.binding import BoundPort, all_columns, ambiguous, bounded, same_names
 from sparknet.runtime.engine import Engine, Graph
 from sparknet.runtime.manifest import bound_inputs
 from sparknet.runtime.problems import listing, problem
@@ -96,7 +97,8 @@ def predictor(run: SavedRun) -> Predictor:
     beside = {
         name for name in beside if name.endswith(("_probability", "_error")) and name.rpartition("_")[0] in outputs
     }
-    labels = tuple(None if p.name not in run.encoders else run.encoders[p.name].terms for p in run.manifest.predictions)
+    found = (run.encoders.get(p.name) for p in run.manifest.predictions)
+    labels = tuple(encoder.terms if isinstance(encoder, Categories) else None for encoder in found)
     kinds = (_KINDS[p.dtype] + "s" * (prod(p.shape) > 1) for p in run.manifest.predictions)
     added = tuple(
         (_new_column(p.name, beside), "text" if terms and isinstance(terms[0], str) else kind)
@@ -150,7 +152,7 @@ class PredictRows:
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """A batch for each batch."""
-        for batch in batches:
+        for batch in bounded(batches, self.predictor.bound):
             columns = [batch.column(name) for _, name in self.keep] + self.predictor.predict(batch, self.engine)
             names = [name for name, _ in (*self.keep, *self.predictor.added)]
             yield pa.RecordBatch.from_arrays(columns, names=names)

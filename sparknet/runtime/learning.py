@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from sparknet.compiler.encoders import AnyEncoder
+from sparknet.compiler.encoders import Categories, Tokens
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Layout, Shares, placed
@@ -25,7 +25,7 @@ class Learner:
     """An encoder that has to learn something from a column."""
 
     column: str
-    encoder: AnyEncoder
+    encoder: Categories | Tokens
 
 
 def learners(bound: Sequence[BoundPort]) -> dict[int, Learner]:
@@ -33,7 +33,7 @@ def learners(bound: Sequence[BoundPort]) -> dict[int, Learner]:
     return {
         index: Learner(each.columns[0], each.encoder)
         for index, each in enumerate(bound)
-        if each.encoder is not None and each.encoder.learns and each.port.measures is None
+        if isinstance(each.encoder, Categories | Tokens) and each.encoder.learns and each.port.measures is None
     }
 
 

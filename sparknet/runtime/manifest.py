@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from sparknet.compiler.compiled import CompiledNet, Port
-from sparknet.compiler.encoders import AnyEncoder, SavedBindings, Tokens
+from sparknet.compiler.encoders import AnyEncoder, Pixels, SavedBindings, Spectrogram, Tokens
 from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, SavedPort, Text, describe_net
 from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
@@ -70,6 +70,10 @@ def describe_bindings(trained: TrainedNet) -> SavedBindings:
 
 def fits_port(encoder: AnyEncoder, port: SavedPort) -> bool:
     """Whether an encoder has learnt what it has to, and gives what a port takes."""
+    if isinstance(encoder, Pixels):
+        return port.kind == "float" and port.shape == (encoder.channels, encoder.height, encoder.width)
+    if isinstance(encoder, Spectrogram):
+        return port.kind == "float" and port.shape == (encoder.frames, encoder.mel)
     if encoder.terms is None:
         return False
     if isinstance(encoder, Tokens):

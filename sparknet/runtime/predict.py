@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -37,7 +38,7 @@ from sparknet.compiler.sources import (
     TextSource,
 )
 from sparknet.grammar import Source, parse, syntax
-from sparknet.runtime.binding import check_columns, check_types
+from sparknet.runtime.binding import check_columns, check_types, with_paths
 from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
 from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
 from sparknet.runtime.problems import listing, problem
@@ -154,6 +155,7 @@ def predict_local(
     table = open_table(place)
     known = table.schema.names
     kept = kept_columns(known, keep, found)
+    found = replace(found, bound=with_paths(found.bound, known))
     _check(found, table)
     rows = PredictRows(found, tuple((name, name) for name in kept), engine or OnnxRuntimeEngine())
     schema = pa.schema([table.schema.field(name) for name in kept] + [(n, ARROW_TYPES[k]) for n, k in found.added])

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from sparknet.compiler.encoders import Categories, Tokens
-from sparknet.runtime.binding import BoundPort, wanted
+from sparknet.compiler.encoders import Categories, Pixels, Spectrogram, Tokens
+from sparknet.runtime.binding import BoundPort, bounded, wanted
 from sparknet.runtime.columns import BadCell, Numbers
 from sparknet.runtime.problems import marked, problem
 
@@ -76,7 +76,7 @@ class Profile(_Record):
 def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Profile:
     """The profile of some batches that hold the bound columns, by name."""
     total = Profile.empty(len(bound))
-    for batch in batches:
+    for batch in bounded(batches, bound):
         total = total.merge(profile_batch(batch, bound))
     return total
 
@@ -144,6 +144,7 @@ _VARIABLE_HELPS = {
 _ENCODED_HELPS = {
     "R0010": "fill in or drop such rows before {before}",
     "R0012": "shorten the texts of the column",
+    "R0028": "mend or drop such rows before {before}",
     "R0019": "categories are those of the training rows unless all are named; or drop such rows before {before}",
 }
 
@@ -162,6 +163,10 @@ def _known_range(each: BoundPort) -> Range | None:
     match each.encoder:
         case Categories():
             return Range(low=0, high=1 if each.encoder.one_hot else each.encoder.size - 1)
+        case Pixels():
+            return Range(low=0, high=255)
+        case Spectrogram() if each.port.measures is None:
+            return Range(low=-1, high=1, whole=False)
         case Tokens() if each.port.measures is None:
             return Range(low=0, high=each.encoder.vocabulary - 1)
         case _:

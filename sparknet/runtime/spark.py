@@ -252,7 +252,15 @@ def select_plain(
     names = list(dict.fromkeys([*others, *all_columns(bound)]))
     plain = {name: f"c{i}" for i, name in enumerate(names)}
     chosen = data.select(*(quoted(name).alias(alias) for name, alias in plain.items()))
-    return chosen, tuple(replace(each, columns=tuple(plain[n] for n in each.columns), label=None) for each in bound)
+    return chosen, tuple(
+        replace(
+            each,
+            columns=tuple(plain[name] for name in each.columns),
+            beside=None if each.beside is None else plain[each.beside],
+            label=None,
+        )
+        for each in bound
+    )
 
 
 def folds_case(data: DataFrame) -> bool:

@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StringType, StructType
 
+from sparknet.runtime.binding import with_paths
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.inference import PredictRows, kept_columns, predictor
@@ -43,6 +44,7 @@ def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = N
     The columns are checked at once; a bad row fails the query that meets it.
     """
     found = predictor(run)
+    found = replace(found, bound=with_paths(found.bound, data.columns))
     check_frame(data, found.bound)
     kept = kept_columns(data.columns, keep, found, folds_case(data))
     chosen, plain = select_plain(data, found.bound, kept)
@@ -63,7 +65,7 @@ def predict_spark(
     predicted = predict_frame(run, data, keep)
     check_columns_of(output, to_arrow_schema(predicted.schema))
     backend = SparkBackend({"input": data}, {"input": place.label}, before="scoring")
-    rows = backend.profile(predictor(run).bound)["input"].rows
+    rows = backend.profile(with_paths(predictor(run).bound, data.columns))["input"].rows
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
         writer = predicted.write.mode("errorifexists")

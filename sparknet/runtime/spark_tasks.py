@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from sparknet.runtime.binding import BoundPort
+from sparknet.runtime.binding import BoundPort, bounded
 from sparknet.runtime.encode import Block, Bytes, Layout, Packer, digests, encode_batch
 from sparknet.runtime.engine import OnnxRuntimeEngine, Sums
 from sparknet.runtime.learning import learners
@@ -74,7 +74,7 @@ class EncodeRows:
     def __call__(self, batches: Batches) -> Batches:
         """A row for each row, in parts whose payloads stay well below Arrow's 2 GiB."""
         most = max(1, (1 << 28) // self.layout.row_bytes)
-        for batch in batches:
+        for batch in bounded(batches, self.bound):
             for start in range(0, batch.num_rows, most):
                 part = batch.slice(start, most)
                 payloads = encode_batch(part, self.bound, self.layout)
@@ -92,7 +92,7 @@ class TermRows:
     def __call__(self, batches: Batches) -> Batches:
         """A row for each row."""
         learning = learners(self.bound)
-        for batch in batches:
+        for batch in bounded(batches, self.bound):
             payloads = encode_batch(batch, self.bound, self.layout)
             terms: list[list[dict[str, object]]] = [[] for _ in range(batch.num_rows)]
             for index, each in learning.items():

@@ -23,11 +23,10 @@ from sparknet.compiler.encoders import (
     LONGEST_CATEGORY,
     LONGEST_WORD,
     RESERVED_TOKENS,
-    AnyEncoder,
     Categories,
     Tokens,
 )
-from sparknet.runtime.columns import BadCell, Column, show, whole_type
+from sparknet.runtime.columns import BadCell, Column, show
 
 UNKNOWN_TOKEN = 1
 
@@ -41,31 +40,13 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def accepts(encoder: AnyEncoder, kind: pa.DataType) -> bool:
-    """Whether cells of a column of this type can be encoded."""
-    if isinstance(encoder, Tokens):
-        return is_text(kind)
-    if encoder.terms is not None:
-        return is_text(kind) if isinstance(encoder.terms[0], str) else whole_type(kind)
-    return is_text(kind) or whole_type(kind)
-
-
-def encode_cells(array: pa.Array, encoder: AnyEncoder, port: Port) -> Column:
-    """The numbers that `port` takes, `[rows, size]`; zeros as long as the encoder has nothing learnt."""
-    array = _plain(array)
-    bad = np.asarray(array.is_null(), np.bool_)
-    if isinstance(encoder, Tokens):
-        first = BadCell("R0010", int(np.argmax(bad)), "is null") if bad.any() else None
-        return Column(None if first else _tokens(array, encoder, port), bad, first)
-    return _categories(array, encoder, bad)
-
-
 def identities(array: pa.Array) -> list[bytes]:
     """What tells a cell from others, whatever has been learnt."""
-    return [cell if isinstance(cell, bytes) else str(cell).encode() for cell in _plain(array).to_pylist()]
+    return [cell if isinstance(cell, bytes) else str(cell).encode() for cell in plain(array).to_pylist()]
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def plain(array: pa.Array) -> pa.Array:
+    """A column of the types that are told apart here."""
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_boolean(array.type):
@@ -76,7 +57,10 @@ def _plain(array: pa.Array) -> pa.Array:
 # ----- categories -----
 
 
-def _categories(array: pa.Array, encoder: Categories, bad: np.typing.NDArray[np.bool_]) -> Column:
+def encode_categories(array: pa.Array, encoder: Categories) -> Column:
+    """The place of each cell among the categories, `[rows, 1]`, or its row of zeros and a one, `[rows, size]`."""
+    array = plain(array)
+    bad = np.asarray(array.is_null(), np.bool_)
     rows, texts = len(array), pa.types.is_string(array.type)
     code, text = "R0010", "is null"
     if texts:
@@ -118,31 +102,35 @@ def _places(terms: tuple[str, ...]) -> Mapping[str, int]:
     return {term: place for place, term in enumerate(terms, RESERVED_TOKENS)}
 
 
-def _tokens(array: pa.Array, encoder: Tokens, port: Port) -> np.typing.NDArray[np.int64]:
+def encode_texts(array: pa.Array, encoder: Tokens, port: Port) -> Column:
     """Tokens of each text, `[rows, length]`; for a port that measures, how many, `[rows, 1]`.
 
     A text without a piece counts as one token of padding: a sequence has a step.
     """
+    array = plain(array)
+    bad = np.asarray(array.is_null(), np.bool_)
+    if bad.any():
+        return Column(None, bad, BadCell("R0010", int(np.argmax(bad)), "is null"))
     if port.measures is None and encoder.terms is None:
-        return np.zeros((len(array), encoder.length), np.int64)
+        return Column(np.zeros((len(array), encoder.length), np.int64), bad)
     rows = [pieces_of(text, encoder) for text in array.to_pylist()]
     if port.measures is not None:
-        return np.array([max(1, len(row)) for row in rows], np.int64).reshape(-1, 1)
+        return Column(np.array([max(1, len(row)) for row in rows], np.int64).reshape(-1, 1), bad)
     found = np.zeros((len(rows), encoder.length), np.int64)
     if encoder.terms is not None:
         places = _places(encoder.terms)
         for index, row in enumerate(rows):
             found[index, : len(row)] = [places.get(piece, UNKNOWN_TOKEN) for piece in row]
-    return found
+    return Column(found, bad)
 
 
 # ----- learning -----
 
 
-def terms_of(array: pa.Array, encoder: AnyEncoder) -> list[list[str]]:
+def terms_of(array: pa.Array, encoder: Categories | Tokens) -> list[list[str]]:
     """What an encoder may learn from each cell."""
-    cells = _plain(array).to_pylist()
-    if isinstance(encoder, Categories):
+    cells = plain(array).to_pylist()
+    if not isinstance(encoder, Tokens):
         return [[str(cell)] for cell in cells]
     return [[piece for piece in pieces_of(cell, encoder) if len(piece) <= LONGEST_WORD] for cell in cells]
 
@@ -152,7 +140,7 @@ def most_frequent(counts: Counter[str], most: int) -> list[str]:
     return sorted(counts, key=lambda term: (-counts[term], term))[:most]
 
 
-def taught(encoder: AnyEncoder, found: Sequence[str], texts: bool) -> AnyEncoder:
+def taught(encoder: Categories | Tokens, found: Sequence[str], texts: bool) -> Categories | Tokens:
     """The encoder with what it has learnt: categories in their own order, a vocabulary by frequency.
 
     Raises ValueError where the categories are more or fewer than they should be.

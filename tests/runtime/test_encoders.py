@@ -20,9 +20,10 @@ from sparknet.compiler.encoders import Categories, Tokens
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.builtin import read_built_in
+from sparknet.runtime.cells import encode_cells
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
-from sparknet.runtime.terms import encode_cells, pieces_of
+from sparknet.runtime.terms import pieces_of
 from tests.runtime.conftest import only
 
 SPECIES = ("setosa", "versicolor", "virginica")
