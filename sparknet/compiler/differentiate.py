@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from sparknet.compiler.gradients import NO_GRADIENT, RULES, Backward, UnknownFormError
 from sparknet.compiler.graph import GraphBuilder, Node, Value
@@ -37,12 +37,14 @@ def pull_back(g: GraphBuilder, seeds: Mapping[Value, Value], sources: Sequence[V
     The shapes of `g` must be inferred. Raises MissingGradientError.
     """
     gradients = dict(seeds)
-    for node in reversed(_path(g, seeds, sources)):
+    path = _path(g, seeds, sources)
+    wanted = {*sources, *(output for node in path for output in node.outputs)}
+    for node in reversed(path):
         dys = tuple(gradients.get(output) for output in node.outputs)
         if not any(dys) or node.op in NO_GRADIENT:
             continue
         with g.layer(f"{node.layer}/backward" if node.layer else "backward"):
-            for x, dx in zip(node.reads, _apply(g, node, dys), strict=True):
+            for x, dx in zip(node.reads, _apply(g, node, dys, wanted), strict=True):
                 if dx is not None:
                     gradients[x] = g.op("Add", gradients[x], dx) if x in gradients else dx
     return gradients
@@ -65,12 +67,12 @@ def _path(g: GraphBuilder, targets: Iterable[Value], sources: Sequence[Value]) -
     return path[::-1]
 
 
-def _apply(g: GraphBuilder, node: Node, dys: tuple[Value | None, ...]) -> Sequence[Value | None]:
+def _apply(g: GraphBuilder, node: Node, dys: tuple[Value | None, ...], wanted: Set[Value]) -> Sequence[Value | None]:
     rule = RULES.get(node.op)
     if rule is None:
         raise MissingGradientError(node)
     try:
-        gradients = rule(Backward(g, node, dys))
+        gradients = rule(Backward(g, node, dys, wanted))
     except UnknownFormError as error:
         raise MissingGradientError(node, str(error)) from error
     if len(gradients) != len(node.reads):

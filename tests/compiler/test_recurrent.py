@@ -18,28 +18,36 @@ from tests.compiler.test_layers import recurrent, tensor_of
 TIME, FEATURES, UNITS, BATCH = 20, 5, 7, 6
 
 
-def net_of(layer: str, size: int) -> CompiledNet:
+def net_of(layer: str, size: int, features: int = FEATURES) -> CompiledNet:
     flatten = "flatten" if "sequence" in layer else ""
     return sparknet.compile(
-        f"net N {{\n input x: float[{TIME}, {FEATURES}]\n {layer}\n {flatten}\n output y: float[{size}]\n}}\n"
+        f"net N {{\n input x: float[{TIME}, {features}]\n {layer}\n {flatten}\n output y: float[{size}]\n}}\n"
         "train { optimizer = sgd(lr: 1) }"
     )
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "features", "bias"),
+    [("float32", FEATURES, True), ("float64", FEATURES, True), ("float64", 1, True), ("float64", 1, False)],
+)
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
 @pytest.mark.parametrize("sequence", [False, True])
-def test_gradients_are_pytorchs_to_the_last_digits(kind: Any, sequence: bool, dtype: str) -> None:
-    """Of the sum of squares, with weights as PyTorch starts them, through two stacked layers of both directions."""
+def test_gradients_are_pytorchs_to_the_last_digits(
+    kind: Any, sequence: bool, dtype: str, features: int, bias: bool
+) -> None:
+    """Of the sum of squares, with weights as PyTorch starts them, through two stacked layers of both directions.
+
+    Few features are multiplied inside the loop.
+    """
     name = kind.__name__.lower()
     size = 2 * UNITS * (TIME if sequence else 1)
-    text = f"{name}({UNITS}, layers: 2, bidirectional: true, return: {'sequence' if sequence else 'last'})"
-    net = net_of(text, size)
+    text = f"{name}({UNITS}, layers: 2, bidirectional: true, return: {'sequence' if sequence else 'last'}"
+    net = net_of(f"{text}, bias: {str(bias).lower()})", size, features)
     random = np.random.default_rng(0)
-    x, y = random.normal(size=(BATCH, TIME, FEATURES)).astype(dtype), random.normal(size=(BATCH, size)).astype(dtype)
+    x, y = random.normal(size=(BATCH, TIME, features)).astype(dtype), random.normal(size=(BATCH, size)).astype(dtype)
     flat = net.initial_parameters().astype(dtype)
     parameters = {s.name: tensor_of(flat, s) for s in net.parameters}
-    run = recurrent(kind, UNITS, sequence, num_layers=2, bidirectional=True)
+    run = recurrent(kind, UNITS, sequence, num_layers=2, bidirectional=True, bias=bias)
     loss = nn.functional.mse_loss(run(torch.tensor(x), parameters).flatten(1), torch.tensor(y))
     loss.backward()
     expected = torch.cat([p.grad.flatten() for p in parameters.values() if p.grad is not None]).numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,12 +17,14 @@ class UnknownFormError(Exception):
 class Backward:
     """One node on the way back: `dys` are the gradients of the loss with respect to each of its outputs.
 
-    An output that does not reach the loss has None; a node whose outputs all have None is never visited.
+    An output that does not reach the loss has None; a node whose outputs all have None is never visited. `wanted` are
+    the values whose gradients are asked for, and those on the way to them: a rule may leave out others.
     """
 
     g: GraphBuilder
     node: Node
     dys: tuple[Value | None, ...]
+    wanted: Set[Value] = frozenset()
 
     @property
     def dy(self) -> Value:

@@ -2,12 +2,14 @@
 
 Backpropagation through time as two loops. The body is differentiated by the same table of rules as any graph. What its
 backward part reads of the forward pass is stacked by the forward loop, as more outputs; the backward loop runs over
-these stacks from the end. Weights that the body reads from outside take no part in the backward loop: the rows of all
-steps are laid one below the other, and one product gives the gradient of the whole sequence.
+these stacks from the end. The gradient of a weight that the body reads from outside is added up in the backward loop, a
+product for each step. Only where the gradients of the steps leave the loop anyway, on the way to other parameters, are
+their rows laid one below the other, and one product gives the gradient of the whole sequence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sparknet.compiler.gradients import linear
@@ -72,34 +74,84 @@ def _scan(n: Backward) -> list[Value | None]:
     count = len(back.nodes)
     gradients = pull_back(back, seeds, [*inputs, *weights])
     results = [_gradient_of_state(back, gradients, name, seeds[names[k]]) for k, name in enumerate(inputs[:states])]
-    sequences = [gradients[v] for v in (*inputs[states:], *(p.output for p in products)) if v in gradients]
+    asked = [v for v, outer in zip(inputs[states:], n.node.inputs[states:], strict=True) if outer in n.wanted]
+    sequences = [gradients[v] for v in asked if v in gradients]
+    products = [p for p in products if p.output in gradients]
+    summed = [p for p in products if gradients[p.output] not in sequences and _summable(back, p, weights)]
+    totals = [total for p in summed for total in _totals(back, p, gradients[p.output], weights)]
+    sequences += [gradients[p.output] for p in products if p not in summed]
     sequences = list(dict.fromkeys(sequences))
     del back.nodes[:count]
-    back.nodes = back.live([*results, *sequences])
-    back.inputs = {seed: outputs[name] for name, seed in seeds.items()}
+    back.nodes = back.live([*results, *(t.new for t in totals), *sequences])
+    arriving_seeds = [(seed, outputs[name]) for name, seed in seeds.items()]
+    back.inputs = dict(arriving_seeds[:states])
+    back.inputs |= {t.old: (back.dtype, t.shape) for t in totals}
+    back.inputs |= dict(arriving_seeds[states:])
     back.outputs = {}
     kept = [v for v in back.free if v in known]
     back.inputs |= {v: (back.dtype, back.shape(v)) for v in kept}
     for name, value in zip(inputs, results, strict=False):
         back.result(value, back.shape(name))
+    for total in totals:
+        back.result(total.new, total.shape)
     for value in sequences:
         back.result(value, _shape_of(back, value, gradients))
 
     # The backward loop, then the weights.
     starts = [n.dy_or_zeros(k) for k in range(states)]
+    starts += [n.op("Expand", n.constant(0.0), n.g.ints(*t.shape)) for t in totals]
     arriving = [dy for dy in n.dys[states:] if dy is not None] + [forward.stack(v) for v in kept]
     way = 1 - forward.reverse
     directions = _directions("input", len(arriving), way) | _directions("output", len(sequences), way)
-    found = n.g.op_n(
-        "Scan", states + len(sequences), *starts, *arriving, body=back, num_scan_inputs=len(arriving), **directions
-    )
-    by_value = dict(zip(sequences, found[states:], strict=True))
+    count = len(starts) + len(sequences)
+    found = n.g.op_n("Scan", count, *starts, *arriving, body=back, num_scan_inputs=len(arriving), **directions)
+    by_value = dict(zip(sequences, found[len(starts) :], strict=True))
     of_weights: dict[Value, Value] = {}
-    for product in (p for p in products if p.output in gradients):
+    for total, value in zip(totals, found[states:], strict=False):
+        _add(n, of_weights, total.weight, n.op("Transpose", value, perm=[1, 0]) if total.turned else value)
+    for product in (p for p in products if p not in summed):
         _add_product(forward, product, by_value[gradients[product.output]], of_weights)
     forward.finish()
-    of_sequences = [by_value[gradients[v]] if v in gradients else None for v in inputs[states:]]
+    of_sequences = [by_value[gradients[v]] if v in asked and v in gradients else None for v in inputs[states:]]
     return [*found[:states], *of_sequences, *(of_weights.get(w) for w in weights)]
+
+
+@dataclass(frozen=True)
+class _Total:
+    """The gradient of a weight so far: what the backward body reads and what it gives; `turned` where it is `W^T`'s."""
+
+    weight: Value
+    old: Value
+    new: Value
+    shape: tuple[int, ...]
+    turned: bool = False
+
+
+def _summable(back: GraphBuilder, product: Node, weights: Sequence[Value]) -> bool:
+    """Whether it is `A W + c` or `A W^T + c` with a weight `W` and, if it is a weight at all, a row `c`."""
+    plain = product.op == "Gemm" and not {"alpha", "beta", "transA"} & product.attributes.keys()
+    if not plain or product.inputs[0] in weights or product.inputs[1] not in weights:
+        return False
+    return all(v not in weights or back.rank(v) == 1 for v in product.inputs[2:])
+
+
+def _totals(back: GraphBuilder, product: Node, dy: Value, weights: Sequence[Value]) -> list[_Total]:
+    """The totals of the weights of one product."""
+    a, w, *row = product.inputs
+    shape = int(back.shape(a)[-1]), int(back.shape(product.output)[-1])
+    with back.layer(f"{product.layer}/backward"):
+        old = back.fresh("net/total")
+        new = back.op("Gemm", a, dy, old, transA=1)
+        totals = [_Total(w, old, new, shape, turned=bool(product.attributes.get("transB", 0)))]
+        if row and row[0] in weights:
+            old = back.fresh("net/total")
+            new = back.op("Add", old, back.op("ReduceSum", dy, back.ints(0), keepdims=0))
+            totals.append(_Total(row[0], old, new, shape[1:]))
+    return totals
+
+
+def _add(n: Backward, of_weights: dict[Value, Value], weight: Value, gradient: Value) -> None:
+    of_weights[weight] = n.op("Add", of_weights[weight], gradient) if weight in of_weights else gradient
 
 
 def _directions(side: str, count: int, way: int) -> dict[str, list[int]]:
@@ -131,7 +183,7 @@ def _add_product(forward: _Forward, product: Node, dys: Value, of_weights: dict[
     whole = replace(product, inputs=(rows, *product.inputs[1:]))
     for value, gradient in zip(whole.inputs, linear.RULES["Gemm"](Backward(n.g, whole, (dy,))), strict=True):
         if value in free and gradient is not None:
-            of_weights[value] = n.op("Add", of_weights[value], gradient) if value in of_weights else gradient
+            _add(n, of_weights, value, gradient)
 
 
 RULES: dict[str, Rule] = {"Scan": _scan}

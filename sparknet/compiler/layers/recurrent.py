@@ -1,7 +1,7 @@
 """Recurrent layers, with the equations, parameter names and shapes of PyTorch, so that its weights fit as they are.
 
 Inference and evaluation use ONNX's own `RNN`, `LSTM` and `GRU`. A training graph runs the same equations as a `Scan`,
-whose gradient keeps what it needs; the products with the inputs of all steps are taken before the loop.
+whose gradient keeps what it needs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from sparknet.compiler.types import TensorType
 
 _SALTS = 2**32
 """Salts of the masks inside a layer lie this far apart, further than those of any two layers."""
+_FEW = 4
+"""Features that are so many times fewer than the units are few."""
 
 
 class _Recurrent(Weighted):
@@ -85,7 +87,7 @@ class _Recurrent(Weighted):
             else:
                 rows = g.op("Reshape", x, g.ints(-1, features))
                 all_steps = self.returns == "sequence" or level < self.layers - 1
-                ways = [self._loop(low, rows, t, f"_l{level}{way}", all_steps) for way in self._ways]
+                ways = [self._loop(low, rows, features, t, f"_l{level}{way}", all_steps) for way in self._ways]
                 if all_steps:
                     x = self._side_by_side(g, [every for every, _ in ways], axis=2)
                 last = self._side_by_side(g, [end for _, end in ways], axis=1)
@@ -102,8 +104,14 @@ class _Recurrent(Weighted):
 
     # ----- training: a loop -----
 
-    def _loop(self, low: Lowering, rows: Value, t: TensorType, suffix: str, all_steps: bool) -> tuple[Value, Value]:
-        """One level in one direction: the states of `all_steps` [time, N, units], and the one where it ended."""
+    def _loop(
+        self, low: Lowering, rows: Value, features: int, t: TensorType, suffix: str, all_steps: bool
+    ) -> tuple[Value, Value]:
+        """One level in one direction: the states of `all_steps` [time, N, units], and the one where it ended.
+
+        The products with the inputs of all steps are one before the loop, unless the `features` are few: then each step
+        takes its own, which costs less than to write down the results of all and to read them again.
+        """
         g, width, lengths = low.graph, len(self.gates) * self.units, low.lengths(t)
         backwards = suffix.endswith("_reverse")
         ends_inside = lengths is not None and not backwards
@@ -111,17 +119,23 @@ class _Recurrent(Weighted):
         weight = low.parameters[f"weight_hh{suffix}"]
         biases = [low.parameters[f"bias_{side}{suffix}"] for side in ("ih", "hh")] if self.bias else []
         before, inside = self._place_biases(g, biases)
-        projected = g.op("Gemm", rows, low.parameters[f"weight_ih{suffix}"], *before, transB=1)
-        projected = g.op("Reshape", projected, g.ints(t.shape[0], -1, width))
-        batch = g.op("Shape", projected, start=1, end=2)
+        few = features * _FEW <= self.units
+        weights_of_x = [low.parameters[f"weight_ih{suffix}"], *before]
+        if few:
+            x, weight_of_x = _with_bias(g, g.op("Reshape", rows, g.ints(t.shape[0], -1, features)), *weights_of_x)
+        else:
+            x = g.op("Reshape", g.op("Gemm", rows, *weights_of_x, transB=1), g.ints(t.shape[0], -1, width))
+        batch = g.op("Shape", x, start=1, end=2)
         start = g.op("Expand", g.constant(0.0), g.op("Concat", batch, g.ints(self.units), axis=0))
 
         body = g.nested(f"{self.name}{suffix}")
         shape = (BATCH, self.units)
         states = [body.input(body.fresh(f"net/state{k}"), g.dtype, shape) for k in range(self.states)]
-        x = body.input(body.fresh("net/x"), g.dtype, (BATCH, width))
-        new = self._step(body, x, weight, inside, states)
-        sequences = [projected]
+        projected = body.input(body.fresh("net/x"), g.dtype, (BATCH, features + len(before) if few else width))
+        if few:
+            projected = body.op("Gemm", projected, weight_of_x, transB=1)
+        new = self._step(body, projected, weight, inside, states)
+        sequences = [x]
         if lengths is not None:
             sequences.append(_steps_that_count(g, lengths, t.shape[0]))
             counts = body.input(body.fresh("net/counts"), "bool", (BATCH, 1))
@@ -187,6 +201,15 @@ class _Recurrent(Weighted):
 
     def _options(self) -> dict[str, Any]:
         return {}
+
+
+def _with_bias(g: GraphBuilder, x: Value, weight: Value, bias: Value = "") -> tuple[Value, Value]:
+    """`x` [time, N, features] with ones behind its features, and the weight with the bias behind its columns."""
+    if not bias:
+        return x, weight
+    shape = g.op("Concat", g.op("Shape", x, start=0, end=2), g.ints(1), axis=0)
+    ones = g.op("Expand", g.constant(1.0), shape)
+    return g.op("Concat", x, ones, axis=2), g.op("Concat", weight, g.op("Unsqueeze", bias, g.ints(1)), axis=1)
 
 
 def _steps_that_count(g: GraphBuilder, lengths: Value, time: int) -> Value:
