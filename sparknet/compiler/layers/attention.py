@@ -63,13 +63,12 @@ class Attention(Weighted):
         """Two `Gemm` over all steps, and between them two `MatMul` over all rows and heads."""
         g, (time, width), each = low.graph, t.shape, t.shape[1] // self.heads
         rows = self._project(low, g.op("Reshape", x, g.ints(-1, width)), "in_proj_weight", "in_proj_bias")
-        split = [
-            g.op("Reshape", part, g.ints(-1, time, self.heads, each))
-            for part in g.op_n("Split", 3, rows, axis=1, num_outputs=3)
-        ]
-        perms = [0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]
-        q, k, v = (g.op("Transpose", part, perm=perm) for part, perm in zip(split, perms, strict=True))
-        scores = g.op("MatMul", g.op("Mul", q, g.constant(each**-0.5)), k)
+        heads = g.op("Transpose", g.op("Reshape", rows, g.ints(-1, time, 3, self.heads, each)), perm=[2, 0, 3, 1, 4])
+        q, k, v = (
+            g.op("Reshape", part, g.ints(-1, self.heads, time, each))
+            for part in g.op_n("Split", 3, heads, axis=0, num_outputs=3)
+        )
+        scores = g.op("MatMul", g.op("Mul", q, g.constant(each**-0.5)), g.op("Transpose", k, perm=[0, 1, 3, 2]))
         if self.causal:
             scores = g.op("Add", scores, g.constant(np.triu(np.full((time, time), -np.inf), 1)))
         mask = low.mask(t)
