@@ -7,13 +7,17 @@ from collections.abc import Iterator
 
 from sparknet.compiler.arguments import bind
 from sparknet.compiler.encoders import AnyEncoder
-from sparknet.compiler.functions import FUNCTIONS, Column, Fed, Function, MisfitError
+from sparknet.compiler.functions import FUNCTIONS, Column, Fed, Function, MisfitError, Standardize
 from sparknet.compiler.scope import Scope, Word, describe, evaluate
 from sparknet.compiler.sections import Binding
 from sparknet.grammar import syntax
 from sparknet.grammar.suggest import closest
 
-_NAMES = ("column", "columns", *FUNCTIONS)
+_NAMES = ("column", "columns", *FUNCTIONS, Standardize.name)
+_BARE = (*FUNCTIONS, Standardize.name)
+"""What may be written without arguments."""
+_MEASURED = ("column", "columns", "image", "audio")
+"""What `standardize` takes."""
 WILDCARDS = "*?"
 MAX_COLUMNS = 10_000
 
@@ -29,6 +33,8 @@ def elaborate_binding(value: syntax.Expr, port: Fed, scope: Scope) -> Binding:
         message = f"the column of {kept} is taken as it is"
         raise scope.error("E0505", message, value, "prepare the column in Spark before this")
     label = scope.label(value)
+    if call.name.text == Standardize.name:
+        return _standardized(call, port, scope).model_copy(update={"label": label})
     if call.name.text == "columns":
         names = _names(call, scope)
         _check_several(call, names, port, scope)
@@ -37,12 +43,32 @@ def elaborate_binding(value: syntax.Expr, port: Fed, scope: Scope) -> Binding:
     return Binding(port=port.name, columns=(column,), label=label, encoder=encoder)
 
 
+def _standardized(call: syntax.Call, port: Fed, scope: Scope) -> Binding:
+    """`standardize` around what gives numbers; without an argument, around the column that is called like the port."""
+    first = next(iter(call.arguments or ()), None)
+    inner, options = None, call.arguments or ()
+    if first is not None and first.key is None:
+        inner, options = first.value, options[1:]
+        if not isinstance(inner, syntax.Call) or inner.name.text not in _MEASURED:
+            help = f"write arithmetic around it; it takes {', '.join(f'`{name}`' for name in _MEASURED)}"
+            raise scope.error("E0505", "`standardize` takes columns", inner, help)
+    found = bind(Standardize, call.model_copy(update={"arguments": options}), scope)
+    try:
+        axis = found.axis_of(port)
+    except MisfitError as error:
+        raise scope.error("E0505", error.message, options[0] if error.argument else call, error.help) from None
+    binding = Binding(port=port.name, columns=(port.name,), label=scope.label(call))
+    if inner is not None:
+        binding = elaborate_binding(inner, port, scope)
+    return binding.model_copy(update={"axis": axis})
+
+
 def is_prepared(value: syntax.Expr) -> bool:
     """Whether the graphs compute something before the net: what a binding's expression says around the column."""
     if isinstance(value, syntax.Binary | syntax.Unary):
         return True
     name = value.name.text if isinstance(value, syntax.Call) else getattr(value, "text", "")
-    return name in FUNCTIONS and FUNCTIONS[name].divisor != 1
+    return name == Standardize.name or (name in FUNCTIONS and FUNCTIONS[name].divisor != 1)
 
 
 def _encoded(call: syntax.Call, port: Fed, scope: Scope) -> tuple[str, AnyEncoder | None]:
@@ -81,7 +107,7 @@ def _calls(expr: syntax.Expr, scope: Scope) -> Iterator[syntax.Call]:
         case syntax.Call():
             _check_name(expr, scope)
             yield expr
-        case syntax.Name() if expr.text in FUNCTIONS and expr.text not in scope.names:
+        case syntax.Name() if expr.text in _BARE and expr.text not in scope.names:
             yield syntax.Call(span=expr.span, name=syntax.Identifier(span=expr.span, text=expr.text), arguments=None)
         case syntax.Binary(operator="+" | "-" | "*" | "/"):
             yield from _calls(expr.left, scope)

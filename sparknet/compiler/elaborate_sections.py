@@ -179,9 +179,10 @@ def elaborate_data(
             problems += scope.error("E0503", f"`{name}` of the net has no column", section.name, help).diagnostics
             continue
         try:
-            bindings.append(elaborate_binding(entries[name].value, port, scope))
+            binding = elaborate_binding(entries[name].value, port, scope)
+            bindings.append(binding)
             if is_prepared(entries[name].value):
-                preprocessing.append(Preprocessing(name, entries[name].value))
+                preprocessing.append(Preprocessing(name, entries[name].value, binding.axis))
         except SparkNetError as error:
             problems.extend(error.diagnostics)
     if supplies is None or len(bindings) < len(ports):

@@ -229,5 +229,25 @@ class Audio(Function):
         return Spectrogram(frames=frames, mel=mel)
 
 
+class Standardize(Setting):
+    """The numbers less their mean, divided by their standard deviation, both those of the training rows."""
+
+    name: ClassVar[str] = "standardize"
+    axis: int | None = Field(None, ge=0)
+
+    def axis_of(self, port: Fed) -> int:
+        """The axis along which each place has a mean of its own: that of channels or features, unless it is given."""
+        if port.kind is not None or port.type.vocabulary is not None:
+            what = f"`standardize` feeds an input of numbers, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(what)
+        rank = len(port.type.shape)
+        if self.axis is not None and self.axis >= rank:
+            message = f"`axis` is {self.axis}, but `{port.name}` is `{port.takes}`"
+            raise MisfitError(message, f"its axes are 0 to {rank - 1}" if rank > 1 else "its one axis is 0", "axis")
+        if self.axis == 0 and port.type.lengths is not None:
+            raise MisfitError("steps of rows that vary in length have no means of their own", None, "axis")
+        return self.axis if self.axis is not None else int(rank == 2)
+
+
 FUNCTIONS: dict[str, type[Function]] = {f.name: f for f in (OneHot, Words, Chars, Image, Audio)}
 """Functions around a column, by name."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sparknet.compiler.layers import ForeignLayer, Join, Layer, ParameterSpec, ShapeError, TupleSizeError
 from sparknet.compiler.net import ElaboratedNet, LayerUse, NetOutput, TypedNet, ValueId
+from sparknet.compiler.preprocess import standards
 from sparknet.compiler.types import MAX_SIZE, TensorType
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
@@ -23,7 +24,9 @@ def infer(net: ElaboratedNet) -> TypedNet:
     are not complained about.
     """
     types: dict[ValueId, TensorType] = {i.name: i.type for i in net.inputs}
-    parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {}
+    parameters: dict[ValueId, tuple[ParameterSpec, ...]] = {
+        p.port: standards(types[p.port], p.axis) for p in net.preprocessing if p.axis is not None
+    }
     problems: list[Diagnostic] = []
     seen: set[tuple[Label, ...]] = set()
     learning: set[ValueId] = set()

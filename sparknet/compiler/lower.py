@@ -213,8 +213,9 @@ def _forward(
     for i in net.inputs:
         values[i.name] = ports[i.name]
         if i.name in expressions:
+            own = {p.name: tensors[f"{i.name}.{p.name}"] for p in typed.parameters.get(i.name, ())}
             with g.layer(i.name):
-                values[i.name] = preprocess(g, expressions[i.name], values[i.name], Scope(net.source, net.lets))
+                values[i.name] = preprocess(g, expressions[i.name], values[i.name], Scope(net.source, net.lets), own)
                 low = Lowering(g, {}, seed, 0, ports=ports)
                 values[i.name] = blank(low, values[i.name], i.type)  # of 1 / 0 behind the end not even 0 times is 0
     for salt, use in enumerate(net.layers):

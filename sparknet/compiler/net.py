@@ -88,6 +88,8 @@ class Preprocessing:
 
     port: str
     expression: syntax.Expr
+    axis: int | None = None
+    """As in `Binding`."""
 
 
 @dataclass(frozen=True)

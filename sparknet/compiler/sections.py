@@ -76,6 +76,8 @@ class Binding(Setting):
     """Whether `*` and `?` in the names stand for other characters."""
     encoder: AnyEncoder | None = None
     """What becomes of the cells of the column; None where they are numbers."""
+    axis: int | None = None
+    """Where the numbers are standardized, the axis along which each place has a mean and a deviation of its own."""
 
     def describe(self) -> str:
         """The columns in a few words."""

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from sparknet.compiler.elaborate_sections import CALLS, PHASED
-from sparknet.compiler.functions import FUNCTIONS
+from sparknet.compiler.functions import FUNCTIONS, Standardize
 from sparknet.compiler.layers import JOINS, LAYERS
 from sparknet.compiler.layers.activation import ACTIVATIONS
 from sparknet.compiler.ports import INPUT_KINDS, OUTPUT_KINDS
@@ -153,7 +153,8 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
     elif top.first == "data" and entry[0] != "split":
         yield Proposal("column", "word", "a column of the source", 'column("')
         yield Proposal("columns", "word", "several columns, one number from each", 'columns("')
-        for name, function in FUNCTIONS.items():
+        functions: dict[str, type[BaseModel]] = {**FUNCTIONS, Standardize.name: Standardize}
+        for name, function in functions.items():
             yield Proposal(name, "word", _summary(function), f"{name}(")
     yield from _words(_LET.findall(text), "value")
 

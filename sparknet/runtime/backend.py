@@ -11,6 +11,7 @@ from sparknet.compiler.sections import SplitName
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Layout, Shares
 from sparknet.runtime.learning import Terms
+from sparknet.runtime.moments import Axes, Moments
 from sparknet.runtime.profile import Profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
@@ -67,6 +68,10 @@ class Backend(Protocol):
 
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """Encode the rows into blocks once, and keep them until `close`. `shares` has those of each source."""
+        ...
+
+    def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
+        """The moments of the encoded training rows, for some of the ports."""
         ...
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:

@@ -42,6 +42,8 @@ class BoundPort:
     patterns: bool = False
     encoder: AnyEncoder | None = None
     """What becomes of the cells; None where they are numbers."""
+    axis: int | None = None
+    """As in `Binding`."""
     texts: bool = False
     """Whether the cells are texts."""
     beside: str | None = None
@@ -72,8 +74,17 @@ def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort,
     """Each port with the columns that feed it, in the order of the ports (the compiler has checked that all are)."""
     by_port = {binding.port: binding for binding in bindings}
     sources = [by_port[(port.measures or port).name] for port in ports]
-    pairs = zip(ports, sources, strict=True)
-    return tuple(BoundPort(port, found.columns, found.label, found.patterns, found.encoder) for port, found in pairs)
+    return tuple(
+        BoundPort(
+            port,
+            found.columns,
+            found.label,
+            found.patterns,
+            found.encoder,
+            found.axis if port.measures is None else None,
+        )
+        for port, found in zip(ports, sources, strict=True)
+    )
 
 
 def all_columns(bound: Iterable[BoundPort]) -> list[str]:

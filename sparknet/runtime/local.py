@@ -24,6 +24,7 @@ from sparknet.runtime.encode import Block, Layout, Shares, encode_local
 from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.learning import Terms, learn_local
+from sparknet.runtime.moments import Axes, Moments, moments_of
 from sparknet.runtime.profile import Profile, check_profile, profile_batches
 from sparknet.runtime.readers import Table
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
@@ -92,6 +93,11 @@ class LocalBackend:
         every = (block for blocks in self._blocks.values() for block in blocks)
         digest = digest_of((block.split, block.worker, block.index, block.digest()) for block in every)
         return Encoded(rows, layout.block_rows, digest)
+
+    def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
+        """As `Backend.moments`."""
+        training = (block for (split, _), blocks in self._blocks.items() if split == "train" for block in blocks)
+        return moments_of(training, layout, axes)
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""

@@ -34,17 +34,20 @@ from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares,
 from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.learning import Terms, learners
+from sparknet.runtime.moments import Axes, Moments
 from sparknet.runtime.problems import changed, problem
 from sparknet.runtime.profile import Profile, check_profile
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
 from sparknet.runtime.spark_tasks import (
     BLOCK_SCHEMA,
+    MOMENT_SCHEMA,
     PROFILE_SCHEMA,
     RESULT_SCHEMA,
     ROW_SCHEMA,
     TERM_SCHEMA,
     EncodeRows,
     EvaluateRound,
+    MomentBlocks,
     PackRows,
     ProfileRows,
     TermRows,
@@ -155,6 +158,15 @@ class SparkBackend:
         self._rows = found
         digest = digest_of((split, *place, own) for split, of in self._digests.items() for place, own in of.items())
         return Encoded(found, layout.block_rows, digest)
+
+    def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
+        """As `Backend.moments`."""
+        job = MomentBlocks(layout, axes, self._digests["train"])
+        found: dict[int, Moments] = {}
+        for row in self._collect(self._split("train").mapInArrow(job, MOMENT_SCHEMA), "standardizing").to_pylist():
+            part = Moments.model_validate_json(row["moments"])
+            found[row["port"]] = found[row["port"]].merge(part) if row["port"] in found else part
+        return found
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""

@@ -18,6 +18,7 @@ from sparknet.runtime.binding import BoundPort, bounded
 from sparknet.runtime.encode import Block, Bytes, Layout, Packer, digests, encode_batch
 from sparknet.runtime.engine import OnnxRuntimeEngine, Sums
 from sparknet.runtime.learning import learners
+from sparknet.runtime.moments import Axes, moments_of
 from sparknet.runtime.problems import changed
 from sparknet.runtime.profile import profile_batches
 from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
@@ -167,6 +168,25 @@ def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
             if digests.get((worker, index)) != digest:
                 raise changed("the data")
             yield Block(worker, split, index, rows, memoryview(payloads[i].as_buffer()))
+
+
+MOMENT_SCHEMA = "port int, moments string"
+
+
+@dataclass(frozen=True)
+class MomentBlocks:
+    """The moments of the blocks that the partition holds, for some of the ports, as JSON."""
+
+    layout: Layout
+    axes: Axes
+    digests: BlockDigests
+
+    def __call__(self, batches: Batches) -> Batches:
+        """One row for each port, or none for a partition without blocks."""
+        found = moments_of(read_blocks(batches, self.digests), self.layout, self.axes)
+        if found:
+            texts = [moments.model_dump_json() for moments in found.values()]
+            yield pa.RecordBatch.from_pydict({"port": pa.array(found, pa.int32()), "moments": texts})
 
 
 # ----- rounds -----

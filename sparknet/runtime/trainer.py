@@ -125,7 +125,8 @@ class _Run:
         self.progress(
             Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - self.began)
         )
-        standing = self._rounds(course, layout, shards, rows, self._checkpoints(workers, encoded))
+        start = self._start(layout, bound)
+        standing = self._rounds(course, layout, shards, rows, self._checkpoints(workers, encoded), start)
         kept, score = standing.kept, standing.history[standing.kept_round - 1].score
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
@@ -224,10 +225,23 @@ class _Run:
 
     # ----- rounds -----
 
-    def _start(self) -> Standing:
+    def _initial_parameters(self, layout: Layout, bound: Sequence[BoundPort]) -> Floats:
+        """Fresh parameters, those that standardize inputs as the training rows have it."""
+        parameters = self.net.initial_parameters()
+        axes = {index: each.axis for index, each in enumerate(bound) if each.axis is not None}
+        found: dict[str, Floats] = {}
+        for index, moments in (self.backend.moments(layout, axes) if axes else {}).items():
+            name = bound[index].port.name
+            found |= {f"{name}.mean": moments.mean(), f"{name}.deviation": moments.deviation()}
+        for slot in self.net.parameters:
+            if slot.name in found:
+                parameters[slot.offset : slot.offset + slot.size] = found[slot.name]
+        return parameters
+
+    def _start(self, layout: Layout, bound: Sequence[BoundPort]) -> Standing:
         if self.resumed is not None:
             return self.resumed.standing
-        weights = Weights(self.net.initial_parameters(), self.net.initial_optimizer_state())
+        weights = Weights(self._initial_parameters(layout, bound), self.net.initial_optimizer_state())
         return Standing(weights, weights, np.zeros(momentum_size(self.net), np.float32))
 
     def _rounds(
@@ -237,11 +251,11 @@ class _Run:
         shards: Sequence[Shard],
         rows: dict[str, int],
         checkpoints: Checkpoints | None,
+        standing: Standing,
     ) -> Standing:
         graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), self.net.statistics_size)
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         judge, patience = self.net.judge, self.net.train.early_stop
-        standing = self._start()
         for plan in course.plans[len(standing.history) :]:
             if is_over(standing.history, judge, patience):
                 break
