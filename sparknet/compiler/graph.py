@@ -72,6 +72,8 @@ class GraphBuilder:
     outputs: dict[Value, tuple[str, tuple[Dim, ...]]] = field(default_factory=dict)
     initializers: dict[Value, NDArray[Any]] = field(default_factory=dict)
     shapes: dict[Value, tuple[Dim, ...]] = field(default_factory=dict)
+    stated: dict[Value, tuple[Dim, ...]] = field(default_factory=dict)
+    """Shapes of values of the computing type that ONNX's inference may not find by itself."""
     _layer: str = ""
     _used: set[str] = field(default_factory=set)
     _counts: dict[str, int] = field(default_factory=dict)
@@ -220,6 +222,8 @@ class GraphBuilder:
         """Fill `shapes` for every value so far, by ONNX's shape inference."""
         model = self._proto({})
         model.graph.input.extend(_value_info(name, self.dtype, self.shapes[name]) for name in self.free)
+        computed = self.stated.keys() & {output for node in self.nodes for output in node.outputs}
+        model.graph.value_info.extend(_value_info(name, self.dtype, self.stated[name]) for name in sorted(computed))
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
         for info in model.graph.value_info:
             if info.type.tensor_type.HasField("shape"):

@@ -43,6 +43,30 @@ def small() -> Small:
     return net.eval()
 
 
+class Looking(nn.Module):
+    """A layer of a transformer on a sequence [5, 8] behind a trained first step, which is what is looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.empty(1, 1, 8))
+        self.encoder = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu", batch_first=True, dropout=0.2)
+        self.last = nn.Linear(8, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([self.start.expand(x.shape[0], -1, -1), x], 1)
+        return self.last(self.encoder(x)[:, 0])
+
+
+def looking() -> Looking:
+    """For inference; no two tensors are equal, as the exporter would merge them."""
+    torch.manual_seed(0)
+    net = Looking().eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_(0, 0.3)
+    return net
+
+
 def export(module: nn.Module, path: Path, *row: int, whole: bool = True, opset: int = 20, **more: Any) -> None:
     """Write a module as ONNX for batches of any size; `whole` keeps operators apart that the exporter would join."""
     options: dict[str, Any] = {"dynamic_axes": {"x": {0: "batch"}}, "opset_version": opset, **more}

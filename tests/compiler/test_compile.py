@@ -39,6 +39,18 @@ def test_digits_agrees_with_the_reference() -> None:
             np.testing.assert_allclose(found[name], value, atol=1e-4, err_msg=name)
 
 
+def test_compiling_a_large_net_takes_little_memory() -> None:
+    """4 million parameters, and an `Expand`, whose shape is inferred: 5 GB where that is done of flat vectors too."""
+    code = (
+        "import resource, sparknet\n"
+        "net = 'net N {\\n input x: float[1, 8, 8]\\n conv(4, 3x3) -> globalavgpool -> dense(2000) -> dense(2000)\\n'\n"
+        "sparknet.compile(net + ' output y: float[2000]\\n}')\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 1 << 20, "KiB; it takes 66 MiB"
+
+
 def test_the_documents_list_at_full_size_agrees_with_the_reference() -> None:
     """At 224 x 224; about ten seconds, most of them the reference's, and there is no smaller way to say full size."""
     net = sparknet.compile(SPECS / "document.net")

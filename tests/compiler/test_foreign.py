@@ -18,7 +18,7 @@ from sparknet.compiler.summary import summarize
 from sparknet.grammar import SparkNetError
 from tests.compiler import foreign_models
 from tests.compiler.engine import Array, Graph
-from tests.compiler.exports import Small, classifier, export, small
+from tests.compiler.exports import Small, classifier, export, looking, small
 from tests.compiler.foreign_models import model
 
 SGD = "train { optimizer = sgd(lr: 1) }"
@@ -73,6 +73,30 @@ def test_a_net_of_pytorch_infers_and_trains_as_there(tmp_path: Path, opset: int)
         np.testing.assert_allclose(change.pop(f"onnx1.{name}"), parameter.grad, rtol=1e-3, atol=1e-5, err_msg=name)
     assert sorted(change) == [f"onnx1.{n}.running_{what}" for n in ("flat", "norm") for what in ("mean", "var")]
     assert not any(value.any() for value in change.values()), "running statistics stay"
+
+
+def test_a_transformer_of_pytorch_trains_as_there(tmp_path: Path) -> None:
+    """Attention is exported with arithmetic on shapes, slices of a tensor of all projections, and turned weights."""
+    module = looking()
+    export(module, tmp_path / "looking.onnx", 5, 8, whole=False)
+    net = sparknet.compile(net_of(tmp_path, 'dense(8) -> onnx("looking.onnx")', "float[5, 8]"))
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(4, 5, 8)).astype(np.float32), random.integers(0, 10, 4)
+    flat = net.initial_parameters()
+    first = {n: torch.tensor(v, requires_grad=True) for n, v in tensors(net, flat).items() if n.startswith("dense")}
+    loss = F.cross_entropy(module(torch.tensor(x) @ first["dense1.weight"] + first["dense1.bias"]), torch.tensor(y))
+    loss.backward()
+    found, change = stepped(net, flat, x=x, y=y)
+    np.testing.assert_allclose(found, loss.item(), rtol=1e-5)
+    own = {f"onnx1.{name}": parameter for name, parameter in module.named_parameters()}
+    named = {name: tensor for name, tensor in (first | own).items() if name in change}
+    assert len(named) > 10
+    for name, tensor in named.items():
+        np.testing.assert_allclose(change.pop(name), tensor.grad, rtol=1e-3, atol=1e-5, err_msg=name)
+    turned = [tensor.grad for name, tensor in own.items() if name not in named]
+    assert len(change) == len(turned), "the others are products' weights, turned by the exporter and called by numbers"
+    sums = sorted(float(g.abs().sum()) for g in turned)
+    np.testing.assert_allclose(sorted(float(np.abs(c).sum()) for c in change.values()), sums, rtol=1e-3)
 
 
 def test_a_batch_in_parts_takes_the_step_of_the_whole(tmp_path: Path) -> None:

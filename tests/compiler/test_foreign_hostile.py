@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from sparknet.compiler.foreign import reading
 from sparknet.compiler.foreign.wire import structure
 from sparknet.grammar import SparkNetError, load, parse
 from tests.compiler.foreign_models import MODELS, model
+from tests.deadline import deadline
 
 GOOD = MODELS["dense"].SerializeToString()
 
@@ -73,12 +73,9 @@ def test_it_is_refused_soon(name: str, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(HOSTILE[name]())
     net = tmp_path / "net.net"
     net.write_text('net N {\n input x: float[4]\n onnx("model.onnx")\n output y: float[3]\n}\n')
-    begin = time.process_time()
-    with pytest.raises(SparkNetError, match="E0213") as caught:
+    with pytest.raises(SparkNetError, match="E0213") as caught, deadline():
         check(net)
     assert len(str(caught.value)) < 2000
-    # Two seconds are promised; the machines that run the tests may be slow.
-    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize("at", range(0, len(GOOD), 3))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnx
-from onnx import helper
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 
 from sparknet.compiler.foreign.file import ForeignModel, ModelError, shown
 from sparknet.compiler.foreign.operators import OPERATORS
@@ -14,6 +18,7 @@ from sparknet.compiler.graph import DTYPES, IR_VERSION, OPSET
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.suggest import closest
 
+Array = NDArray[Any]
 BATCHES = (1009, 1013)
 """Two sizes of a batch that stand for all: primes, and larger than most sizes of a net."""
 HOW_TO_EXPORT = (
@@ -21,15 +26,28 @@ HOW_TO_EXPORT = (
     '`dynamic_axes={"NAME OF THE INPUT": {0: "batch"}}`'
 )
 _MOST_LISTED = 8
+_FEW_NUMBERS = 1024
+"""Up to here a tensor may be what a shape depends on: scales, bounds."""
 ERRORS = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError)
 """What onnx raises at a model that is wrong; of its C++ parts a plain RuntimeError."""
 
 
-def cut(model: ForeignModel, output: str | None, x: TensorType) -> onnx.ModelProto:
+@dataclass(frozen=True)
+class Part:
+    """What one output of a model needs: nodes of opset `OPSET` between one input and one output, and tensors."""
+
+    nodes: tuple[onnx.NodeProto, ...]
+    input: str
+    kind: int
+    """ONNX's number for the element type of the input."""
+    output: str
+    tensors: Mapping[str, Array]
+
+
+def cut(model: ForeignModel, output: str | None, x: TensorType) -> Part:
     """The part of the model that computes `output`, any value of it, its only output unless one is named.
 
-    One input, for `BATCHES[0]` rows of `x`, one output, operators that are understood, of opset `OPSET`. Raises
-    ModelError.
+    Raises ModelError, also where its input does not take `x`, or it uses operators that are not understood.
     """
     graph = model.proto.graph
     name = output if output is not None else _only_output(graph)
@@ -48,26 +66,43 @@ def cut(model: ForeignModel, output: str | None, x: TensorType) -> onnx.ModelPro
         which = f": {_listed(i.name for i in inputs)}" if inputs else ""
         raise ModelError(f"`{shown(name)}` depends on {len(inputs)} inputs of the model{which}; a layer has one")
     _check_input(inputs[0], x)
+    arrays = {t.name: tensor_of(t) for t in tensors}
+    large = {n: a for n, a in arrays.items() if a.dtype == np.float32 and a.size > _FEW_NUMBERS}
     kind = inputs[0].type.tensor_type.elem_type
-    taken = helper.make_tensor_value_info(inputs[0].name, kind, (BATCHES[0], *x.shape))
-    result = onnx.ValueInfoProto(name=name)
-    part = helper.make_model(
-        helper.make_graph(nodes, "foreign", [taken], [result], tensors),
-        opset_imports=[helper.make_opsetid("", model.opsets[""])],
-        ir_version=IR_VERSION,
-    )
+    shapes = {inputs[0].name: (kind, (BATCHES[0], *x.shape))}
+    shapes |= {n: (DTYPES["float32"], a.shape) for n, a in large.items()}
+    taken = [helper.make_tensor_value_info(n, *shape) for n, shape in shapes.items()]
+    small = [t for t in tensors if t.name not in large]
+    graph = _converted(helper.make_graph(nodes, "foreign", taken, [onnx.ValueInfoProto(name=name)], small), model)
+    arrays |= {t.name: tensor_of(t) for t in graph.initializer}
+    return Part(tuple(graph.node), inputs[0].name, kind, name, arrays)
+
+
+def _converted(graph: onnx.GraphProto, model: ForeignModel) -> onnx.GraphProto:
+    """A graph of the opsets of `model`, checked, in ours. Large tensors are inputs of it: they need no copies."""
+    opsets = [helper.make_opsetid("", model.opsets[""])]
+    part = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
     try:
         part = onnx.shape_inference.infer_shapes(part)
         found = part.graph.output[0].type.tensor_type
         if found.elem_type not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.FLOAT):
-            raise ModelError(f"`{shown(name)}` holds no float32 numbers", "export it in float32", "output")
+            name = shown(part.graph.output[0].name)
+            raise ModelError(f"`{name}` holds no float32 numbers", "export it in float32", "output")
         # The checker asks for a shape; of old operators, that may not be known before they are converted.
         found.elem_type = onnx.TensorProto.FLOAT
         found.shape.SetInParent()
         onnx.checker.check_model(part)
-        return part if model.opsets[""] == OPSET else onnx.version_converter.convert_version(part, OPSET)
+        return part.graph if model.opsets[""] == OPSET else onnx.version_converter.convert_version(part, OPSET).graph
     except ERRORS as error:
         raise ModelError(f"it is not a valid model: {complaint(error)}") from error
+
+
+def tensor_of(tensor: onnx.TensorProto) -> Array:
+    """The numbers of a tensor. Raises ModelError where they are not those that it says to be."""
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"a tensor is not what it says to be: {complaint(error)}") from error
 
 
 def _check_input(entry: onnx.ValueInfoProto, x: TensorType) -> None:

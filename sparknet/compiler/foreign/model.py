@@ -10,15 +10,14 @@ from math import prod
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from sparknet.compiler.differentiate import differentiate
 from sparknet.compiler.foreign.canonical import Form
-from sparknet.compiler.foreign.cutting import HOW_TO_EXPORT, cut, kind_of
+from sparknet.compiler.foreign.cutting import HOW_TO_EXPORT, Part, cut, kind_of
 from sparknet.compiler.foreign.file import ForeignModel, ModelError, shown
 from sparknet.compiler.foreign.operators import KINDS
-from sparknet.compiler.foreign.sizes import find_sizes, tensor_of
+from sparknet.compiler.foreign.sizes import find_sizes
 from sparknet.compiler.graph import BATCH, DTYPES, Dim, GraphBuilder, Node, Value
 from sparknet.compiler.types import MAX_SIZE, TensorType
 
@@ -51,6 +50,7 @@ class ForeignGraph:
     """By the names that the model itself gives, as are the two before in `names`."""
     names: Mapping[str, str]
     dims: Mapping[str, tuple[Dim, ...]]
+    """Of the float values."""
     result: TensorType
     tokens: int | None
     """The element type of tokens that the model takes, None where it takes numbers."""
@@ -70,6 +70,7 @@ class ForeignGraph:
                 attributes = attributes | {"to": g.onnx_type(g.dtype)}
             outputs = g.op_n(node.op, len(node.outputs), *inputs, **attributes)
             values |= dict(zip(node.outputs, outputs, strict=True))
+            g.stated |= {values[name]: self.dims[name] for name in node.outputs if "?" not in self.dims.get(name, "?")}
         return values[self.output]
 
     def check_gradients(self, x: TensorType, *, inward: bool, frozen: bool) -> None:
@@ -105,8 +106,7 @@ class ForeignGraph:
 def graph_of(model: ForeignModel, output: str | None, x: TensorType) -> ForeignGraph:
     """What computes `output` of a model, or its only output, where rows of `x` arrive. Raises ModelError."""
     part = cut(model, output, x)
-    entry = part.graph.input[0]
-    tensors = {t.name: tensor_of(t) for t in part.graph.initializer}
+    tensors = part.tensors
     pinned = _pinned(part)
     weights: dict[str, Array] = {}
     constants: dict[str, Array] = {}
@@ -116,30 +116,29 @@ def graph_of(model: ForeignModel, output: str | None, x: TensorType) -> ForeignG
     sizes = find_sizes(part, x.shape, constants)
     _check_types(sizes.types)
     _check_sizes(sizes.dims)
-    statistics = {i for n in part.graph.node if n.op_type == "BatchNormalization" for i in n.input[3:5]}
+    statistics = {i for n in part.nodes if n.op_type == "BatchNormalization" for i in n.input[3:5]}
     constants |= sizes.constants
     form = Form(sizes, constants)
-    computed = [node for node in part.graph.node if node.output[0] not in sizes.constants]
+    computed = [node for node in part.nodes if node.output[0] not in sizes.constants]
     nodes = tuple(new for node in computed for new in form.rewritten(node))
-    name = part.graph.output[0].name
     names = _parameter_names([n for n in tensors if n in weights or n in statistics])
     return ForeignGraph(
         nodes=nodes,
-        input=entry.name,
-        output=name,
+        input=part.input,
+        output=part.output,
         weights={own: tensors[n] for own, n in names.items() if n in weights},
         statistics={own: tensors[n] for own, n in names.items() if n not in weights},
         constants={n: a for n, a in constants.items() if n not in statistics},
         names=names,
-        dims=sizes.dims,
-        result=_result(name, form.dims(name)),
-        tokens=entry.type.tensor_type.elem_type if x.vocabulary is not None else None,
+        dims={n: d for n, d in sizes.dims.items() if sizes.types.get(n) == DTYPES["float32"]},
+        result=_result(part.output, form.dims(part.output)),
+        tokens=part.kind if x.vocabulary is not None else None,
     )
 
 
-def _pinned(part: onnx.ModelProto) -> set[str]:
+def _pinned(part: Part) -> set[str]:
     found: set[str] = set()
-    for node in part.graph.node:
+    for node in part.nodes:
         found.update(i for k, i in enumerate(node.input) if k in _PINNED.get(node.op_type, ()))
     return found
 

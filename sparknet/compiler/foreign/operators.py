@@ -5,7 +5,7 @@ from __future__ import annotations
 from sparknet.compiler.gradients import NO_GRADIENT, RULES
 
 _INFERENCE_ONLY = """
-Dropout Einsum GRU GatherElements GatherND GroupNormalization Hardmax LSTM LpNormalization Mod RNN ReduceProd
+Dropout Einsum GRU GatherElements GatherND Hardmax LSTM LpNormalization Mod RNN ReduceProd
 ScatterElements ScatterND TopK
 """
 OPERATORS = (frozenset(RULES) - {"Scan"}) | NO_GRADIENT | frozenset(_INFERENCE_ONLY.split())

@@ -18,41 +18,20 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from sparknet.compiler.foreign.cutting import BATCHES, ERRORS, HOW_TO_EXPORT
-from sparknet.compiler.foreign.file import ModelError
+from sparknet.compiler.foreign.cutting import BATCHES, ERRORS, HOW_TO_EXPORT, Part, tensor_of
+from sparknet.compiler.foreign.file import ModelError, shown
 from sparknet.compiler.foreign.safety import complaint
-from sparknet.compiler.graph import BATCH, OPSET, Dim
+from sparknet.compiler.graph import BATCH, IR_VERSION, OPSET, Dim
 
 Array = NDArray[Any]
-_ARITHMETIC = frozenset(
-    [
-        "Add",
-        "Cast",
-        "Concat",
-        "ConstantOfShape",
-        "Div",
-        "Equal",
-        "Expand",
-        "Gather",
-        "Identity",
-        "Mul",
-        "Neg",
-        "Not",
-        "Range",
-        "Reshape",
-        "Shape",
-        "Size",
-        "Slice",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    ]
-)
+_NAMES = """
+Abs Add And Cast Ceil Concat ConstantOfShape Div Equal Expand Floor Gather Greater Identity Less Max Min Mod Mul Neg Not
+Or Pow Range ReduceMax ReduceMin ReduceProd Reshape Shape Size Slice Sqrt Squeeze Sub Transpose Unsqueeze Where
+"""
+_ARITHMETIC = frozenset(_NAMES.split())
 """Operators that exporters compute shapes with; on constants they are computed here."""
 _MOST_NUMBERS = 65_536
+_OPSETS = [helper.make_opsetid("", OPSET)]
 
 
 @dataclass(frozen=True)
@@ -68,20 +47,20 @@ class Sizes:
     constants: Mapping[str, Array]
 
 
-def find_sizes(model: onnx.ModelProto, row: tuple[int, ...], held: Mapping[str, Array]) -> Sizes:
+def find_sizes(part: Part, row: tuple[int, ...], held: Mapping[str, Array]) -> Sizes:
     """The sizes of all values where rows of shape `row` arrive; `held` are tensors that never change.
 
-    Raises ModelError where shapes do not fit each other, or are no multiple of the batch.
+    Raises ModelError where shapes do not fit each other.
     """
-    found = [_Run(model, (batch, *row), held) for batch in BATCHES]
-    dims: dict[str, tuple[Dim, ...]] = {}
-    for name, first in found[0].dims.items():
-        second = found[1].dims.get(name, ())
-        if len(first) == len(second):
-            dims[name] = tuple(_common(*pair) for pair in zip(first, second, strict=True))
-    both = [name for name in found[0].known if name in found[1].known]
-    constants = {n: a for n in both if np.array_equal(a := found[0].known[n], found[1].known[n], equal_nan=True)}
-    return Sizes(found[0].types, dims, {n: a for n, a in constants.items() if n not in held})
+    first, second = (_Run(part, (batch, *row), held) for batch in BATCHES)
+    dims = {
+        name: tuple(_common(*pair) for pair in zip(sizes, second.dims[name], strict=True))
+        for name, sizes in first.dims.items()
+        if len(sizes) == len(second.dims.get(name, (None,) * 99))
+    }
+    both = [name for name in first.known if name in second.known and name not in held]
+    same = [name for name in both if np.array_equal(first.known[name], second.known[name], equal_nan=True)]
+    return Sizes(first.types, dims, {name: first.known[name] for name in same})
 
 
 def _common(first: int | None, second: int | None) -> Dim:
@@ -96,30 +75,41 @@ def _common(first: int | None, second: int | None) -> Dim:
 class _Run:
     """The sizes for one batch."""
 
-    def __init__(self, model: onnx.ModelProto, shape: tuple[int, ...], held: Mapping[str, Array]) -> None:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        del copy.graph.value_info[:]
-        entry = copy.graph.input[0]
-        kind = entry.type.tensor_type.elem_type
-        entry.CopyFrom(helper.make_tensor_value_info(entry.name, kind, shape))
-        copy.graph.output[0].type.tensor_type.ClearField("shape")
-        try:
-            inferred = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
-        except ERRORS as error:
-            raise ModelError(f"shapes inside do not fit: {complaint(error)}", HOW_TO_EXPORT) from error
-        graph = inferred.graph
-        self.types = {t.name: t.data_type for t in graph.initializer}
-        self.dims: dict[str, tuple[int | None, ...]] = {t.name: tuple(t.dims) for t in graph.initializer}
-        for info in (*graph.input, *graph.value_info, *graph.output):
-            tensor = info.type.tensor_type
-            self.types[info.name] = tensor.elem_type
-            if tensor.HasField("shape"):
-                dims = (d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-                self.dims[info.name] = tuple(dims)
+    def __init__(self, part: Part, shape: tuple[int, ...], held: Mapping[str, Array]) -> None:
+        self.types = {part.input: part.kind}
+        self.dims: dict[str, tuple[int | None, ...]] = {part.input: shape}
+        for name, array in part.tensors.items():
+            self.types[name] = helper.np_dtype_to_tensor_dtype(array.dtype)
+            self.dims[name] = array.shape
         self.known = dict(held)
-        for node in graph.node:
+        for node in part.nodes:
+            self._infer(node)
             self._fold(node)
+
+    def _infer(self, node: onnx.NodeProto) -> None:
+        """By ONNX's own rule for the operator, and what is known of its inputs."""
+        read = {i for i in node.input if i}
+        types = {i: helper.make_tensor_type_proto(self.types.get(i, 0), self.dims.get(i)) for i in read}
+        small = {i for i in read if i in self.known and self.known[i].size <= _MOST_NUMBERS}
+        data = {i: numpy_helper.from_array(self.known[i], i) for i in small}
+        try:
+            found = onnx.shape_inference.infer_node_outputs(
+                onnx.defs.get_schema(node.op_type, OPSET),
+                node,
+                types,
+                data,
+                opset_imports=_OPSETS,
+                ir_version=IR_VERSION,
+            )
+        except ERRORS as error:
+            what = f"`{node.op_type}` of `{shown(node.output[0])}`"
+            raise ModelError(f"shapes inside do not fit at {what}: {complaint(error)}", HOW_TO_EXPORT) from error
+        for name, kind in found.items():
+            tensor = kind.tensor_type
+            self.types[name] = tensor.elem_type
+            if tensor.HasField("shape"):
+                sizes = (d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
+                self.dims[name] = tuple(sizes)
 
     def _fold(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are known."""
@@ -148,7 +138,7 @@ def _computed(node: onnx.NodeProto, feeds: Mapping[str, Array]) -> Array:
     inputs = [helper.make_tensor_value_info(name, kinds[name], None) for name in feeds]
     output = onnx.ValueInfoProto(name=node.output[0])
     graph = helper.make_graph([node], "constant", inputs, [output])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    model = helper.make_model(graph, opset_imports=_OPSETS)
     try:
         (result,) = ReferenceEvaluator(model).run(None, dict(feeds))
         return np.asarray(result)
@@ -169,11 +159,3 @@ def constant_of(node: onnx.NodeProto) -> Array:
             return np.asarray(value, np.int64)
         case _:
             raise ModelError("it holds a constant that is no tensor of numbers")
-
-
-def tensor_of(tensor: onnx.TensorProto) -> Array:
-    """The numbers of a tensor. Raises ModelError where they are not those that it says to be."""
-    try:
-        return numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"a tensor is not what it says to be: {complaint(error)}") from error

@@ -52,9 +52,11 @@ def _counts_from_the_start(n: Backward) -> bool:
 def _from_known_places(n: Backward, axis: int) -> Value:
     """A product with the matrix that has a 1 where a slice was read, [size, picked]."""
     size, index = n.size(n.shape()[axis]), n.g.initializers[n.x(1)]
-    behind = prod(n.sizes(n.shape()[axis + 1 :]))
+    ahead, behind = n.shape()[:axis], n.shape()[axis + 1 :]
     places = np.equal.outer(np.arange(size), index.reshape(-1) % size)
-    dy = n.op("Reshape", n.dy, n.g.ints(-1, index.size, behind))
+    batch_behind = any(isinstance(d, str) for d in behind)
+    rows = prod(n.sizes(ahead)) if batch_behind else -1
+    dy = n.op("Reshape", n.dy, n.g.ints(rows, index.size, -1 if batch_behind else prod(n.sizes(behind))))
     return n.reshape_like(n.op("MatMul", n.g.constant(places), dy))
 
 
