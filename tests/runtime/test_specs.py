@@ -17,8 +17,12 @@ SCORES = {
     "transformer": 0.95,
     "autoencoder": 0.017,  # of a variance of 0.073, the mean over the pixels
     "conv_autoencoder": 0.018,
+    "diabetes": 0.25,  # r2; linear regression explains about a third of the variance too
+    "iris": 0.9,
+    "rnn": 0.95,
 }
-"""The accuracy that the test rows reach at least, or the mean squared error that is left at most."""
+"""The accuracy, or of a regression the r2, that the test rows reach at least, or the mean squared error that is left at
+most."""
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -28,7 +32,7 @@ def test_the_specs_learn(name: str) -> None:
     if "mse" in metrics:
         assert metrics["mse"] < SCORES[name]
     else:
-        assert metrics["accuracy"] > SCORES[name]
+        assert metrics.get("accuracy", metrics.get("r2")) > SCORES[name]
 
 
 def test_no_spec_with_data_is_left_out() -> None:
