@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sparknet.compiler.engines import check_layers
 from sparknet.compiler.examine import examine, in_order
 from sparknet.compiler.infer import infer
 from sparknet.compiler.net import TypedNet
@@ -50,6 +51,8 @@ def diagnose(
                 typed = infer(net)
             except SparkNetError as error:
                 problems.extend(error.diagnostics)
+        if typed is not None and not problems:
+            problems.extend(check_layers(typed))
     return typed, in_order(problems, source)[: limits.ERRORS]
 
 

@@ -34,6 +34,7 @@ CODES: dict[str, str] = {
     "E0504": "missing key",
     "E0505": "binding that is not an expression over one column",
     "E0506": "a setting that means nothing",
+    "E0507": "what the engine of the run cannot train",
     # ----- folders -----
     "E0601": "a folder that cannot be written",
 }

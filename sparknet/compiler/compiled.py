@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sparknet.compiler.engines import check_layers, check_settings
 from sparknet.compiler.initializers import draw
 from sparknet.compiler.layers import ForeignLayer
 from sparknet.compiler.layout import Slot, named_specs, trained_size
@@ -151,13 +152,18 @@ class CompiledNet:
     def with_train(self, **changes: Any) -> CompiledNet:
         """The same net with other settings of the `train` section that no graph depends on.
 
-        Raises ValueError for a setting that is compiled into the step graph, pydantic's for an impossible value.
+        Raises ValueError for a setting that is compiled into the step graph, pydantic's for an impossible value, and
+        SparkNetError for an `engine` that cannot train the net.
         """
         compiled_in = sorted(_COMPILED_IN & set(changes))
         if compiled_in:
             raise ValueError(f"`{compiled_in[0]}` is part of the step graph: change it in the .net file")
         train = TrainSection.model_validate({**dict(self.train), **changes})
-        return replace(self, typed=replace(self.typed, net=replace(self.typed.net, train=train)))
+        typed = replace(self.typed, net=replace(self.typed.net, train=train))
+        missing = [*check_settings(train), *check_layers(typed)]
+        if missing:
+            raise SparkNetError(missing)
+        return replace(self, typed=typed)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the drawing, blocks folded where there are many layers, and the table of layers."""

@@ -37,9 +37,9 @@ def pull_back(g: GraphBuilder, seeds: Mapping[Value, Value], sources: Sequence[V
     The shapes of `g` must be inferred. Raises MissingGradientError.
     """
     gradients = dict(seeds)
-    path = _path(g, seeds, sources)
-    wanted = {*sources, *(output for node in path for output in node.outputs)}
-    for node in reversed(path):
+    nodes = path(g, seeds, sources)
+    wanted = {*sources, *(output for node in nodes for output in node.outputs)}
+    for node in reversed(nodes):
         dys = tuple(gradients.get(output) for output in node.outputs)
         if not any(dys) or node.op in NO_GRADIENT:
             continue
@@ -50,7 +50,7 @@ def pull_back(g: GraphBuilder, seeds: Mapping[Value, Value], sources: Sequence[V
     return gradients
 
 
-def _path(g: GraphBuilder, targets: Iterable[Value], sources: Sequence[Value]) -> list[Node]:
+def path(g: GraphBuilder, targets: Iterable[Value], sources: Sequence[Value]) -> list[Node]:
     """The nodes through which a source reaches a target, in their order."""
     reached = set(sources)
     forward = []

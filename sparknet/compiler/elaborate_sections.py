@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from sparknet.compiler.arguments import bind, explain_entries, plain
 from sparknet.compiler.bindings import elaborate_binding, is_prepared
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
+from sparknet.compiler.engines import check_settings
 from sparknet.compiler.functions import Fed
 from sparknet.compiler.key_helps import called_help, key_help
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
@@ -87,7 +88,8 @@ def elaborate_train(
     before = len(problems)
     train = _elaborated(TrainSection, section, scope, problems, judged)
     if section is not None and len(problems) == before:
-        problems.extend(_check_length({e.key.text: e for e in section.entries}, train, scope))
+        entries = {e.key.text: e for e in section.entries}
+        problems.extend((*_check_length(entries, train, scope), *check_settings(train, entries, scope)))
     return train
 
 

@@ -6,7 +6,7 @@ A value is its name; `""` stands for an optional input left out, as in ONNX. Sha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -211,6 +211,21 @@ class GraphBuilder:
         for output in node.outputs:
             self._producers.pop(output, None)
         self._producers.update({output: other for other in others for output in other.outputs})
+
+    def rewrite(self, rule: Callable[[Node], Sequence[Value] | None]) -> None:
+        """Put in the place of each node the values that `rule` computes for its outputs; where it gives None, it stays.
+
+        The rule appends the operators that it needs; they belong to the layer of the node.
+        """
+        nodes, self.nodes = self.nodes, []
+        for node in nodes:
+            with self.layer(node.layer):
+                values = rule(node)
+                if values is None:
+                    self.nodes.append(node)
+                    continue
+                for value, output in zip(values, node.outputs, strict=False):  # a rule may leave out the optional ones
+                    self._append("Identity", (value,), (output,), {})
 
     def producer(self, value: Value) -> Node | None:
         """The node that computes `value`; None for an input or a constant."""

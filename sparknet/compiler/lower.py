@@ -24,6 +24,10 @@ from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.quicken import quicken
 from sparknet.compiler.scope import Scope
 
+OBJECTIVE, NEW = "net/objective", "/new"
+"""The output of an objective that is to be differentiated, and what stands behind a buffer's name in that of its new
+value; the slash keeps clear of all names that a file can give."""
+
 
 @dataclass(frozen=True)
 class _Forward:
@@ -80,6 +84,43 @@ def lower_evaluation(typed: TypedNet) -> onnx.ModelProto:
     _write_scores(g, _scored(g, typed, held.tensors, ports, seed=None)[0])
     quicken(g)
     return g.model()
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A graph without gradients; `value` is the scalar to be differentiated, with respect to each of `trained`."""
+
+    graph: GraphBuilder
+    value: Value
+    trained: tuple[Value, ...]
+
+
+def lower_objective(typed: TypedNet, decay: float = 0.0) -> Objective:
+    """Forward pass and loss of a training batch, or of one of its parts where steps `accumulate` several.
+
+    For an engine with gradients and optimizers of its own; see `engines.training_model`. The value is the loss and
+    `decay / 2` times the square of each trained number, over the number of parts.
+    """
+    g = GraphBuilder(f"{typed.net.name}_objective")
+    slots, train = parameter_slots(typed), typed.net.train
+    tensors = {s.name: g.initializer(s.name, np.zeros(s.shape, g.dtype)) for s in slots}
+    trained = tuple(s.name for s in slots if s.kind == "trained")
+    ports, seed = _ports(g, typed), g.input("seed", "int64", ())
+    scores, buffers = _scored(g, typed, tensors, ports, seed)
+    with g.layer("loss"):
+        value = scores.loss
+        for name in trained if decay else ():
+            square = g.op("ReduceSumSquare", name, keepdims=0)
+            value = g.op("Add", value, g.op("Mul", square, g.constant(decay / 2)))
+        value = g.op("Div", value, g.constant(float(train.accumulate)))
+    g.output(OBJECTIVE, value, g.dtype, ())
+    _write_scores(g, scores)
+    for slot in slots:
+        if slot.name in buffers:
+            g.output(slot.name + NEW, buffers[slot.name], g.dtype, slot.shape)
+    read = {value for node in g.live(g.outputs) for value in node.reads}
+    g.inputs = {name: spec for name, spec in g.inputs.items() if name in read}
+    return Objective(g, value, trained)
 
 
 def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:

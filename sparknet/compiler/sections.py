@@ -54,6 +54,11 @@ Checkpointing = EveryRounds | EveryMinutes
 CHECKPOINTS: dict[str, type[Checkpointing]] = {c.name: c for c in (EveryRounds, EveryMinutes)}
 
 
+# ----- engines -----
+
+EngineName = Literal["onnxruntime", "onnxruntime-training"]
+"""What runs the training steps: stock ONNX Runtime, or the package that has gradients of its own."""
+
 # ----- the sections -----
 
 SplitName = Literal["train", "validation", "test"]
@@ -143,6 +148,7 @@ class TrainSection(Setting):
     """When the run ends before its time."""
     checkpoint: Checkpointing | None = None
     """When what a run has reached is written down, so that it can go on from there."""
+    engine: EngineName = "onnxruntime"
 
     @property
     def step_rows(self) -> int:

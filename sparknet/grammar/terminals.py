@@ -26,6 +26,7 @@ TERMINALS = {
     "OR": "`or`",
     "NOT": "`not`",
     "NAME": "a name",
+    "HYPHENATED": "`onnxruntime-training`",
     "DIMS": "sizes such as `3x3`",
     "NUMBER": "a number",
     "STRING": "a text in quotes",
@@ -60,7 +61,9 @@ TERMINALS = {
 }
 """Every terminal, and the end of the text, as an error message names it."""
 
-VALUES = frozenset({"NUMBER", "DIMS", "STRING", "TRUE", "FALSE", "NAME", "LPAR", "LSQB", "LMAP", "MINUS", "NOT"})
+VALUES = frozenset(
+    {"NUMBER", "DIMS", "STRING", "TRUE", "FALSE", "NAME", "HYPHENATED", "LPAR", "LSQB", "LMAP", "MINUS", "NOT"}
+)
 """What an expression may begin with."""
 
 OPERATORS = frozenset(

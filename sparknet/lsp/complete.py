@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel
 
@@ -14,7 +14,7 @@ from sparknet.compiler.functions import FUNCTIONS, Standardize
 from sparknet.compiler.layers import JOINS, LAYERS
 from sparknet.compiler.layers.activation import ACTIVATIONS
 from sparknet.compiler.ports import INPUT_KINDS, OUTPUT_KINDS
-from sparknet.compiler.sections import DATA_KEYS, PredictSection, TrainSection
+from sparknet.compiler.sections import DATA_KEYS, EngineName, PredictSection, TrainSection
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|[A-Za-z_]\w*|[(){}\[\],:=\n]|->')
 _BODIES = frozenset({"net", "block", "repeat", "if", "else", "encoder", "decoder"})
@@ -150,6 +150,8 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
         return
     if entry[0] in CALLS:
         yield from _calls(entry[0])
+    elif top.first == "train" and entry[0] == "engine":
+        yield from _words(get_args(EngineName), "word")
     elif top.first == "data" and entry[0] != "split":
         yield Proposal("column", "word", "a column of the source", 'column("')
         yield Proposal("columns", "word", "several columns, one number from each", 'columns("')

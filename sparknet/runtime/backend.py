@@ -10,6 +10,7 @@ from typing import Protocol
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Layout, Shares
+from sparknet.runtime.engine import Engine
 from sparknet.runtime.learning import Terms
 from sparknet.runtime.moments import Axes, Moments
 from sparknet.runtime.profile import Profile
@@ -45,6 +46,11 @@ def digest_of(blocks: Iterable[tuple[SplitName, int, int, bytes]]) -> str:
 
 class Backend(Protocol):
     """Holds the data and runs a function for each worker. Results come back in worker order."""
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the graphs in each worker."""
+        ...
 
     @property
     def slots(self) -> int:

@@ -57,4 +57,7 @@ CODES: dict[str, str] = {
     "R0061": "Spark does not start",
     "R0062": "pyspark is not installed",
     "R0063": "a master that Spark does not know",
+    # ----- engines -----
+    "R0070": "the package of another engine",
+    "R0071": "a net that an engine refuses",
 }

@@ -9,10 +9,13 @@ from functools import cached_property
 from hashlib import sha256
 from math import isfinite
 from threading import Lock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sparknet.compiler.compiled import CompiledNet
 
 Floats = NDArray[np.float32]
 Feeds = Mapping[str, NDArray[Any]]
@@ -86,6 +89,10 @@ class EngineError(RuntimeError):
 class Engine(Protocol):
     """Runs training steps and evaluations. Sessions are kept between calls, one for each graph."""
 
+    def training_graph(self, net: CompiledNet) -> Graph:
+        """What `train` takes of a net; raises SparkNetError for a net that this engine cannot train."""
+        ...
+
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """Take `steps` one after the other, stopping after the first whose loss is not finite."""
         ...
@@ -103,6 +110,10 @@ class Engine(Protocol):
 class OnnxRuntimeEngine:
     """Stock ONNX Runtime on the CPU, one thread for each session: sums of more threads differ in their last bits."""
 
+    def training_graph(self, net: CompiledNet) -> Graph:
+        """The whole step as one graph."""
+        return Graph("training step", net.step.SerializeToString(deterministic=True), net.statistics_size)
+
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""
         session = _session(graph)
@@ -117,7 +128,7 @@ class OnnxRuntimeEngine:
             }
             loss, *metrics, parameters, optimizer_state = session.run(feeds)
             taken += 1
-            sums = sums.add(_weighted(loss, metrics, step.rows))
+            sums = sums.add(weighted(loss, metrics, step.rows))
             if not isfinite(loss):
                 return Trained(parameters, optimizer_state, sums, taken, taken - 1)
         finite = bool(np.isfinite(parameters).all() and np.isfinite(optimizer_state).all())
@@ -130,7 +141,7 @@ class OnnxRuntimeEngine:
         sums = Sums(metrics=(0.0,) * graph.metrics)
         for feeds, rows in batches:
             loss, *metrics = session.run({**feeds, "parameters": parameters})
-            sums = sums.add(_weighted(loss, metrics, rows))
+            sums = sums.add(weighted(loss, metrics, rows))
         return sums
 
     def infer(self, graph: Graph, feeds: Feeds) -> dict[str, NDArray[Any]]:
@@ -139,11 +150,26 @@ class OnnxRuntimeEngine:
         return dict(zip(session.outputs, session.run(feeds), strict=True))
 
 
-def _weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:
+def weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:
+    """A batch's mean loss and statistics as sums over its rows."""
     return Sums(rows, float(loss) * rows, tuple(float(part) * rows for metric in metrics for part in np.ravel(metric)))
 
 
 # ----- ONNX Runtime sessions, kept for the life of the process -----
+
+
+def session_options() -> Any:
+    """How every session computes: in one thread."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # ALL would reorder convolutions to a blocked layout, which costs a training graph as much as it gains.
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.log_severity_level = 4
+    return options
 
 
 class _Session:
@@ -152,16 +178,9 @@ class _Session:
     def __init__(self, graph: Graph) -> None:
         import onnxruntime as ort
 
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # ALL would reorder convolutions to a blocked layout, which costs a training graph as much as it gains.
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-        options.log_severity_level = 4
         self._name = graph.name
         try:
-            self._session = ort.InferenceSession(graph.model, options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(graph.model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:
             raise EngineError(f"ONNX Runtime {ort.__version__} refuses the {graph.name} graph: {error}") from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]
@@ -173,9 +192,14 @@ class _Session:
         try:
             outputs: list[NDArray[Any]] = self._session.run(None, taken)
         except Exception as error:
-            shapes = ", ".join(f"{name} {value.dtype}{list(value.shape)}" for name, value in taken.items())
-            raise EngineError(f"the {self._name} graph failed on {shapes}: {error}") from error
+            raise failure(self._name, taken, error) from error
         return outputs
+
+
+def failure(name: str, feeds: Feeds, error: Exception) -> EngineError:
+    """What a graph failed with, and on what."""
+    shapes = ", ".join(f"{key} {value.dtype}{list(value.shape)}" for key, value in feeds.items())
+    return EngineError(f"the {name} graph failed on {shapes}: {error}")
 
 
 _SESSIONS_KEPT = 8

@@ -44,7 +44,7 @@ class LocalBackend:
     def __init__(self, places: Mapping[str, Place], engine: Engine | None = None) -> None:
         self._tables: dict[str, Table] = {key: open_table(place) for key, place in places.items()}
         self._labels = {key: place.label for key, place in places.items()}
-        self._engine = engine or OnnxRuntimeEngine()
+        self.engine = engine or OnnxRuntimeEngine()
         self._blocks: dict[tuple[SplitName, int], list[Block]] = {}
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
 
@@ -102,14 +102,14 @@ class LocalBackend:
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""
         return self._side_by_side(
-            partial(train_round, self._engine, task, shard, self._blocks[("train", shard.worker)]) for shard in shards
+            partial(train_round, self.engine, task, shard, self._blocks[("train", shard.worker)]) for shard in shards
         )
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
         workers = sorted(worker for split, worker in self._blocks if split == task.split)
         return self._side_by_side(
-            partial(evaluate, self._engine, task, worker, self._blocks[(task.split, worker)]) for worker in workers
+            partial(evaluate, self.engine, task, worker, self._blocks[(task.split, worker)]) for worker in workers
         )
 
     def close(self) -> None:

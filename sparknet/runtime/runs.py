@@ -14,6 +14,8 @@ from sparknet.compiler.folder import check_output
 from sparknet.runtime import checkpoints, run_folder
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.checkpoints import Checkpoint
+from sparknet.runtime.engine import Engine
+from sparknet.runtime.engines import engine_for
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.masters import check_master
@@ -96,10 +98,10 @@ def run_local(
     of `output` that was not finished goes on from its newest checkpoint; raises SparkNetError where that cannot be.
     """
     output = None if output is None else Path(output)
-    places = _check_before(net, output, data_roots)
+    places, engine = _check_before(net, output, data_roots)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"):
-        return _run(net, LocalBackend(places), output, progress, resumed)
+        return _run(net, LocalBackend(places, engine), output, progress, resumed)
 
 
 def run_spark(
@@ -114,17 +116,17 @@ def run_spark(
     on = on or OnSpark()
     output = None if output is None else Path(output)
     frames = on.frames()
-    places = _check_before(net, output, data_roots, given=frames)
+    places, engine = _check_before(net, output, data_roots, given=frames)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark import SparkBackend
         from sparknet.runtime.spark_sources import open_frame
 
         if frames:
-            return _run(net, SparkBackend(frames), output, progress, resumed)
+            return _run(net, SparkBackend(frames, engine=engine), output, progress, resumed)
         opened = {key: open_frame(spark, place) for key, place in places.items()}
         labels = {key: place.label for key, place in places.items()}
-        return _run(net, SparkBackend(opened, labels), output, progress, resumed)
+        return _run(net, SparkBackend(opened, labels, engine=engine), output, progress, resumed)
 
 
 @dataclass(frozen=True)
@@ -215,9 +217,10 @@ def _check_before(
     output: Path | None,
     data_roots: Sequence[str | Path],
     given: Mapping[str, DataFrame] | None = None,
-) -> dict[str, Place]:
+) -> tuple[dict[str, Place], Engine]:
     """All that can be known to fail before Spark starts; the places of the data, which `given` frames stand in for."""
     _check_trains(net)
+    engine = engine_for(net.train.engine)
     supplies = data_section(net).supplies
     roots = tuple(map(str, data_roots))
     places = {key: place_of(supply.source, supply.label, roots) for key, supply in supplies.items()}
@@ -234,7 +237,7 @@ def _check_before(
             f"`OnSpark(data=...)` must be {wanted}, as the `data` section names its rows, found {found}",
             label=next(iter(places.values())).label,
         )
-    return places
+    return places, engine
 
 
 def _need_pyspark() -> None:

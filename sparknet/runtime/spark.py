@@ -31,7 +31,7 @@ from sparknet.runtime.binding import (
     within,
 )
 from sparknet.runtime.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares, split_limits
-from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.learning import Terms, learners
 from sparknet.runtime.moments import Axes, Moments
@@ -70,6 +70,7 @@ class SparkBackend:
         slots: int | None = None,
         job_seconds: float = JOB_SECONDS,
         before: str = "training",
+        engine: Engine | None = None,
     ) -> None:
         """`data` by the names of the sources, and `labels`, where the `.net` file names them."""
         self._data = data
@@ -81,7 +82,7 @@ class SparkBackend:
         self._blocks: DataFrame | None = None
         self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
         self._rows: dict[tuple[SplitName, int], int] = {}
-        self._engine = OnnxRuntimeEngine()
+        self.engine = engine or OnnxRuntimeEngine()
 
     @cached_property
     def slots(self) -> int:
@@ -177,15 +178,13 @@ class SparkBackend:
             places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
             place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
             blocks = blocks.filter(sf.array_contains(places, place))
-        results = blocks.mapInArrow(
-            TrainRound(task, tuple(shards), self._engine, self._digests["train"]), RESULT_SCHEMA
-        )
+        results = blocks.mapInArrow(TrainRound(task, tuple(shards), self.engine, self._digests["train"]), RESULT_SCHEMA)
         return read_results(self._collect(results, f"round {task.plan.round + 1}"))
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
         results = self._split(task.split).mapInArrow(
-            EvaluateRound(task, self._engine, self._digests[task.split]), RESULT_SCHEMA
+            EvaluateRound(task, self.engine, self._digests[task.split]), RESULT_SCHEMA
         )
         found = read_results(self._collect(results, f"evaluating on `{task.split}`"))
         rows = {(task.split, result.worker): result.sums.rows for result in found}

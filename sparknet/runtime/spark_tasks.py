@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sparknet.runtime.binding import BoundPort, bounded
 from sparknet.runtime.encode import Block, Bytes, Layout, Packer, digests, encode_batch
-from sparknet.runtime.engine import OnnxRuntimeEngine, Sums
+from sparknet.runtime.engine import Engine, Sums
 from sparknet.runtime.learning import learners
 from sparknet.runtime.moments import Axes, moments_of
 from sparknet.runtime.problems import changed
@@ -217,7 +217,7 @@ class TrainRound:
 
     task: RoundTask
     shards: Sequence[Shard]
-    engine: OnnxRuntimeEngine
+    engine: Engine
     digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:
@@ -237,7 +237,7 @@ class EvaluateRound:
     """An evaluation on the blocks of a split that the partition holds."""
 
     task: EvaluationTask
-    engine: OnnxRuntimeEngine
+    engine: Engine
     digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:

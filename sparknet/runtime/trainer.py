@@ -111,6 +111,7 @@ class _Run:
         return perf_counter() - self.began + (self.resumed.reached.seconds if self.resumed else 0.0)
 
     def run(self) -> TrainedNet:
+        graph = self.backend.engine.training_graph(self.net)
         bound = self.backend.resolve(bound_ports(self.net))
         profiles = self.backend.profile(bound)
         workers = self._workers(profiles)
@@ -126,7 +127,7 @@ class _Run:
             Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - self.began)
         )
         start = self._start(layout, bound)
-        standing = self._rounds(course, layout, shards, rows, self._checkpoints(workers, encoded), start)
+        standing = self._rounds(graph, course, layout, shards, rows, self._checkpoints(workers, encoded), start)
         kept, score = standing.kept, standing.history[standing.kept_round - 1].score
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
@@ -246,6 +247,7 @@ class _Run:
 
     def _rounds(
         self,
+        graph: Graph,
         course: Course,
         layout: Layout,
         shards: Sequence[Shard],
@@ -253,7 +255,6 @@ class _Run:
         checkpoints: Checkpoints | None,
         standing: Standing,
     ) -> Standing:
-        graph = Graph("training step", self.net.step.SerializeToString(deterministic=True), self.net.statistics_size)
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         judge, patience = self.net.judge, self.net.train.early_stop
         for plan in course.plans[len(standing.history) :]:

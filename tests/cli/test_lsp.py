@@ -221,6 +221,7 @@ def test_what_is_proposed_where() -> None:
     assert proposed("train {\n  optimizer = |") >= {"adam", "sgd"}
     assert proposed("train {\n  optimizer = adam(|") >= {"lr"}
     assert proposed("train {\n  epochs = 3\n  |") >= {"batch", "optimizer"}
+    assert proposed("train {\n  engine = |") == {"onnxruntime", "onnxruntime-training"}
     assert proposed("predict {\n  |") == {"input", "output", "keep"}
     assert proposed(body + "  # |") == proposed(body + '  conv("|') == set()
 

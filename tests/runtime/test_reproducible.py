@@ -19,11 +19,13 @@ from sparknet.compiler.schedules import Rates
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import Field, Layout, digests, encode_batch
+from sparknet.runtime.engine import OnnxRuntimeEngine
 from sparknet.runtime.records import Note
 from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.spark import SparkBackend
 from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.training_engine import OnnxRuntimeTrainingEngine
 from tests.runtime.conftest import rows, small_net
 
 
@@ -63,7 +65,7 @@ def test_zero_has_one_payload() -> None:
 def test_engines_know_nothing_of_the_cluster(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = SparkBackend({"source": spark.range(1)})
     assert backend.slots == spark.sparkContext.defaultParallelism
-    assert dataclasses.fields(backend._engine) == ()
+    assert dataclasses.fields(OnnxRuntimeEngine) == dataclasses.fields(OnnxRuntimeTrainingEngine) == ()
 
 
 def test_a_running_session_is_used_and_left_running(folder: Path, spark: SparkSession) -> None:
