@@ -51,16 +51,19 @@ def read_column(array: pa.Array, port: Port) -> Column:
         array = array.storage
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if pa.types.is_struct(array.type) and [field.name for field in array.type] == _VECTOR_FIELDS:
-        array, faults = _dense(array, port.measures or port)
-        column = _read_steps(array, port) if _varies(port) else _inspect(array, port)
-        return replace(column, first=column.first and faults.get(column.first.row, column.first))
+    if not pa.types.is_struct(array.type) or [field.name for field in array.type] != _VECTOR_FIELDS:
+        return _read_lists(array, port)
+    array, fault = _dense(array, port.measures or port)
+    column = _read_lists(array, port)
+    told = fault is not None and column.first is not None and column.first.row == fault.row
+    return replace(column, first=fault) if told else column
+
+
+def _read_lists(array: pa.Array, port: Port) -> Column:
     if _varies(port):
         return _read_steps(array, port)
     numbers = _regular(array, port)
-    if numbers is None:
-        return _inspect(array, port)
-    return _check_values(numbers, port)
+    return _inspect(array, port) if numbers is None else _check_values(numbers, port)
 
 
 def is_accepted(kind: pa.DataType) -> bool:
@@ -163,7 +166,7 @@ def _inspect(array: pa.Array, port: Port) -> Column:
     null, wrong = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
     for length in _expected_lengths(array.type, port):
         null[owner[_nulls(leaf)]] = True
-        lengths = np.asarray(pc.fill_null(pc.list_value_length(leaf), 0), np.int64)
+        lengths = _lengths(leaf)
         if length is not None:
             wrong[owner[lengths != length]] = True
         owner, leaf = np.repeat(owner, lengths), leaf.flatten()
@@ -200,7 +203,7 @@ def _read_steps(array: pa.Array, port: Port) -> Column:
     null, wrong = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
     while _is_list(leaf.type):
         null[owner[_nulls(leaf)]] = True
-        lengths = np.asarray(pc.fill_null(pc.list_value_length(leaf), 0), np.int64)
+        lengths = _lengths(leaf)
         if depth:  # a list in a list is a step
             wrong[owner[lengths != each]] = True
         owner, leaf, depth = np.repeat(owner, lengths), leaf.flatten(), depth + 1
@@ -297,41 +300,61 @@ def _nulls(array: pa.Array) -> NDArray[np.bool_]:
     return cast("NDArray[np.bool_]", np.asarray(array.is_null(), np.bool_))
 
 
-def _dense(array: pa.Array, port: Port) -> tuple[pa.Array, dict[int, BadCell]]:
+def _dense(array: pa.Array, port: Port) -> tuple[pa.Array, BadCell | None]:
     """A pyspark.ml vector column (dense or sparse) as a column of lists of float64; null stays null.
 
-    A vector of a size that `port` does not take becomes null, too, before it takes memory; the faults say why, by row.
+    A vector of a size that `port` does not take becomes null, too, before it takes memory; so do others that are none.
+    The fault says why of the first of them.
     """
-    dense: list[Numbers | None] = []
-    faults: dict[int, BadCell] = {}
-    for row, cell in enumerate(array):
-        vector = cell.as_py()
-        fault = None if vector is None else _vector_fault(vector, port)
-        if fault is not None:
-            faults[row] = BadCell(fault[0], row, fault[1])
-        if vector is None or fault is not None:
-            dense.append(None)
-        elif vector["indices"] is None:
-            dense.append(np.asarray(vector["values"], np.float64))
-        else:
-            values = np.zeros(vector["size"], np.float64)
-            values[vector["indices"]] = vector["values"]
-            dense.append(values)
-    return pa.array(dense, pa.list_(pa.float64())), faults
+    rows = len(array)
+    _, size, indices, values = array.flatten()  # null where the vector is
+    present, sparse = ~_nulls(array), ~_nulls(indices)
+    counts, places = _lengths(values), _lengths(indices)
+    found = np.where(sparse, np.asarray(pc.fill_null(size, -1), np.int64), counts)
+    owner, place = np.repeat(np.arange(rows), places), indices.flatten()
+    at = np.asarray(pc.fill_null(place, -1), np.int64)
+    wrong = _nulls(values) | (found > port.type.size) | (sparse & (places != counts))
+    wrong |= (found < 0) if port.type.lengths is not None else (found != port.type.size)
+    wrong[owner[(at < 0) | (at >= found[owner])]] = True
+    of_value, number = np.repeat(np.arange(rows), counts), values.flatten()
+    wrong[of_value[_nulls(number)]] = True
+    wrong &= present
+    good = present & ~wrong
+    lengths = np.where(good, found, 0)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    flat = np.zeros(offsets[-1], np.float64)
+    # Vectors that are good have as many places as numbers, in the same order; those of a dense one are 0, 1, 2, ...
+    kept = good[of_value]
+    within = np.arange(len(of_value)) - np.repeat(np.cumsum(counts) - counts, counts)
+    within[kept & sparse[of_value]] = at[good[owner]]
+    flat[(offsets[of_value] + within)[kept]] = np.asarray(number.filter(pa.array(kept)))
+    lists = pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(flat), mask=pa.array(~good))
+    if not wrong.any():
+        return lists, None
+    row = int(np.argmax(wrong))
+    code, text = _vector_fault(array[row].as_py(), port)
+    return lists, BadCell(code, row, text)
 
 
-def _vector_fault(vector: dict[str, Any], port: Port) -> tuple[str, str] | None:
-    """Why a vector cannot be used, as code and text; None where it can."""
+def _lengths(lists: pa.Array) -> NDArray[np.int64]:
+    """How long each list is, 0 for null."""
+    return np.asarray(pc.fill_null(pc.list_value_length(lists), 0), np.int64)
+
+
+def _vector_fault(vector: dict[str, Any], port: Port) -> tuple[str, str]:
+    """Why a vector cannot be used, as the code and the text of a `BadCell`."""
     values, indices = vector["values"], vector["indices"]
     if values is None or None in values or None in (indices or ()):
         return "R0010", "holds null"
     found = len(values) if indices is None else vector["size"]
+    if found is None:
+        return "R0010", "holds null"
     if found > port.type.size or (found != port.type.size and port.type.lengths is None):
         return "R0012", f"has {found} number{'s' * (found != 1)}"
     if indices is not None and len(indices) != len(values):
         return "R0012", f"has {len(indices)} indices for {len(values)} values"
-    outside = [index for index in indices or () if not 0 <= index < found]
-    return ("R0012", f"has an index {outside[0]}, outside its {found} numbers") if outside else None
+    outside = next(index for index in indices or () if not 0 <= index < found)
+    return "R0012", f"has an index {outside}, outside its {found} numbers"
 
 
 def show(cell: pa.Scalar) -> str:

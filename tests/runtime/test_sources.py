@@ -77,6 +77,8 @@ GOOD = (0, 4, [1], [2.0])
         ((0, 4, [0], [None]), "R0010", "holds null"),
         ((1, None, None, [1.0, None, 3.0, 4.0]), "R0010", "holds null"),
         ((1, None, None, None), "R0010", "holds null"),
+        ((0, None, [1], [2.0]), "R0010", "holds null"),
+        ((0, -4, [], []), "R0012", "has -4 numbers"),
         ((1, None, None, [1.0]), "R0012", "has 1 number"),
         (None, "R0010", "is null"),
     ],
