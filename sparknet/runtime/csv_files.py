@@ -6,6 +6,7 @@ or `false` holds booleans; whole numbers of 64 bits, numbers and texts follow. B
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sparknet.runtime.lines import FormatError, check_encoding
 
 _BLOCK_BYTES = 16 << 20
 """A row is at most as long."""
+_MOST_COLUMNS = 10_000
 
 KINDS: tuple[pa.DataType, ...] = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 """The types of columns, in the order in which they are tried; a column of nulls alone holds numbers."""
@@ -91,12 +93,21 @@ def _header(file: Path, read: Any, parse: Any) -> list[str]:
     """The names of the columns as the file has them."""
     from pyarrow import csv as arrow_csv
 
+    _check_width(file, parse.delimiter)
     with arrow_csv.open_csv(file, read, parse, arrow_csv.ConvertOptions()) as reader:
         names: list[str] = reader.schema.names
     if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        twice = next(name for name, times in Counter(names).items() if times > 1)
         raise FormatError(f"the header names the column `{twice}` twice")
     return names
+
+
+def _check_width(file: Path, separator: str) -> None:
+    """Raise FormatError where the first line has more fields than pyarrow can make columns of in a moment."""
+    with pa.input_stream(str(file), compression="detect") as stream:
+        columns = stream.read(_BLOCK_BYTES).partition(b"\n")[0].count(separator.encode()) + 1
+    if columns > _MOST_COLUMNS:
+        raise FormatError(f"its {columns:,} columns are more than the {_MOST_COLUMNS:,} that are read")
 
 
 def _name(source: CsvSource, index: int, name: str) -> str:

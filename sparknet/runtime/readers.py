@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -185,6 +186,13 @@ def _joined(schemas: Sequence[pa.Schema]) -> pa.Schema:
     return pa.schema(fields)
 
 
+_MOST_KEYS = 10_000
+"""How many different keys a JSON file may have."""
+_MOST_CELLS = 1 << 24
+"""How many cells pyarrow may make of lines at once; each of them may hold but a few of the keys of all."""
+_TEXT = re.compile(rb'"((?:[^"\\]|\\.?)*+)(?:"\s*+(:)?+)?+', re.DOTALL)
+"""A text of JSON, or the begin of one without an end, so that none is read twice; and a colon, where it is a key."""
+
 _NESTING = 100
 """How deep lists and objects may lie in each other; pyarrow's parser breaks the process at some thousands."""
 
@@ -196,6 +204,7 @@ def _open_json(files: Files) -> Table:
             for _, table in _json_pieces(file, None):
                 seen = pa.schema([(field.name, _without_times(field.type)) for field in table.schema])
                 found = [pa.unify_schemas([*found, seen], promote_options="permissive")]
+                _check_keys(len(found[0]))
     if not found or not found[0].names:
         raise unreadable(files.source, files.label, files.paths[0], "it holds no rows")
     (schema,) = found
@@ -217,7 +226,7 @@ def _json_pieces(file: Path, schema: pa.Schema | None) -> Iterator[tuple[int, pa
     others = "infer" if schema is None else "ignore"
     parse = arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=others)
     rows = 0
-    for piece in pieces(file):
+    for piece in pieces(file) if schema else chain.from_iterable(map(_narrow, pieces(file))):
         if not piece.data.strip():
             continue
         _check_nesting(piece)
@@ -228,6 +237,25 @@ def _json_pieces(file: Path, schema: pa.Schema | None) -> Iterator[tuple[int, pa
             raise FormatError(_with_row(str(error), rows)) from error
         yield rows, table
         rows += table.num_rows
+
+
+def _narrow(piece: Piece) -> Iterator[Piece]:
+    """The lines in pieces that are no more than `_MOST_CELLS` once every line has all keys of its piece."""
+    keys = {text for text, is_key in _TEXT.findall(piece.data) if is_key}
+    _check_keys(len(keys))
+    lines = piece.data.count(b"\n") + 1
+    most = max(1, _MOST_CELLS // max(1, len(keys)))
+    if lines <= most:
+        yield piece
+        return
+    whole = piece.data.splitlines(keepends=True)
+    for start in range(0, len(whole), most):
+        yield Piece(b"".join(whole[start : start + most]), piece.first + start)
+
+
+def _check_keys(count: int) -> None:
+    if count > _MOST_KEYS:
+        raise FormatError(f"its lines have more than {_MOST_KEYS:,} different keys")
 
 
 def _with_row(text: str, before: int) -> str:
@@ -244,7 +272,7 @@ def _check_nesting(piece: Piece) -> None:
     starts = np.concatenate([[0], ends + 1])
     for index in np.flatnonzero(counts > _NESTING):
         line = piece.data[starts[index] : ends[index] if index < len(ends) else None]
-        bare = np.frombuffer(re.sub(rb'"(?:[^"\\]|\\.)*+"', b"", line), np.uint8)
+        bare = np.frombuffer(_TEXT.sub(b"", line), np.uint8)
         up = (bare == ord("[")) | (bare == ord("{"))
         down = (bare == ord("]")) | (bare == ord("}"))
         if np.cumsum(up.astype(np.int64) - down).max(initial=0) > _NESTING:

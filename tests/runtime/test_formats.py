@@ -187,3 +187,43 @@ def test_faults_of_libsvm_files(tmp_path: Path, text: str) -> None:
     with pytest.raises(SparkNetError) as caught:
         list(table.batches(["features"]))
     assert only(caught) == f"R0003 `{tmp_path / 'f'}` cannot be read as libsvm: {LIBSVM_FAULTS[text]}"
+
+
+HOSTILE: dict[str, tuple[DataSource, bytes, str]] = {
+    "csv of many columns": (
+        CsvSource(path="f"),
+        b",".join(b"%d" % i for i in range(200_000)),
+        "its 200,000 columns are more than the 10,000 that are read",
+    ),
+    "csv with a name twice at its end": (
+        CsvSource(path="f"),
+        b",".join(b"%d" % i for i in [*range(9_999), 9_998]) + b"\n",
+        "the header names the column `9998` twice",
+    ),
+    "json with a key of its own in each line": (
+        JsonSource(path="f"),
+        b"\n".join(b'{"%d": 0}' % i for i in range(20_000)),
+        "its lines have more than 10,000 different keys",
+    ),
+    "json with a text without an end": (
+        JsonSource(path="f"),
+        b'{"a": "' + b"[" * 101 + b'\\"' * 1_000_000,
+        "JSON parse error",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused_before_they_take_time_or_memory(tmp_path: Path, name: str) -> None:
+    source, content, message = HOSTILE[name]
+    (tmp_path / "f").write_bytes(content)
+    with pytest.raises(SparkNetError) as caught:
+        open_table(Place(source, tmp_path))
+    assert f"cannot be read as {source.name}: {message}" in only(caught)
+
+
+def test_json_lines_of_many_keys_are_read_a_few_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"\n".join(b'{"k%d": %d}' % (i % 1_000, i) for i in range(17_000)))
+    table = open_table(Place(JsonSource(path="f"), tmp_path))
+    assert len(table.schema) == 1_000
+    assert sum(batch.num_rows for batch in table.batches(["k7"])) == 17_000
