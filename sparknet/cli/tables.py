@@ -9,6 +9,7 @@ from rich.text import Text
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.optimizers import AnyOptimizer
 from sparknet.compiler.schedules import Schedule
+from sparknet.compiler.sections import AverageSync, Sync
 from sparknet.compiler.summary import amount
 
 __all__ = ["amount", "count", "layer_table", "line", "make_console", "settings"]
@@ -43,10 +44,12 @@ def settings(net: CompiledNet) -> str:
     parts = [_call(train.optimizer), count(number, unit[:-1]), f"batch {train.batch}{more}", f"seed {train.seed}"]
     if train.schedule:
         parts.insert(1, " then ".join(map(_call, train.schedule)))
+    if train.sync != AverageSync():
+        parts.append(f"sync {_call(train.sync)}")
     return ", ".join(parts)
 
 
-def _call(setting: AnyOptimizer | Schedule) -> str:
+def _call(setting: AnyOptimizer | Schedule | Sync) -> str:
     """A setting as it is written, defaults left out."""
     options = ", ".join(f"{key}: {str(v).lower()}" for key, v in setting.model_dump(exclude_defaults=True).items())
     return f"{setting.name}({options})" if options else setting.name

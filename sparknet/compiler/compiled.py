@@ -14,7 +14,7 @@ from sparknet.compiler.engines import check_layers, check_settings
 from sparknet.compiler.initializers import draw
 from sparknet.compiler.layers import ForeignLayer
 from sparknet.compiler.layout import Slot, named_specs, trained_size
-from sparknet.compiler.lower import lower_inference
+from sparknet.compiler.lower import lower_gradient, lower_inference, lower_update
 from sparknet.compiler.metrics import Statistic
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.outputs import judge, metric_scores
@@ -192,6 +192,23 @@ class CompiledNet:
     def initial_optimizer_state(self) -> NDArray[np.float32]:
         """The optimizer's state before the first step, float32[S]."""
         return np.zeros(self.optimizer_state_size, np.float32)
+
+    def gradient(self) -> onnx.ModelProto:
+        """The half of a step that sees the data.
+
+        Inputs are the ports, `parameters` float32[P] and `seed` int64[]; outputs are `loss`, the statistics, `gradient`
+        float32[trained_count] of the loss, before any clipping, and `untrained` float32[P - trained_count], the rest of
+        the parameter vector after the step.
+        """
+        return lower_gradient(self.typed)
+
+    def update(self) -> onnx.ModelProto:
+        """The half of a step that the optimizer makes of a gradient.
+
+        Inputs are `trained` and `gradient` float32[trained_count], `optimizer_state` float32[S] and `learning_rate`
+        float32[]; outputs are `new_trained` and `new_optimizer_state`.
+        """
+        return lower_update(self.typed)
 
     def inference(self, parameters: NDArray[np.float32], bindings: str | None = None) -> onnx.ModelProto:
         """The inference graph with `parameters` inside, float32[P].

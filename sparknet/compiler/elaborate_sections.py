@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,7 @@ from sparknet.compiler.sections import (
     DATA_KEYS,
     SUPPLY_KEYS,
     SYNCS,
+    AverageSync,
     DataSection,
     PredictSection,
     TrainSection,
@@ -102,6 +104,11 @@ def _check_length(entries: Mapping[str, syntax.Entry], train: TrainSection, scop
         yield Diagnostic("E0502", message, labels, (), ("remove one of the two",))
         return
     run, unit = train.length
+    if isinstance(train.sync, AverageSync) and train.sync.after >= (train.steps or inf):
+        message = f"`average` begins after {train.sync.after:,} steps, but the run has {train.steps:,} steps"
+        yield from scope.error(
+            "E0502", message, entries["sync"].value, "lower `after`, or write `sync = step`"
+        ).diagnostics
     for key in PHASED:
         phases: Sequence[Phase] = getattr(train, key)
         found = unended(phases)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.optimizers import Adam, AdamW, ClipNorm, ClipValue, Sgd
 from sparknet.compiler.scope import Scope
-from sparknet.compiler.sections import TrainSection
+from sparknet.compiler.sections import AverageSync, StepSync, TrainSection
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic
 
@@ -36,6 +36,10 @@ def missing_settings(train: TrainSection) -> dict[str, str]:
         missing["clip"] = "`clip = value(...)`"
     elif isinstance(train.clip, ClipNorm) and loss_decay(train):
         missing["clip"] = f"`clip` beside the `weight_decay` of `{optimizer.name}`"
+    if isinstance(train.sync, StepSync):
+        missing["sync"] = "`sync = step`"
+    elif isinstance(train.sync, AverageSync) and train.sync.after:
+        missing["sync"] = "`after` for `average`"
     return missing
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 import numpy as np
@@ -126,29 +126,81 @@ def lower_objective(typed: TypedNet, decay: float = 0.0) -> Objective:
 def lower_step(typed: TypedNet, dtype: str = "float32") -> onnx.ModelProto:
     """The graph of one training step; see `CompiledNet`. In float64 it serves to check gradients."""
     g = GraphBuilder(f"{typed.net.name}_step", dtype)
-    train, slots = typed.net.train, state_slots(typed)
     ports, held = _ports(g, typed), _parameters(g, typed)
     seed = g.input("seed", "int64", ())
-    state_input = g.input("optimizer_state", dtype, (sum(s.size for s in slots),))
+    state = g.input("optimizer_state", dtype, (sum(s.size for s in state_slots(typed)),))
     lr = g.input("learning_rate", dtype, ())
-    if train.accumulate == 1:
-        learnt = _learnt(g, typed, held, held.tensors, ports, seed)
-    else:
-        learnt = _accumulated(g, typed, held, ports, seed)
+    learnt = _batch(g, typed, held, ports, seed)
     with g.layer("optimizer"):
-        state = dict(zip([s.name for s in slots], _cut(g, state_input, slots), strict=True))
+        parts = _state_parts(g, typed, state)
         prefix = _trained_prefix(g, held.flat, held.slots)
-        gradient = learnt.gradient if train.clip is None else train.clip.clip(g, learnt.gradient)
-        sizes = [s.size for s in held.of_kind("trained")]
-        updated, new_state = train.optimizer.update(g, Update(prefix, gradient, state, lr, sizes))
-        joined = _join(g, [new_state[s.name] for s in slots])
+        updated, new_state = _update(g, typed, Update(prefix, learnt.gradient, parts, lr, _trained_sizes(typed)))
     _write_scores(g, learnt.scores)
-    kept = [learnt.buffers.get(s.name, held.tensors[s.name]) for s in held.slots if s.kind != "trained"]
-    new = _join(g, [updated, *(_flat(g, tensor) for tensor in kept)])
+    new = _join(g, [updated, *_untrained(g, held, learnt)])
     g.output("new_parameters", new, dtype, g.inputs[held.flat][1])
-    g.output("new_optimizer_state", joined, dtype, g.inputs[state_input][1])
+    g.output("new_optimizer_state", new_state, dtype, g.inputs[state][1])
     quicken(g)
     return g.model()
+
+
+def lower_gradient(typed: TypedNet) -> onnx.ModelProto:
+    """The first half of the step graph; see `CompiledNet.gradient`."""
+    g = GraphBuilder(f"{typed.net.name}_gradient")
+    ports, held = _ports(g, typed), _parameters(g, typed)
+    learnt = _batch(g, typed, held, ports, g.input("seed", "int64", ()))
+    trained = trained_size(held.slots)
+    _write_scores(g, learnt.scores)
+    g.output("gradient", learnt.gradient, g.dtype, (trained,))
+    untrained = _join(g, _untrained(g, held, learnt))
+    g.output("untrained", untrained, g.dtype, (sum(s.size for s in held.slots) - trained,))
+    quicken(g)
+    return g.model()
+
+
+def lower_update(typed: TypedNet) -> onnx.ModelProto:
+    """The second half of the step graph; see `CompiledNet.update`."""
+    g = GraphBuilder(f"{typed.net.name}_update")
+    size = (trained_size(parameter_slots(typed)),)
+    trained, gradient = (g.input(name, g.dtype, size) for name in ("trained", "gradient"))
+    state = g.input("optimizer_state", g.dtype, (sum(s.size for s in state_slots(typed)),))
+    lr = g.input("learning_rate", g.dtype, ())
+    parts = _state_parts(g, typed, state)
+    updated, new_state = _update(g, typed, Update(trained, gradient, parts, lr, _trained_sizes(typed)))
+    g.output("new_trained", updated, g.dtype, size)
+    g.output("new_optimizer_state", new_state, g.dtype, g.inputs[state][1])
+    quicken(g)
+    return g.model()
+
+
+def _batch(g: GraphBuilder, typed: TypedNet, held: _Held, ports: Mapping[str, Value], seed: Value) -> _Learnt:
+    """What a batch says, taken as a whole or in the parts that `accumulate` asks for."""
+    if typed.net.train.accumulate == 1:
+        return _learnt(g, typed, held, held.tensors, ports, seed)
+    return _accumulated(g, typed, held, ports, seed)
+
+
+def _update(g: GraphBuilder, typed: TypedNet, update: Update) -> tuple[Value, Value]:
+    """The flat vectors of trained parameters and of the optimizer's state after a step."""
+    train = typed.net.train
+    clipped = update.grad if train.clip is None else train.clip.clip(g, update.grad)
+    updated, new = train.optimizer.update(g, replace(update, grad=clipped))
+    return updated, _join(g, [new[s.name] for s in state_slots(typed)])
+
+
+def _state_parts(g: GraphBuilder, typed: TypedNet, state: Value) -> dict[str, Value]:
+    """The parts of the optimizer's state, by name."""
+    slots = state_slots(typed)
+    return dict(zip([s.name for s in slots], _cut(g, state, slots), strict=True))
+
+
+def _trained_sizes(typed: TypedNet) -> list[int]:
+    return [s.size for s in parameter_slots(typed) if s.kind == "trained"]
+
+
+def _untrained(g: GraphBuilder, held: _Held, learnt: _Learnt) -> list[Value]:
+    """What lies behind the trained tensors in the flat vector, after a batch."""
+    kept = [learnt.buffers.get(s.name, held.tensors[s.name]) for s in held.slots if s.kind != "trained"]
+    return [_flat(g, tensor) for tensor in kept]
 
 
 def _learnt(

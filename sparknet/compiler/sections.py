@@ -28,9 +28,32 @@ class AverageSync(Setting):
 
     name: ClassVar[str] = "average"
     every: int = Field(50, ge=1, le=1_000_000)
+    after: int = Field(0, ge=0, le=10**12)
+    """So many steps are taken as with `step` before, which is post-local SGD (Lin et al., 2020, arXiv:1808.07217)."""
 
 
-SYNCS: dict[str, type[AverageSync]] = {AverageSync.name: AverageSync}
+class OuterSync(Setting):
+    """DiLoCo: the averaged change of a round is the gradient of an outer Nesterov momentum (arXiv:2311.08105).
+
+    `m = momentum * m + (start - mean); weights = start - lr * (momentum * m + (start - mean))`.
+    """
+
+    name: ClassVar[str] = "outer"
+    lr: float = Field(0.7, gt=0, le=10)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    every: int = Field(100, ge=1, le=1_000_000)
+
+
+class StepSync(Setting):
+    """The gradients of all workers are averaged in every step, which is then that of one batch as large as all."""
+
+    name: ClassVar[str] = "step"
+    every: ClassVar[int] = 50
+    """Steps that are scored together."""
+
+
+Sync = AverageSync | OuterSync | StepSync
+SYNCS: dict[str, type[Sync]] = {sync.name: sync for sync in (AverageSync, OuterSync, StepSync)}
 
 
 # ----- checkpoints -----
@@ -133,7 +156,7 @@ class TrainSection(Setting):
     seed: int = Field(0, ge=0, lt=2**31)
     workers: int | None = Field(None, ge=1, le=10_000)
     """Workers that train side by side; None takes one for each task slot."""
-    sync: AverageSync = AverageSync()
+    sync: Sync = AverageSync()
     loss: dict[str, Loss] = Field(default_factory=dict)
     """The loss of an output, by its name; one left out takes that of its kind."""
     weights: dict[str, float] = Field(default_factory=dict)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sparknet.compiler.schedules import Rates
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.encode import Block, Layout
-from sparknet.runtime.engine import Engine, Feeds, Floats, Graph, Step, Sums
+from sparknet.runtime.engine import Engine, Feeds, Floats, Graph, Step, Sums, Trained, weighted
 
 Indices = NDArray[np.int64]
 
@@ -35,6 +35,8 @@ class Plan:
     batch: int
     seed: int
     rates: Rates
+    synchronous: bool = False
+    """Whether the workers average the gradient of every step, not the weights behind the last one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class RoundTask:
-    """A round of training: what to run, and where every worker starts."""
+    """A round of training: what to run, and where every worker starts.
+
+    Of a synchronous plan a task is one step, `graph` the one of the gradient, and `optimizer_state` empty.
+    """
 
     graph: Graph
     layout: Layout
@@ -71,6 +76,7 @@ class EvaluationTask:
 class WorkerResult:
     """What a worker hands back from a round; `rows` is the size of its shard, by which it is weighted.
 
+    Of a synchronous step `parameters` are the gradient and, behind it, the parameters that are not trained.
     `broken` is the step, counted from 0 over the whole run, whose loss was not finite.
     """
 
@@ -152,7 +158,10 @@ def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[
     began = perf_counter()
     columns = _gather(task.layout, examples(task.plan, shard), shard, blocks)
     steps = _steps(task.layout, task.plan, shard.worker, columns)
-    trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
+    if task.plan.synchronous:
+        trained = _gradient(engine, task, next(steps))
+    else:
+        trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
     return WorkerResult(
         worker=shard.worker,
         rows=shard.rows,
@@ -163,6 +172,16 @@ def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[
         seconds=perf_counter() - began,
         broken=None if trained.broken is None else task.plan.position + trained.broken,
     )
+
+
+def _gradient(engine: Engine, task: RoundTask, step: Step) -> Trained:
+    """The gradient of one step where the parameters would be, the untrained ones behind it."""
+    seed = np.asarray(step.seed, np.int64)
+    found = engine.infer(task.graph, {**step.feeds, "parameters": task.parameters, "seed": seed})
+    vector = np.concatenate([found.pop("gradient"), found.pop("untrained")])
+    loss = found.pop("loss")
+    broken = None if np.isfinite(loss) and np.isfinite(vector).all() else 0
+    return Trained(vector, np.zeros(0, np.float32), weighted(loss, found.values(), step.rows), 1, broken)
 
 
 def _gather(layout: Layout, chosen: Indices, shard: Shard, blocks: Iterable[Block]) -> list[NDArray[np.generic]]:
@@ -215,15 +234,19 @@ def _evaluation_batches(layout: Layout, blocks: Iterable[Block]) -> Iterator[tup
 # ----- averages -----
 
 
-def average(results: Sequence[WorkerResult]) -> tuple[Floats, Floats]:
-    """Parameters and optimizer state, weighted by shard rows, summed in worker order in float64."""
-    ordered = sorted(results, key=lambda result: result.worker)
-    total = sum(result.rows for result in ordered)
-    if len(ordered) == 1:
-        return ordered[0].parameters, ordered[0].optimizer_state
-    parameters = np.zeros(len(ordered[0].parameters), np.float64)
-    state = np.zeros(len(ordered[0].optimizer_state), np.float64)
-    for result in ordered:
-        parameters += result.parameters * np.float64(result.rows / total)
-        state += result.optimizer_state * np.float64(result.rows / total)
+def average(results: Sequence[WorkerResult], weights: Sequence[float]) -> tuple[Floats, Floats]:
+    """Parameters and optimizer state, weighted, summed in worker order in float64.
+
+    Args:
+        results: Those of all workers, in worker order.
+        weights: What each counts; they need not sum to 1.
+    """
+    if len(results) == 1:
+        return results[0].parameters, results[0].optimizer_state
+    total = sum(weights)
+    parameters = np.zeros(len(results[0].parameters), np.float64)
+    state = np.zeros(len(results[0].optimizer_state), np.float64)
+    for result, weight in zip(results, weights, strict=True):
+        parameters += result.parameters * np.float64(weight / total)
+        state += result.optimizer_state * np.float64(weight / total)
     return parameters.astype(np.float32), state.astype(np.float32)

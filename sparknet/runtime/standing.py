@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.sections import OuterSync
 from sparknet.runtime.engine import Floats
 from sparknet.runtime.records import RoundRecord
 
@@ -33,4 +34,4 @@ class Standing:
 
 def momentum_size(net: CompiledNet) -> int:
     """How many numbers the momentum of the averages of a net's workers has."""
-    return 0
+    return net.trained_count if isinstance(net.train.sync, OuterSync) else 0

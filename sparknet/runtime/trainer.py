@@ -27,9 +27,10 @@ from sparknet.runtime.learning import learners, teach
 from sparknet.runtime.problems import problem
 from sparknet.runtime.profile import Profile
 from sparknet.runtime.records import Note, Prepared, Progress, RoundRecord, Score
-from sparknet.runtime.rounds import EvaluationTask, Plan, RoundTask, Shard, WorkerResult, average
+from sparknet.runtime.rounds import EvaluationTask, Shard
 from sparknet.runtime.standing import Standing, Weights, momentum_size
 from sparknet.runtime.stopping import is_best, is_over
+from sparknet.runtime.workers import DIVERGED, Workers
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,6 @@ class TrainedNet:
 STEPS_AN_EPOCH = 16
 """Workers are only added while each has so many steps an epoch: with fewer, averaging costs accuracy (on the digits
 98.0 % with 2 workers, 95.9 % with 8)."""
-
-
-_DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`")
 
 
 def train(
@@ -255,51 +253,34 @@ class _Run:
         checkpoints: Checkpoints | None,
         standing: Standing,
     ) -> Standing:
+        workers = Workers(self.net, self.backend, layout, shards, graph)
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         judge, patience = self.net.judge, self.net.train.early_stop
         for plan in course.plans[len(standing.history) :]:
             if is_over(standing.history, judge, patience):
                 break
-            began, weights = perf_counter(), standing.weights
-            task = RoundTask(graph, layout, plan, weights.parameters, weights.optimizer_state)
-            weights, results = self._round(task, shards)
+            began = perf_counter()
+            taken = workers.take(plan, standing)
+            weights = taken.weights
             score = None if split is None else self._evaluate(layout, split, weights.parameters, plan.round + 1)
             record = RoundRecord(
                 round=plan.round + 1,
                 epoch=course.epoch(plan),
                 steps=plan.position + plan.steps,
                 learning_rate=plan.rates.at(plan.position + plan.steps - 1),
-                train=self._score("train", [result.sums for result in results]),
+                train=self._score("train", taken.sums),
                 score=score,
-                seconds_compute=max(result.seconds for result in results),
+                seconds_compute=taken.seconds,
                 seconds_total=perf_counter() - began,
             )
-            standing = replace(standing, weights=weights, history=(*standing.history, record))
+            history = (*standing.history, record)
+            standing = replace(standing, weights=weights, momentum=taken.momentum, history=history)
             if is_best(standing.history, judge):
                 standing = replace(standing, kept=weights, kept_round=record.round)
             if checkpoints is not None:
                 checkpoints.after(standing, self.seconds)
             self.progress(record)
         return standing
-
-    def _round(self, task: RoundTask, shards: Sequence[Shard]) -> tuple[Weights, list[WorkerResult]]:
-        results = self.backend.train(task, shards)
-        self._check_results(task.plan, results, shards)
-        return Weights(*average(results)), results
-
-    def _check_results(self, plan: Plan, results: Sequence[WorkerResult], shards: Sequence[Shard]) -> None:
-        missing = {shard.worker for shard in shards} - {result.worker for result in results}
-        if missing:
-            raise problem("R0031", f"round {plan.round + 1}: no answer from worker {min(missing) + 1} of {len(shards)}")
-        for result in results:
-            if result.broken is not None:
-                place = f"round {plan.round + 1}, worker {result.worker + 1}, step {result.broken + 1}"
-                raise problem(
-                    "R0030",
-                    f"the loss is not finite: {place}",
-                    notes=[f"the learning rate is {plan.rates.at(result.broken):g}"],
-                    helps=_DIVERGED,
-                )
 
     def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats, of_round: int) -> Score:
         model = self.net.evaluation.SerializeToString(deterministic=True)
@@ -311,7 +292,7 @@ class _Run:
                 "R0030",
                 f"the loss is not finite: round {of_round}, on `{split}`",
                 notes=[f"the learning rate is {self.net.train.optimizer.lr:g}"],
-                helps=_DIVERGED,
+                helps=DIVERGED,
             )
         return score
 
