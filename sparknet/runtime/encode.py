@@ -112,10 +112,18 @@ def _smallest(seen: Range) -> str:
     return "<f4"
 
 
-def encode_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layout) -> Bytes:
-    """The payloads of a batch, uint8[rows, row_bytes]; raises SparkNetError where pass 1 saw other values."""
+def encode_batch(
+    batch: pa.RecordBatch, bound: Sequence[BoundPort], layout: Layout, numbers_only: bool = False
+) -> Bytes:
+    """The payloads of a batch, uint8[rows, row_bytes]; raises SparkNetError where pass 1 saw other values.
+
+    With `numbers_only`, as much of them as `digests` looks at: zeros stand where cells would have to be encoded.
+    """
     parts = []
     for each, field in zip(bound, layout.fields, strict=True):
+        if numbers_only and each.encoder is not None:
+            parts.append(np.zeros((batch.num_rows, field.nbytes), np.uint8))
+            continue
         numbers = each.read(batch).numbers
         with np.errstate(invalid="ignore"):  # what does not fit is found below
             stored = None if numbers is None else numbers.astype(field.dtype)
@@ -220,12 +228,13 @@ def placed(
     layout: Layout,
     shares: Shares,
     workers: int,
+    numbers_only: bool = False,
 ) -> Iterator[tuple[pa.RecordBatch, Bytes, list[tuple[int, SplitName, str]]]]:
-    """Each batch with its payloads and, for each row, the worker, the split and the key."""
+    """Each batch with its payloads, as in `encode_batch`, and for each row the worker, the split and the key."""
     limits = split_limits(shares)
     copies: dict[bytes, int] = {}
     for batch in bounded(batches, bound):
-        payloads = encode_batch(batch, bound, layout)
+        payloads = encode_batch(batch, bound, layout, numbers_only)
         places: list[tuple[int, SplitName, str]] = []
         for digest in digests(payloads, layout, batch, bound):
             copies[digest] = copy = copies.get(digest, 0) + 1

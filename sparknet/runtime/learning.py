@@ -44,7 +44,7 @@ def learn_local(
     learning = learners(bound)
     counts: dict[int, Counter[str]] = {index: Counter() for index in learning}
     for batches, shares in sources:
-        for batch, _, places in placed(batches, bound, layout, shares, 1):
+        for batch, _, places in placed(batches, bound, layout, shares, 1, numbers_only=True):
             training = batch.filter(pa.array(np.array([split == "train" for _, split, _ in places], np.bool_)))
             for index, each in learning.items():
                 for terms in terms_of(training.column(each.column), each.encoder):

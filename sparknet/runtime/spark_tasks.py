@@ -94,7 +94,7 @@ class TermRows:
         """A row for each row."""
         learning = learners(self.bound)
         for batch in bounded(batches, self.bound):
-            payloads = encode_batch(batch, self.bound, self.layout)
+            payloads = encode_batch(batch, self.bound, self.layout, numbers_only=True)
             terms: list[list[dict[str, object]]] = [[] for _ in range(batch.num_rows)]
             for index, each in learning.items():
                 for row, own in zip(terms, terms_of(batch.column(each.column), each.encoder), strict=True):
