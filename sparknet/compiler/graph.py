@@ -233,9 +233,13 @@ class GraphBuilder:
 
     # ----- shapes -----
 
-    def infer(self) -> None:
-        """Fill `shapes` for every value so far, by ONNX's shape inference."""
-        model = self._proto({})
+    def infer(self, values: Iterable[Value] | None = None) -> None:
+        """Fill `shapes` for every value so far, or for `values` and all they depend on, by ONNX's shape inference.
+
+        The inference keeps a size for each number of a flat vector, in case a shape is computed from it: with the
+        optimizer's arithmetic on 6 million parameters it would take 7 GB, so who asks behind that names the values.
+        """
+        model = self._proto({}, self.nodes if values is None else self.live(values))
         model.graph.input.extend(_value_info(name, self.dtype, self.shapes[name]) for name in self.free)
         computed = self.stated.keys() & {output for node in self.nodes for output in node.outputs}
         model.graph.value_info.extend(_value_info(name, self.dtype, self.stated[name]) for name in sorted(computed))
@@ -257,15 +261,14 @@ class GraphBuilder:
 
     def model(self) -> onnx.ModelProto:
         """The finished model, with only the nodes and tensors that its outputs need."""
-        return self._proto(self.outputs)
+        return self._proto(self.outputs, self.live(self.outputs))
 
-    def _proto(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> onnx.ModelProto:
+    def _proto(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]], nodes: Sequence[Node]) -> onnx.ModelProto:
         opsets = [helper.make_opsetid("", OPSET)]
-        graph = self._graph(outputs)
+        graph = self._graph(outputs, nodes)
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sparknet")
 
-    def _graph(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]]) -> onnx.GraphProto:
-        nodes = self.live(outputs) if outputs else self.nodes
+    def _graph(self, outputs: dict[Value, tuple[str, tuple[Dim, ...]]], nodes: Sequence[Node]) -> onnx.GraphProto:
         read = {i for n in nodes for i in n.reads}
         return helper.make_graph(
             [helper.make_node(n.op, n.inputs, n.outputs, name=n.output, **_written(n.attributes)) for n in nodes],
@@ -287,7 +290,9 @@ class GraphBuilder:
 
 def _written(attributes: dict[str, Any]) -> dict[str, Any]:
     """Attributes as ONNX takes them: a body becomes a graph with its outputs."""
-    return {k: a._graph(a.outputs) if isinstance(a, GraphBuilder) else a for k, a in attributes.items()}
+    return {
+        k: a._graph(a.outputs, a.live(a.outputs)) if isinstance(a, GraphBuilder) else a for k, a in attributes.items()
+    }
 
 
 def _value_info(name: str, dtype: str, shape: Sequence[Dim]) -> onnx.ValueInfoProto:

@@ -53,44 +53,22 @@ def _reduce_sum_square(g: GraphBuilder, node: Node) -> Value:
 def _spread_by_the_reader(g: GraphBuilder) -> None:
     """Leave out an `Expand` whose readers all meet a value of that shape anyway: they broadcast by themselves."""
     expands = {node.output: node for node in g.nodes if node.op == "Expand"}
-    if not expands:
+    readers = [node for node in g.nodes if node.op in _BROADCAST and expands.keys() & set(node.inputs)]
+    if not readers:
         return
-    _infer(g)
+    g.infer([node.output for node in readers])
     reads = Counter(v for node in g.nodes for v in node.reads if v in expands)
     reads.update(g.outputs.keys() & expands.keys())
-    spread = Counter(v for node in g.nodes for v in set(node.inputs) & expands.keys() if _broadcasts(g, node, v))
+    spread = Counter(v for node in readers for v in set(node.inputs) & expands.keys() if _broadcasts(g, node, v))
     left_out = {v: expands[v].inputs[0] for v in expands if 0 < reads[v] == spread[v]}
     for node in list(g.nodes):
         if left_out.keys() & set(node.inputs):
             g.replace(node, [replace(node, inputs=tuple(left_out.get(v, v) for v in node.inputs))])
 
 
-def _infer(g: GraphBuilder) -> None:
-    """Fill the shapes of `g` but for what the optimizer computes.
-
-    ONNX's inference keeps a size for each number of a flat vector that shapes could be computed from: of a net of 6
-    million parameters it would take 7 GB.
-    """
-    hidden: set[Value] = set()
-    shown = []
-    for node in g.nodes:
-        bodies = (a for a in node.attributes.values() if isinstance(a, GraphBuilder))
-        if _optimizes(node) or any(map(_optimizes, (n for b in bodies for n in b.nodes))) or hidden & {*node.reads}:
-            hidden.update(node.outputs)
-        else:
-            shown.append(node)
-    part = g.copy()
-    part.nodes = shown
-    part.infer()
-
-
-def _optimizes(node: Node) -> bool:
-    return node.layer == "optimizer"
-
-
 def _broadcasts(g: GraphBuilder, node: Node, value: Value) -> bool:
-    """Whether `node` reads `value` once, beside another value of its whole shape."""
-    if node.op not in _BROADCAST or len(set(node.inputs)) < 2:
+    """Whether `node`, which broadcasts, reads `value` once, beside another value of its whole shape."""
+    if len(set(node.inputs)) < 2:
         return False
     other = node.inputs[1 - node.inputs.index(value)]
     whole = g.shapes.get(value)
