@@ -21,7 +21,7 @@ from sparknet.compiler.engines import missing_settings
 from sparknet.compiler.expand import expand
 from sparknet.compiler.lower import NEW, OBJECTIVE
 from sparknet.compiler.optimizers import OPTIMIZERS, ClipNorm, ClipValue, Sgd
-from sparknet.compiler.sections import TrainSection
+from sparknet.compiler.sections import AverageSync, StepSync, TrainSection
 from sparknet.grammar import SparkNetError
 from tests.catalogue import check_text
 from tests.compiler.engine import Graph
@@ -179,6 +179,8 @@ def lines() -> Iterator[str]:
         "the same with such a `weight_decay`", TrainSection(optimizer=Sgd(weight_decay=0.1), clip=ClipNorm(limit=1))
     )
     yield line("`clip = value(1)`", TrainSection(clip=ClipValue(limit=1)))
+    yield line("`sync = step`", TrainSection(sync=StepSync()))
+    yield line("`sync = average(after: 500)`", TrainSection(sync=AverageSync(after=500)))
     yield line("`accumulate`, schedules, losses, metrics", TrainSection(accumulate=2))
     lacking = {}
     for row in ROWS:
