@@ -36,9 +36,10 @@ def test_both_engines_train_the_specs_alike(case: dict[str, Any]) -> None:
     history = run_local(sparknet.compile(case["text"], settings=SETTINGS)).history
     expected = case["scores"]
     assert len(history) == STEPS
-    np.testing.assert_allclose([r.train.loss for r in history], [s["loss"] for s in expected], rtol=0, atol=1e-4)
+    found, wanted = [r.train.loss for r in history], [s["loss"] for s in expected]
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-4)  # of losses in the thousands, what float32 holds
     for record, score in zip(history, expected, strict=True):
-        assert record.train.metrics == pytest.approx(score["metrics"], abs=1e-4)
+        assert record.train.metrics == pytest.approx(score["metrics"], rel=1e-6, abs=1e-4)
 
 
 def test_the_losses_move() -> None:
