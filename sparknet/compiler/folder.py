@@ -210,13 +210,15 @@ def check_output(folder: Path) -> None:
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write files into a folder of a temporary name, which then takes its own; raises SparkNetError."""
     check_output(folder)
+    made = [parent for parent in folder.absolute().parents if not parent.exists()]
     with _partial(folder) as partial:
         for name, data in contents.items():
             _write_through(partial / name, data)
         _sync_folder(partial)
         check_output(folder)
         partial.rename(folder)
-        _sync_folder(folder.parent)
+        for parent in (folder.parent, *(parent.parent for parent in made)):
+            _sync_folder(parent)
 
 
 @contextmanager

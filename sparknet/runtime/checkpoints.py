@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -28,18 +28,21 @@ from sparknet.compiler.folder import Count, Entry, SavedFile, Text, digests, man
 from sparknet.compiler.sections import Checkpointing, EveryRounds
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.engine import Floats
-from sparknet.runtime.hostile import damaged, explain, read_file
+from sparknet.runtime.hostile import DAMAGED, damaged, explain, read_file
 from sparknet.runtime.problems import problem
 from sparknet.runtime.records import Note, Progress, read_history, write_history
 from sparknet.runtime.standing import Standing, Weights, momentum_size
 from sparknet.runtime.versions import versions
 
 _INDEX, _PROGRESS, _VECTORS, _HISTORY = "checkpoint.json", "progress.json", "vectors.safetensors", "metrics.jsonl"
-_CAPS = {_PROGRESS: 1 << 20, _VECTORS: 256 << 30, _HISTORY: 1 << 30}
+_CAPS = {_PROGRESS: 1 << 20, _HISTORY: 1 << 30}
+"""Bytes; what the vectors may take depends on the net."""
+_HEADER = 1 << 16
+"""Bytes that the names in a file of vectors take at most."""
 _NAMES = ("parameters", "optimizer_state", "momentum")
 _NAMES_KEPT = ("kept.parameters", "kept.optimizer_state")
-_NAME = re.compile(r"round-(\d{1,12})")
-_LEFTOVER = re.compile(r"\.round-\d{1,12}\.[0-9a-f]+\.partial")
+_NAME = re.compile(r"round-[0-9]{1,12}")
+_LEFTOVER = re.compile(r"\.round-[0-9]{1,12}\.[0-9a-f]+\.partial")
 _KEPT = 2
 """So many checkpoints are there at a time: the newest, and the one before in case that one is damaged."""
 
@@ -93,7 +96,8 @@ def net_digest(net: CompiledNet) -> str:
 def train_settings(net: CompiledNet) -> dict[str, str]:
     """The keys of the `train` section that decide what comes out, as texts."""
     train = net.train
-    return {key: repr(getattr(train, key))[:1000] for key in type(train).model_fields if key not in _ELSEWHERE}
+    texts = {key: repr(getattr(train, key)) for key in type(train).model_fields if key not in _ELSEWHERE}
+    return {key: text if len(text) <= 1000 else sha256(text.encode()).hexdigest() for key, text in texts.items()}
 
 
 def describe_run(net: CompiledNet, workers: int, data: str) -> Reached:
@@ -148,7 +152,7 @@ class Checkpoints:
         except SparkNetError as error:
             self.progress(Note(f"no checkpoint after round {rounds}: {error.diagnostics[0].message}"))
         else:
-            _prune(self.folder, _KEPT)
+            _prune(self.folder, _KEPT, rounds)
         self.last = perf_counter()
 
 
@@ -168,18 +172,22 @@ def _write(path: Path, reached: Reached, standing: Standing) -> None:
 
 def remove(folder: Path) -> None:
     """Remove all checkpoints of a run that is finished, and nothing else that may lie there."""
-    _prune(folder, 0)
+    _prune(folder)
     with suppress(OSError):
         folder.rmdir()
 
 
-def _prune(folder: Path, keep: int) -> None:
+def _prune(folder: Path, keep: int = 0, rounds: int = 0) -> None:
+    """Remove checkpoints but for the newest `keep` of at most `rounds` rounds: later ones were found damaged."""
     with suppress(OSError):
         for leftover in folder.iterdir():
             if _LEFTOVER.fullmatch(leftover.name):
                 _remove(leftover)
-    for path in list(_found(folder))[keep:]:
-        _remove(path)
+    found = list(_found(folder))
+    kept = [path for path in found if _rounds_of(path) <= rounds][:keep]
+    for path in found:
+        if path not in kept:
+            _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -190,10 +198,15 @@ def _remove(path: Path) -> None:
 def _found(folder: Path) -> Iterator[Path]:
     """The checkpoints in a folder, newest first."""
     try:
-        named = [(int(match[1]), path) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
     except OSError:
         return
-    yield from (path for _, path in sorted(named, reverse=True))
+    yield from sorted(named, key=_rounds_of, reverse=True)
+
+
+def _rounds_of(path: Path) -> int:
+    """The rounds that the name of a checkpoint says."""
+    return int(path.name.removeprefix("round-"))
 
 
 # ----- reading -----
@@ -216,13 +229,13 @@ def newest(output: Path, net: CompiledNet, progress: Progress) -> Checkpoint:
     faults: list[str] = []
     for path in _found(folder):
         try:
-            found = _read(path)
+            found = _read(path, net)
         except SparkNetError as error:
+            if error.diagnostics[0].code != DAMAGED:
+                raise
             faults.append(error.diagnostics[0].message)
             progress(Note(faults[-1]))
             continue
-        _check_same(found.reached, net)
-        _check_sizes(found, net)
         progress(Note(f"resuming after round {found.reached.rounds}, from `{path}`"))
         _note_versions(found.reached, progress)
         return found
@@ -241,13 +254,14 @@ def check_data(reached: Reached, digest: str, label: Label | None) -> None:
         raise _changed("the rows are not those that it was trained on", label)
 
 
-def _read(path: Path) -> Checkpoint:
-    """A checkpoint; raises SparkNetError for one that is damaged."""
+def _read(path: Path, net: CompiledNet) -> Checkpoint:
+    """A checkpoint; raises SparkNetError for one that is damaged, and for one of another run than that of `net`."""
     index = _parsed(Index, path / _INDEX, read_file(path / _INDEX, 1 << 20))
-    if set(index.files) != set(_CAPS):
+    if set(index.files) != {*_CAPS, _VECTORS}:
         raise damaged(path / _INDEX, "it does not list the files of a checkpoint")
     data = {name: read_file(path / name, cap, index.files[name]) for name, cap in _CAPS.items()}
     reached = _parsed(Reached, path / _PROGRESS, data[_PROGRESS])
+    _check_same(reached, net)
     try:
         history = read_history(data[_HISTORY])
     except ValueError as error:
@@ -256,7 +270,11 @@ def _read(path: Path) -> Checkpoint:
         raise damaged(path / _HISTORY, f"its rounds are not those that `{_PROGRESS}` counts")
     if not 1 <= reached.kept_round <= reached.rounds:
         raise damaged(path / _PROGRESS, "it keeps a round that was never taken")
-    vectors = _vectors(path / _VECTORS, data[_VECTORS], kept=reached.kept_round != reached.rounds)
+    if any(score.metrics.keys() != {*net.metrics} for record in history for score in record.scores):
+        raise damaged(path / _HISTORY, "its metrics are not those of the net")
+    lengths = _lengths(net, kept=reached.kept_round != reached.rounds)
+    packed = read_file(path / _VECTORS, 4 * sum(lengths.values()) + _HEADER, index.files[_VECTORS])
+    vectors = _vectors(path / _VECTORS, packed, lengths)
     weights = Weights(vectors["parameters"], vectors["optimizer_state"])
     kept = weights
     if "kept.parameters" in vectors:
@@ -271,16 +289,24 @@ def _parsed(model: type[Model], path: Path, data: bytes) -> Model:
         raise damaged(path, explain(error)) from error
 
 
-def _vectors(path: Path, data: bytes, kept: bool) -> dict[str, Floats]:
+def _lengths(net: CompiledNet, kept: bool) -> dict[str, int]:
+    """The vectors of a checkpoint and how long each is, for every one of this run that no one tampered with."""
+    found = dict(zip(_NAMES, (net.parameter_count, net.optimizer_state_size, momentum_size(net)), strict=True))
+    return found | ({name: found[name.removeprefix("kept.")] for name in _NAMES_KEPT} if kept else {})
+
+
+def _vectors(path: Path, data: bytes, lengths: Mapping[str, int]) -> dict[str, Floats]:
     try:
         tensors = load_tensors(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise damaged(path, f"it is not a safetensors file ({error})") from error
-    if set(tensors) != {*_NAMES, *_NAMES_KEPT * kept}:
+    if set(tensors) != set(lengths):
         raise damaged(path, "its tensors are not those of a checkpoint")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or tensor.ndim != 1 or not np.isfinite(tensor).all():
             raise damaged(path, f"tensor `{name}` is not a vector of finite float32 numbers")
+        if len(tensor) != lengths[name]:
+            raise damaged(path, "its vectors do not have the lengths of the net's")
     return tensors
 
 
@@ -313,17 +339,6 @@ def _check_same(reached: Reached, net: CompiledNet) -> None:
             raise _changed(f"`{key}` of the `train` section {what}", None)
     if net.train.workers not in (None, reached.workers):
         raise _changed(f"`workers` was {reached.workers} and is {net.train.workers}", None)
-
-
-def _check_sizes(found: Checkpoint, net: CompiledNet) -> None:
-    """What holds for every checkpoint of this run that no one tampered with."""
-    standing = found.standing
-    for weights in (standing.weights, standing.kept):
-        sizes = len(weights.parameters), len(weights.optimizer_state)
-        if sizes != (net.parameter_count, net.optimizer_state_size):
-            raise damaged(found.path / _VECTORS, "its vectors do not have the lengths of the net's")
-    if len(standing.momentum) != momentum_size(net):
-        raise damaged(found.path / _VECTORS, "its vectors do not have the lengths of the net's")
 
 
 def _note_versions(reached: Reached, progress: Progress) -> None:

@@ -13,9 +13,12 @@ from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.problems import problem
 
 
+DAMAGED = "R0042"
+
+
 def damaged(path: Path, why: str) -> SparkNetError:
     """The error for a file that is not what it should be."""
-    return problem("R0042", f"`{path}` is damaged: {why}", helps=["take the folder from a backup, or train again"])
+    return problem(DAMAGED, f"`{path}` is damaged: {why}", helps=["take the folder from a backup, or train again"])
 
 
 def read_file(path: Path, cap: int, expected: SavedFile | None = None) -> bytes:

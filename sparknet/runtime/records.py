@@ -6,7 +6,10 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""How records are read back."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Prepared:
 class Score:
     """Mean loss and metrics over `rows` rows of a split."""
 
+    __pydantic_config__ = _STRICT
+
     split: str
     rows: int
     loss: float
@@ -41,6 +46,8 @@ class Score:
 @dataclass(frozen=True)
 class RoundRecord:
     """One round, as in `metrics.jsonl`. `train` is measured while training, `score` with the averaged parameters."""
+
+    __pydantic_config__ = _STRICT
 
     round: int
     epoch: int
@@ -53,6 +60,11 @@ class RoundRecord:
     """The slowest worker's own time in this round's steps."""
     seconds_total: float
     """Wall time of the round: steps, moving the parameters, averaging, evaluation."""
+
+    @property
+    def scores(self) -> tuple[Score, ...]:
+        """All that are there."""
+        return (self.train,) if self.score is None else (self.train, self.score)
 
 
 Event = Note | Prepared | RoundRecord

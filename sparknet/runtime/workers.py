@@ -11,6 +11,7 @@ from onnx import ModelProto
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import OuterSync
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.encode import Layout
 from sparknet.runtime.engine import Floats, Graph, Sums
@@ -52,7 +53,9 @@ class Workers:
         parameters, state = average(results, [result.rows for result in results])
         if isinstance(sync, OuterSync):
             parameters, momentum = outer_step(sync, start.parameters, parameters, momentum)
-        return Taken(Weights(parameters, state), momentum, *_seen(results))
+        weights = Weights(parameters, state)
+        _check_finite(weights, plan, "the average of the workers", plan.position + plan.steps - 1)
+        return Taken(weights, momentum, *_seen(results))
 
     def _together(self, plan: Plan, standing: Standing) -> Taken:
         """Step by step: the mean of the workers' gradients, then the optimizer, here."""
@@ -64,6 +67,7 @@ class Workers:
             results = self._results(task)
             mean, _ = average(results, [1.0] * len(results))  # batches are equally large, whatever the shards are
             weights = self._updated(weights, mean, plan.rates.at(position))
+            _check_finite(weights, plan, f"step {position + 1}", position)
             seen, longest = _seen(results)
             sums += seen
             seconds += longest
@@ -91,13 +95,8 @@ class Workers:
             raise problem("R0031", f"round {plan.round + 1}: no answer from worker {min(missing) + 1} of {count}")
         for result in results:
             if result.broken is not None:
-                place = f"round {plan.round + 1}, worker {result.worker + 1}, step {result.broken + 1}"
-                raise problem(
-                    "R0030",
-                    f"the loss is not finite: {place}",
-                    notes=[f"the learning rate is {plan.rates.at(result.broken):g}"],
-                    helps=DIVERGED,
-                )
+                where = f"worker {result.worker + 1}, step {result.broken + 1}"
+                raise _diverged("the loss is", plan, where, result.broken)
         return results
 
     # ----- graphs -----
@@ -112,6 +111,17 @@ class Workers:
 
     def _graph(self, name: str, model: ModelProto) -> Graph:
         return Graph(name, model.SerializeToString(deterministic=True), self.net.statistics_size)
+
+
+def _check_finite(weights: Weights, plan: Plan, where: str, step: int) -> None:
+    """Raise SparkNetError for weights that are no numbers any more; the workers have checked what they gave."""
+    if not (np.isfinite(weights.parameters).all() and np.isfinite(weights.optimizer_state).all()):
+        raise _diverged("the weights are", plan, where, step)
+
+
+def _diverged(what: str, plan: Plan, where: str, step: int) -> SparkNetError:
+    notes = [f"the learning rate is {plan.rates.at(step):g}"]
+    return problem("R0030", f"{what} not finite: round {plan.round + 1}, {where}", notes=notes, helps=DIVERGED)
 
 
 def outer_step(sync: OuterSync, start: Floats, mean: Floats, momentum: Floats) -> tuple[Floats, Floats]:
@@ -130,7 +140,8 @@ def outer_step(sync: OuterSync, start: Floats, mean: Floats, momentum: Floats) -
     change = start[:trained].astype(np.float64) - mean[:trained]
     new = sync.momentum * momentum + change
     stepped = start[:trained] - sync.lr * (sync.momentum * new + change)
-    return np.concatenate([stepped.astype(np.float32), mean[trained:]]), new.astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit into a float32 becomes infinite, which `take` looks for
+        return np.concatenate([stepped.astype(np.float32), mean[trained:]]), new.astype(np.float32)
 
 
 def _seen(results: Sequence[WorkerResult]) -> tuple[list[Sums], float]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -227,6 +228,47 @@ def test_progress_of_an_enemy(folder: Path, change: dict[str, int]) -> None:
     assert only(error).startswith("R0046 ")
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda record: record["score"]["metrics"].clear(), "its metrics are not those of the net"),
+        (lambda record: record["train"]["metrics"].update(more=1.0), "its metrics are not those of the net"),
+        (lambda record: record.update(learning_rate=float("nan")), "Input should be a finite number"),
+        (lambda record: record["score"].update(more=1.0), "Unexpected keyword argument"),
+    ],
+)
+def test_rounds_of_an_enemy(folder: Path, change: Callable[[dict[str, Any]], None], why: str) -> None:
+    more = EVERY + "\n  early_stop = patience(9, metric: accuracy)"
+    path = killed(folder, 1, more) / "round-1"
+    record = json.loads((path / "metrics.jsonl").read_text("utf-8"))
+    change(record)
+    resign(path, "metrics.jsonl", json.dumps(record).encode() + b"\n")
+    with pytest.raises(SparkNetError) as error:
+        resume(folder, more)
+    assert error.value.diagnostics[0].notes == (f"`{path / 'metrics.jsonl'}` is damaged: {why}",)
+
+
+def test_vectors_larger_than_the_nets_are_not_read(folder: Path) -> None:
+    path = killed(folder, 1) / "round-1"
+    index = json.loads((path / "checkpoint.json").read_text("utf-8"))
+    index["files"]["vectors.safetensors"]["bytes"] = 1 << 40
+    (path / "checkpoint.json").write_text(json.dumps(index), "utf-8")
+    with (path / "vectors.safetensors").open("ab") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(SparkNetError) as error:
+        resume(folder)
+    assert "its 1,099,511,627,776 bytes are more than the" in error.value.diagnostics[0].notes[0]
+
+
+def test_a_damaged_one_is_not_kept_in_the_place_of_the_one_before(folder: Path) -> None:
+    checkpoints = killed(folder, 4)
+    (checkpoints / "round-3").rename(checkpoints / "round-9")
+    truncate(checkpoints / "round-9" / "vectors.safetensors")
+    with pytest.raises(KilledError):
+        run_local(net_of(folder), folder / "run", dies_after(5), resume=True)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["round-4", "round-5"]
+
+
 # ----- another run -----
 
 
@@ -246,6 +288,14 @@ def test_another_net(folder: Path, change: dict[str, object], why: str) -> None:
         run_local(net_of(folder, **change), folder / "run", resume=True)
     assert only(error) == f"R0047 the run cannot be resumed: {why}"
     assert essence(resume(folder)[0]) == essence(run_local(net_of(folder)))
+
+
+def test_another_end_of_a_long_schedule(folder: Path) -> None:
+    more = f"{EVERY}\n  schedule = [{'warmup(steps: 1), ' * 40}cosine(to: 0.0001)]"
+    killed(folder, 2, more)
+    with pytest.raises(SparkNetError) as error:
+        resume(folder, more.replace("0.0001", "0.0002"))
+    assert only(error).endswith(": `schedule` of the `train` section is not what it was")
 
 
 def test_other_rows(folder: Path) -> None:

@@ -187,3 +187,17 @@ def test_momentum_carries_a_round_into_the_next(tmp_path: Path) -> None:
     first, second = runs[1] - runs[0], runs[2] - runs[1]
     np.testing.assert_allclose(second, 0.9 * first, rtol=1e-3, atol=1e-6)
     assert np.abs(first).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("train", "where"),
+    [
+        ("optimizer = sgd(lr: 1e38)\n weights = {kind: 100}\n sync = step", "step 1"),
+        ("optimizer = sgd(lr: 1e38)\n sync = outer(lr: 10, every: 1)", "the average of the workers"),
+    ],
+)
+def test_weights_that_are_no_numbers_any_more_are_not_left(folder: Path, train: str, where: str) -> None:
+    net = net_of(folder, "dense(3)", f"steps = 1\n workers = 2\n {train}")
+    with pytest.raises(SparkNetError) as error:
+        run_local(net)
+    assert only(error) == f"R0030 the weights are not finite: round 1, {where}"
