@@ -12,7 +12,6 @@ from sparknet.compiler.folder import SavedFile
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.problems import problem
 
-
 DAMAGED = "R0042"
 
 
