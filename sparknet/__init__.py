@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sparknet.compiler import check, compile
+    from sparknet.grammar import SparkNetError
+    from sparknet.runtime.model import Model, load, train
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "compile"]
+__all__ = ["Model", "SparkNetError", "__version__", "check", "compile", "load", "train"]
+
+_HOMES = {
+    "Model": "sparknet.runtime.model",
+    "SparkNetError": "sparknet.grammar",
+    "check": "sparknet.compiler",
+    "compile": "sparknet.compiler",
+    "load": "sparknet.runtime.model",
+    "train": "sparknet.runtime.model",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the compiler when it is first asked for, so that the grammar alone costs neither numpy nor onnx."""
-    if name not in __all__:
+    """Import what is asked for when it is first asked for, so that the grammar alone costs neither numpy nor onnx."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from sparknet import compiler
-
-    return getattr(compiler, name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -129,14 +129,11 @@ def write_compiled(net: CompiledNet, folder: Path) -> dict[str, int]:
     return {name: len(data) for name, data in contents.items()}
 
 
-def net_contents(net: CompiledNet, parameters: NDArray[np.float32], bindings: str | None = None) -> dict[str, bytes]:
-    """The files that say what a net is and computes, with `parameters` float32[P] in the inference graph.
-
-    `bindings` as in `CompiledNet.inference`.
-    """
+def net_contents(net: CompiledNet, parameters: NDArray[np.float32]) -> dict[str, bytes]:
+    """The files that say what a net is and computes, with `parameters` float32[P] in the inference graph."""
     return {
         NET: net.source.text.encode(),
-        INFERENCE: net.inference(parameters, bindings).SerializeToString(deterministic=True),
+        INFERENCE: net.inference(parameters).SerializeToString(deterministic=True),
         STEP: net.step.SerializeToString(deterministic=True),
         EVALUATION: net.evaluation.SerializeToString(deterministic=True),
         PARAMETERS: tensor_bytes(parameters, net.parameters),
@@ -144,7 +141,7 @@ def net_contents(net: CompiledNet, parameters: NDArray[np.float32], bindings: st
     }
 
 
-def tensor_bytes(vector: NDArray[np.float32], slots: Sequence[Slot]) -> bytes:
+def tensor_bytes(vector: NDArray[np.float32], slots: Sequence[Slot | SavedSlot]) -> bytes:
     """A flat vector as a safetensors file of its named tensors."""
     pieces = {s.name: vector[s.offset : s.offset + s.size].reshape(s.shape) for s in slots}
     return save_tensors({name: np.ascontiguousarray(piece) for name, piece in pieces.items()})

@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "R0051": "a column of that name exists",
     "R0052": "an unknown type of file",
     "R0053": "a prediction without rows or without a place for them",
+    "R0054": "what is no table",
     # ----- Spark -----
     "R0060": "no Java that Spark runs on",
     "R0061": "Spark does not start",

@@ -14,11 +14,21 @@ from sparknet.runtime.engine import EngineError
 from sparknet.runtime.problems import problem
 
 
+class CallbackError(Exception):
+    """What a callback of the caller raised, which goes back as it is."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__(str(raised))
+        self.raised = raised
+
+
 @contextmanager
 def diagnosed(doing: str) -> Iterator[None]:
     """Turn what no one nearer to it caught into SparkNetError; other exceptions are bugs of ours and pass."""
     try:
         yield
+    except CallbackError as error:
+        raise error.raised from None
     except EngineError as error:
         raise worker_failure(doing, error) from error
     except pa.ArrowException as error:

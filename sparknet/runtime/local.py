@@ -41,9 +41,12 @@ def usable_cpus() -> int:
 class LocalBackend:
     """Blocks in memory and a pool of threads; ONNX Runtime lets go of the interpreter while it computes."""
 
-    def __init__(self, places: Mapping[str, Place], engine: Engine | None = None) -> None:
-        self._tables: dict[str, Table] = {key: open_table(place) for key, place in places.items()}
-        self._labels = {key: place.label for key, place in places.items()}
+    def __init__(
+        self, data: Mapping[str, Place | Table], engine: Engine | None = None, before: str = "training"
+    ) -> None:
+        self._tables = {key: open_table(each) if isinstance(each, Place) else each for key, each in data.items()}
+        self._labels = {key: each.label if isinstance(each, Place) else None for key, each in data.items()}
+        self._before = before
         self.engine = engine or OnnxRuntimeEngine()
         self._blocks: dict[tuple[SplitName, int], list[Block]] = {}
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
@@ -74,7 +77,7 @@ class LocalBackend:
         for key, table in self._tables.items():
             with within(key, self._tables):
                 profiles[key] = profile_batches(table.batches(all_columns(bound)), bound)
-                check_profile(profiles[key], bound)
+                check_profile(profiles[key], bound, self._before)
         return profiles
 
     def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from sparknet.compiler.compiled import CompiledNet, Port
 from sparknet.compiler.encoders import AnyEncoder, Pixels, SavedBindings, Spectrogram, Tokens
-from sparknet.compiler.folder import Count, Entry, NetManifest, SavedFile, SavedPort, Text, describe_net
+from sparknet.compiler.folder import Count, Entry, NetManifest, SavedPort, Text, describe_net
 from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
 from sparknet.runtime.binding import BoundPort
@@ -43,13 +43,13 @@ class Manifest(NetManifest):
     scores: dict[Text, SavedScore]
 
 
-def describe(net: CompiledNet, trained: TrainedNet, files: Mapping[str, SavedFile]) -> Manifest:
-    """The manifest of a finished run."""
+def describe(net: CompiledNet, trained: TrainedNet) -> Manifest:
+    """The manifest of a finished run, but for its files."""
     scores = {s.split: SavedScore(rows=s.rows, loss=s.loss, metrics=s.metrics) for s in trained.scores.values()}
     return Manifest.model_validate(
         {
             **describe_net(net, {each.port.name: each.columns for each in trained.bound}),
-            "files": dict(files),
+            "files": {},
             "versions": versions(),
             "workers": trained.workers,
             "rows": trained.rows,
@@ -95,4 +95,16 @@ def bound_inputs(manifest: NetManifest, encoders: Mapping[str, AnyEncoder]) -> t
     return tuple(
         BoundPort(port, saved.columns, encoder=encoders.get((port.measures or port).name))
         for port, saved in zip(ports.values(), manifest.inputs, strict=True)
+    )
+
+
+def bound_targets(manifest: NetManifest, encoders: Mapping[str, AnyEncoder]) -> tuple[BoundPort, ...]:
+    """All targets, with the columns that they were trained on."""
+    return tuple(
+        BoundPort(
+            Port(saved.name, saved.kind, TensorType(saved.dtype, saved.shape), saved.classes),
+            saved.columns,
+            encoder=encoders.get(saved.name),
+        )
+        for saved in manifest.targets
     )

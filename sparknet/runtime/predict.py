@@ -45,7 +45,7 @@ from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.profile import check_profile, profile_batches
 from sparknet.runtime.readers import Table
 from sparknet.runtime.run_folder import SavedRun
-from sparknet.runtime.sources import Place, data_files, open_table
+from sparknet.runtime.sources import Place, data_files, in_memory, open_table
 
 _FILES: dict[str, Callable[[str], FileSource]] = {
     ".parquet": lambda path: ParquetSource(path=path),
@@ -107,7 +107,7 @@ def _called(text: str) -> DataSource:
 
 def predict_section(run: SavedRun) -> PredictSection:
     """The `predict` section of the net that was trained."""
-    source = Source(str(run.folder / NET), run.net)
+    source = Source(str((run.folder or Path()) / NET), run.net)
     return examine.predict_section(parse(source), source)
 
 
@@ -173,6 +173,18 @@ def predict_local(
     finally:
         partial.unlink(missing_ok=True)
     return count
+
+
+def predict_table(run: SavedRun, table: pa.Table) -> pa.Table:
+    """The columns that predicting for a table adds, as many rows; raises SparkNetError for rows that do not fit."""
+    found = predictor(run)
+    found = replace(found, bound=with_paths(found.bound, table.column_names))
+    kept_columns(table.column_names, None, found)
+    rows = in_memory(table)
+    _check(found, rows)
+    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in found.added])
+    batches = PredictRows(found, (), OnnxRuntimeEngine())(rows.batches(found.columns))
+    return pa.Table.from_batches([pa.RecordBatch.from_arrays(b.columns, schema=schema) for b in batches], schema)
 
 
 def _check(found: Predictor, table: Table) -> None:

@@ -69,6 +69,8 @@ class RoundRecord:
 
 Event = Note | Prepared | RoundRecord
 Progress = Callable[[Event], None]
+Callback = Callable[[RoundRecord], bool | None]
+"""Called after each round; one that returns True ends the run there."""
 
 
 def write_history(history: Sequence[RoundRecord]) -> bytes:

@@ -26,7 +26,6 @@ from sparknet.compiler.folder import (
     SavedSlot,
     digests,
     manifest_bytes,
-    net_contents,
     tensor_bytes,
     write_folder,
 )
@@ -58,9 +57,10 @@ _CAPS = {
 
 @dataclass(frozen=True)
 class SavedRun:
-    """A run folder, read and verified; the graphs are serialized ONNX."""
+    """A finished run, or a run folder that was read and verified; the graphs are serialized ONNX."""
 
-    folder: Path
+    folder: Path | None
+    """None where the run has just been trained and not been written."""
     manifest: Manifest
     net: str
     inference: bytes
@@ -76,16 +76,42 @@ class SavedRun:
 # ----- writing -----
 
 
-def save(folder: Path, net: CompiledNet, trained: TrainedNet) -> None:
-    """Write a finished run, whole or not at all; raises SparkNetError."""
-    bindings = describe_bindings(trained).model_dump_json(indent=2)
+def finished(net: CompiledNet, trained: TrainedNet) -> SavedRun:
+    """A run as training left it; its manifest lists no files until they are written."""
+    bindings = describe_bindings(trained)
+    inference = net.inference(trained.parameters, bindings.model_dump_json(indent=2))
+    return SavedRun(
+        folder=None,
+        manifest=describe(net, trained),
+        net=net.source.text,
+        inference=inference.SerializeToString(deterministic=True),
+        step=net.step.SerializeToString(deterministic=True),
+        evaluation=net.evaluation.SerializeToString(deterministic=True),
+        parameters=trained.parameters,
+        optimizer_state=trained.optimizer_state,
+        history=trained.history,
+        encoders=bindings.encoders,
+    )
+
+
+def save(folder: Path, run: SavedRun, models: Mapping[str, bytes]) -> None:
+    """Write a run and the foreign models that its net names, whole or not at all; raises SparkNetError.
+
+    A run that was read gives the bytes of the folder that it was read from.
+    """
     contents = {
-        **net_contents(net, trained.parameters, bindings),
-        BINDINGS: f"{bindings}\n".encode(),
-        STATE: tensor_bytes(trained.optimizer_state, net.optimizer_state),
-        METRICS: write_history(trained.history),
+        NET: run.net.encode(),
+        INFERENCE: run.inference,
+        STEP: run.step,
+        EVALUATION: run.evaluation,
+        PARAMETERS: tensor_bytes(run.parameters, run.manifest.parameters),
+        **models,
+        BINDINGS: f"{SavedBindings(encoders=dict(run.encoders)).model_dump_json(indent=2)}\n".encode(),
+        STATE: tensor_bytes(run.optimizer_state, run.manifest.optimizer_state),
+        METRICS: write_history(run.history),
     }
-    write_folder(folder, {**contents, MANIFEST: manifest_bytes(describe(net, trained, digests(contents)))})
+    manifest = run.manifest.model_copy(update={"files": digests(contents)})
+    write_folder(folder, {**contents, MANIFEST: manifest_bytes(manifest)})
 
 
 # ----- reading -----

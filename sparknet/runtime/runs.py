@@ -28,7 +28,8 @@ from sparknet.runtime.predict import (
     section_target,
 )
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.records import Note, Progress
+from sparknet.runtime.readers import Table
+from sparknet.runtime.records import Callback, Note, Progress
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources import Place, check_source, place_of
 from sparknet.runtime.trainer import TrainedNet, data_section, train
@@ -91,17 +92,20 @@ def run_local(
     progress: Progress | None = None,
     data_roots: Sequence[str | Path] = (),
     resume: bool = False,
+    data: Mapping[str, Table] | None = None,
+    callback: Callback | None = None,
 ) -> TrainedNet:
     """Train in this process, without Spark or Java; where `output` is given, leave a run folder there.
 
     The `.net` file may name data below its own folder and below `data_roots`, folders or URIs. With `resume` the run
     of `output` that was not finished goes on from its newest checkpoint; raises SparkNetError where that cannot be.
+    `data` takes the place of the sources, by their keys. `callback` as in `trainer.train`.
     """
     output = None if output is None else Path(output)
-    places, engine = _check_before(net, output, data_roots)
+    places, engine = _check_before(net, output, data_roots, given=data)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"):
-        return _run(net, LocalBackend(places, engine), output, progress, resumed)
+        return _run(net, LocalBackend(data or places, engine), output, progress, resumed, callback)
 
 
 def run_spark(
@@ -111,6 +115,7 @@ def run_spark(
     on: OnSpark | None = None,
     data_roots: Sequence[str | Path] = (),
     resume: bool = False,
+    callback: Callback | None = None,
 ) -> TrainedNet:
     """Train on Spark; where `output` is given, leave a run folder there. The rest as in `run_local`."""
     on = on or OnSpark()
@@ -123,10 +128,10 @@ def run_spark(
         from sparknet.runtime.spark_sources import open_frame
 
         if frames:
-            return _run(net, SparkBackend(frames, engine=engine), output, progress, resumed)
+            return _run(net, SparkBackend(frames, engine=engine), output, progress, resumed, callback)
         opened = {key: open_frame(spark, place) for key, place in places.items()}
         labels = {key: place.label for key, place in places.items()}
-        return _run(net, SparkBackend(opened, labels, engine=engine), output, progress, resumed)
+        return _run(net, SparkBackend(opened, labels, engine=engine), output, progress, resumed, callback)
 
 
 @dataclass(frozen=True)
@@ -172,12 +177,17 @@ def load_run(folder: str | Path) -> SavedRun:
 
 
 def _run(
-    net: CompiledNet, backend: Backend, output: Path | None, progress: Progress | None, resumed: Checkpoint | None
+    net: CompiledNet,
+    backend: Backend,
+    output: Path | None,
+    progress: Progress | None,
+    resumed: Checkpoint | None,
+    callback: Callback | None,
 ) -> TrainedNet:
     with closing(backend):
-        trained = train(net, backend, progress, output, resumed)
+        trained = train(net, backend, progress, output, resumed, callback)
     if output is not None:
-        run_folder.save(output, net, trained)
+        run_folder.save(output, run_folder.finished(net, trained), net.models)
         checkpoints.remove(checkpoints.folder_of(output))
     return trained
 
@@ -216,7 +226,7 @@ def _check_before(
     net: CompiledNet,
     output: Path | None,
     data_roots: Sequence[str | Path],
-    given: Mapping[str, DataFrame] | None = None,
+    given: Mapping[str, object] | None = None,
 ) -> tuple[dict[str, Place], Engine]:
     """All that can be known to fail before Spark starts; the places of the data, which `given` frames stand in for."""
     _check_trains(net)

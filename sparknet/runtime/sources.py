@@ -11,6 +11,8 @@ from pathlib import Path
 from shlex import quote
 from urllib.parse import unquote
 
+import pyarrow as pa
+
 from sparknet.compiler.sources import BuiltInSource, DataSource, FileSource, MediaSource
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.builtin import read_built_in
@@ -121,13 +123,17 @@ def open_table(place: Place) -> Table:
     check_source(place)
     source = place.source
     if isinstance(source, BuiltInSource):
-        table = read_built_in(source.name)
-        return Table(table.schema, lambda columns: iter(table.select(list(columns)).to_batches(BATCH_ROWS)))
+        return in_memory(read_built_in(source.name))
     if isinstance(source, FileSource) and is_here(source):
         path = local_path(place, source.path)
         return open_files(Files(source, data_files(place, path), path, place.label))
     what = f"`{source.path}` is not on this machine" if isinstance(source, FileSource) else f"{source} is Spark's"
     raise problem("R0005", what, label=place.label, helps=["run without `--local`: Spark reads it"])
+
+
+def in_memory(table: pa.Table) -> Table:
+    """The rows of an Arrow table."""
+    return Table(table.schema, lambda columns: iter(table.select(list(columns)).to_batches(BATCH_ROWS)))
 
 
 def data_files(place: Place, path: Path) -> list[Path]:

@@ -1,11 +1,12 @@
-"""Which round is the best one, and when a run is over: pure functions of the rounds so far."""
+"""Which round is the best one, and when a run is over: functions of the rounds so far, and the caller's word."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from sparknet.compiler.stopping import Judge, Patience
-from sparknet.runtime.records import RoundRecord, Score
+from sparknet.runtime.failures import CallbackError
+from sparknet.runtime.records import Callback, RoundRecord, Score
 
 
 def is_best(history: Sequence[RoundRecord], judge: Judge) -> bool:
@@ -31,6 +32,17 @@ def is_over(history: Sequence[RoundRecord], judge: Judge, patience: Patience | N
         else:
             since += 1
     return since >= patience.rounds
+
+
+def asks_to_stop(callback: Callback, record: RoundRecord) -> bool:
+    """Whether the caller ends the run; raises CallbackError for what it raises, and for an answer that is none."""
+    try:
+        answer = callback(record)
+        if answer is not None and not isinstance(answer, bool):
+            raise TypeError(f"`callback` returns True to end the run, else None or False, not {answer!r:.80}")
+    except Exception as error:
+        raise CallbackError(error) from error
+    return answer is True
 
 
 def _validated(record: RoundRecord, judge: Judge) -> float | None:

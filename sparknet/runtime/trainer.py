@@ -26,10 +26,10 @@ from sparknet.runtime.engine import Floats, Graph, Sums
 from sparknet.runtime.learning import learners, teach
 from sparknet.runtime.problems import problem
 from sparknet.runtime.profile import Profile
-from sparknet.runtime.records import Note, Prepared, Progress, RoundRecord, Score
+from sparknet.runtime.records import Callback, Note, Prepared, Progress, RoundRecord, Score
 from sparknet.runtime.rounds import EvaluationTask, Shard
 from sparknet.runtime.standing import Standing, Weights, momentum_size
-from sparknet.runtime.stopping import is_best, is_over
+from sparknet.runtime.stopping import asks_to_stop, is_best, is_over
 from sparknet.runtime.workers import DIVERGED, Workers
 
 
@@ -67,14 +67,16 @@ def train(
     progress: Progress | None = None,
     output: Path | None = None,
     resumed: Checkpoint | None = None,
+    callback: Callback | None = None,
 ) -> TrainedNet:
     """Train `net` on the data of its `data` section, which `backend` holds, on from `resumed` where that is given.
 
-    Checkpoints, where the net asks for some, are written beside `output`.
+    Checkpoints, where the net asks for some, are written beside `output`. `callback` gets each round's record; where it
+    returns True, the run ends with that round.
 
     Raises SparkNetError for data that cannot be used, for a run that cannot start, and for one that diverges.
     """
-    return _Run(net, data_section(net), backend, progress or (lambda event: None), output, resumed).run()
+    return _Run(net, data_section(net), backend, progress or (lambda event: None), output, resumed, callback).run()
 
 
 def data_section(net: CompiledNet) -> DataSection:
@@ -101,6 +103,7 @@ class _Run:
     progress: Progress
     output: Path | None
     resumed: Checkpoint | None
+    callback: Callback | None
     began: float = field(default_factory=perf_counter)
 
     @property
@@ -280,6 +283,8 @@ class _Run:
             if checkpoints is not None:
                 checkpoints.after(standing, self.seconds)
             self.progress(record)
+            if self.callback is not None and asks_to_stop(self.callback, record):
+                break
         return standing
 
     def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats, of_round: int) -> Score:

@@ -25,7 +25,7 @@ from sparknet.compiler.folder import check_output, write_compiled
 from sparknet.compiler.foreign.safety import UnsafeModelError
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.onnx_check import check_model
-from sparknet.runtime.run_folder import load, save
+from sparknet.runtime.run_folder import finished, load, save
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from tests.runtime.conftest import only, rows, small_net
 
@@ -96,7 +96,7 @@ def test_a_failed_write_leaves_nothing(made: Path, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SparkNetError) as error:
-        save(tmp_path / "run", net, trained)
+        save(tmp_path / "run", finished(net, trained), net.models)
     assert only(error) == f"E0601 `{tmp_path / 'run'}` cannot be written: No space left on device"
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,107 @@
+"""Tables that a program hands over: Spark DataFrames, pandas DataFrames and Arrow tables."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.sections import SPLITS, Supply
+from sparknet.runtime.binding import ambiguous
+from sparknet.runtime.problems import problem
+from sparknet.runtime.trainer import data_section
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FrameType = TypeVar("FrameType")
+"""One of the three kinds; neither pandas nor pyarrow has types of its own."""
+
+
+def is_spark(frame: object) -> bool:
+    """Whether this is a DataFrame of Spark; costs no import, since whoever has one has imported it."""
+    return _is(frame, "pyspark.sql", "DataFrame")
+
+
+def is_pandas(frame: object) -> bool:
+    """Whether this is a DataFrame of pandas."""
+    return _is(frame, "pandas", "DataFrame")
+
+
+def _is(frame: object, module: str, name: str) -> bool:
+    return module in sys.modules and isinstance(frame, getattr(sys.modules[module], name))
+
+
+def check_frame(frame: object, what: str) -> None:
+    """Raise SparkNetError where `what`, the name of an argument, is no table."""
+    if not isinstance(frame, pa.Table) and not is_pandas(frame) and not is_spark(frame):
+        kind = type(frame).__name__
+        helps = ["pandas.DataFrame(...) or pyarrow.table(...) makes one of lists, arrays and other frames"]
+        message = f"`{what}` must be a DataFrame of Spark or pandas, or an Arrow table, found a {kind}"
+        raise problem("R0054", message, helps=helps)
+
+
+def check_alike(frames: Mapping[str, object]) -> None:
+    """Raise SparkNetError where some frames are Spark's and others are in this process."""
+    on_spark = [key for key, frame in frames.items() if is_spark(frame)]
+    here = [key for key in frames if key not in on_spark]
+    if on_spark and here:
+        message = f"the rows for `{on_spark[0]}` are on Spark, those for `{here[0]}` in this process"
+        helps = ["give all of them as Spark DataFrames: `spark.createDataFrame(...)` makes one"]
+        raise problem("R0008", message, helps=helps)
+
+
+def as_arrow(frame: pd.DataFrame | pa.Table) -> pa.Table:
+    """A frame of this process as an Arrow table; raises SparkNetError for a column that Arrow cannot hold.
+
+    NaN in pandas stands for a value that is missing, and becomes null. The index is no column.
+    """
+    if isinstance(frame, pa.Table):
+        return frame
+    names = [str(name) for name in frame.columns]
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ambiguous(name, [name] * count)
+    return pa.table({name: _column(name, frame.iloc[:, at]) for at, name in enumerate(names)})
+
+
+def _column(name: str, column: pd.Series) -> pa.Array | pa.ChunkedArray:
+    try:
+        return pa.Array.from_pandas(column)
+    except pa.ArrowException as error:
+        first = str(error).splitlines()[0]
+        helps = ["give all its rows one type, arrays as flat lists", "or leave the column out"]
+        raise problem("R0003", f"column `{name}` of the DataFrame cannot be used: {first}", helps=helps) from error
+
+
+def with_columns(frame: pd.DataFrame | pa.Table, added: pa.Table) -> pd.DataFrame | pa.Table:
+    """The frame with the columns of a table of as many rows beside its own, one of pandas under its own index."""
+    if isinstance(frame, pa.Table):
+        for name in added.column_names:
+            frame = frame.append_column(added.schema.field(name), added[name])
+        return frame
+    return frame.assign(**{name: added[name].to_pandas().to_numpy() for name in added.column_names})
+
+
+def fed_by(net: CompiledNet, given: Collection[str]) -> tuple[CompiledNet, dict[str, str]]:
+    """The net with frames in the place of its sources, and the key that each of the `given` frames has in it.
+
+    Of `train` alone the rows are split as the file says, where it gives shares; else each frame is its split. Messages
+    name the source that a frame stands for, or the first one of the file.
+    """
+    data = data_section(net)
+    first = next(iter(data.supplies.values()))
+    if set(given) == {"train"} and "source" in data.supplies:
+        return net, {"train": "source"}
+    supplies = {
+        key: Supply(source=first.source, label=data.supplies.get(key, first).label, split={key: 1.0})
+        for key in SPLITS
+        if key in given
+    }
+    typed = replace(net.typed, net=replace(net.typed.net, data=data.model_copy(update={"supplies": supplies})))
+    return replace(net, typed=typed), {key: key for key in given}

@@ -1,0 +1,36 @@
+"""Loss and metrics of a finished run on rows of any kind."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from sparknet.compiler.compiled import CompiledNet
+from sparknet.runtime.backend import Backend
+from sparknet.runtime.encode import choose_layout
+from sparknet.runtime.engine import Graph
+from sparknet.runtime.manifest import bound_inputs, bound_targets
+from sparknet.runtime.problems import problem
+from sparknet.runtime.records import Score
+from sparknet.runtime.rounds import EvaluationTask
+from sparknet.runtime.run_folder import SavedRun
+from sparknet.runtime.trainer import sum_in_order
+
+
+def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
+    """Mean loss and metrics over all rows of the one source of `backend`, which is closed.
+
+    The rows are placed as with the workers that the run had, so that they give the same bytes wherever they are scored.
+    Raises SparkNetError for columns and rows that do not fit.
+    """
+    ports = (*bound_inputs(run.manifest, run.encoders), *bound_targets(run.manifest, run.encoders))
+    with closing(backend):
+        bound = backend.resolve(ports)
+        ((key, profile),) = backend.profile(bound).items()
+        if profile.rows == 0:
+            raise problem("R0020", "the data holds no rows")
+        layout = choose_layout(bound, profile)
+        backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers)
+        graph = Graph("evaluation", run.evaluation, net.statistics_size)
+        results = backend.evaluate(EvaluationTask(graph, layout, "test", run.parameters))
+    total = sum_in_order([result.sums for result in sorted(results, key=lambda result: result.worker)])
+    return Score("test", total.rows, total.mean_loss, net.scores(total.mean_metrics))
