@@ -24,10 +24,10 @@ data {
   digit  = column("label")
 }
 train {
-  steps   = 440
+  steps   = 1040
   workers = 2
   batch   = 8
-  sync    = average(every: 100)
+  sync    = average(every: 250)
 }
 """
 
@@ -76,13 +76,13 @@ def ours(kind):
 
 def strike(kind):
     """Wait until both tasks of the round compute, then kill; note behind which round, once a task has failed of it."""
-    stage, spells = None, 0
-    while spells < 3:
+    together = False
+    while not together:
         active, before = list(tracker.getActiveStageIds()), ours("python")
-        time.sleep(0.1)
+        time.sleep(0.05)
         computing = {pid: spent - before.get(pid, spent) for pid, spent in ours("python").items()}
-        together = active == [stage] and sum(spent > 0 for spent in computing.values()) == 2
-        stage, spells = active[0] if len(active) == 1 else None, spells + 1 if together else 0
+        together = len(active) == 1 and sum(spent > 1 for spent in computing.values()) == 2
+    (stage,) = active
     victim = max(computing, key=computing.get) if kind == "python" else min(ours("executor"))
     seen = len(rounds)
     os.kill(victim, signal.SIGKILL)
