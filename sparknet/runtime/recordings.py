@@ -20,6 +20,11 @@ FLOOR = 1e-10
 SLOWEST, FASTEST = 1000, 384_000
 """Samples a second that a recording may have."""
 MOST_CHANNELS = 64
+MOST_SAMPLES = 200_000_000
+"""Samples of a channel that are read: an hour at 48,000 a second, 1.6 GB."""
+_SAMPLES_AT_ONCE = 1 << 18
+_FRAMES_AT_ONCE = 512
+"""So many are transformed together: at 384,000 samples a second they take 300 MB."""
 
 
 def read_recording(data: bytes, encoder: Spectrogram) -> tuple[NDArray[np.float32], int]:
@@ -33,14 +38,27 @@ def read_recording(data: bytes, encoder: Spectrogram) -> tuple[NDArray[np.float3
             rate, channels = file.samplerate, file.channels
             if not SLOWEST <= rate <= FASTEST or not 1 <= channels <= MOST_CHANNELS:
                 raise MediaError(f"is a recording of {channels:,} channels with {rate:,} samples a second")
-            most = ceil(encoder.frames * rate / FRAMES_A_SECOND)
-            samples = file.read(most, dtype="float64", always_2d=True).mean(axis=1)
+            samples = _mono(file, ceil(encoder.frames * rate / FRAMES_A_SECOND))
     except (soundfile.LibsndfileError, RuntimeError, OSError) as error:
         raise MediaError("is no recording of a known format (WAV, FLAC, OGG, MP3)") from error
     if not np.isfinite(samples).all():
         raise MediaError("is a recording that holds NaN or infinity")
     there = min(encoder.frames, max(1, ceil(len(samples) * FRAMES_A_SECOND / rate)))
     return log_mel(samples, rate, encoder).astype(np.float32).reshape(-1), there
+
+
+def _mono(file: soundfile.SoundFile, most: int) -> NDArray[np.float64]:
+    """The first `most` samples, averaged over the channels; what a header says of their number is not believed."""
+    if most > MOST_SAMPLES:
+        raise MediaError(f"is a recording of which {most:,} samples would be read, more than {MOST_SAMPLES:,}")
+    parts, there = [np.zeros(0)], 0
+    while there < most:
+        part = file.read(min(_SAMPLES_AT_ONCE, most - there), dtype="float64", always_2d=True).mean(axis=1)
+        if len(part) == 0:
+            break
+        parts.append(part)
+        there += len(part)
+    return np.concatenate(parts)
 
 
 def log_mel(samples: NDArray[np.float64], rate: int, encoder: Spectrogram) -> NDArray[np.float64]:
@@ -55,10 +73,15 @@ def log_mel(samples: NDArray[np.float64], rate: int, encoder: Spectrogram) -> ND
     kept = samples[: len(padded)]
     padded[: len(kept)] = kept
     window = np.hanning(size + 2)[1:-1]
-    frames = padded[starts[:, None] + np.arange(size)] * (window / window.sum())
+    window /= window.sum()
     length = 1 << (2 * size - 1).bit_length()
-    power = np.abs(np.fft.rfft(frames, length, axis=1)) ** 2
-    return np.asarray(np.log(np.maximum(power @ _bands(rate, length, encoder.mel), FLOOR)))
+    bands = _bands(rate, length, encoder.mel)
+    found = np.empty((encoder.frames, encoder.mel))
+    for first in range(0, encoder.frames, _FRAMES_AT_ONCE):
+        some = starts[first : first + _FRAMES_AT_ONCE, None]
+        power = np.abs(np.fft.rfft(padded[some + np.arange(size)] * window, length, axis=1)) ** 2
+        found[first : first + _FRAMES_AT_ONCE] = np.log(np.maximum(power @ bands, FLOOR))
+    return found
 
 
 @lru_cache(maxsize=32)

@@ -2,7 +2,7 @@
 
 Texts are brought to one form first, so that the same text in another spelling of Unicode gives the same tokens. Words
 are runs of letters, digits, underscores and apostrophes between them, of the text in NFKC and folded to one case;
-characters are those of the text in NFC, in the case that they have.
+characters are those of the text in NFC, in the case that they have. Of combining characters in a row, 30 count.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from unicodedata import normalize
+from unicodedata import combining, normalize
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,10 @@ from sparknet.runtime.columns import BadCell, Column, show
 
 UNKNOWN_TOKEN = 1
 
+_MOST_MARKS = 30
+"""Combining characters in a row that count, as in Unicode's stream-safe text: to order more takes quadratic time."""
+_PLANES_OF_MARKS = 0x20000
+"""All of them are below."""
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
 
 
@@ -91,10 +95,19 @@ def encode_categories(array: pa.Array, encoder: Categories) -> Column:
 
 def pieces_of(text: str, encoder: Tokens) -> list[str]:
     """The first `length` words or characters of a text."""
+    if not text.isascii():
+        text = _marks().sub(r"\1", text)
     if encoder.unit == "chars":
         return list(normalize("NFC", text)[: encoder.length])
     folded = normalize("NFKC", normalize("NFKC", text).casefold())
     return [match[0] for match in islice(_WORD.finditer(folded), encoder.length)]
+
+
+@lru_cache(maxsize=1)
+def _marks() -> re.Pattern[str]:
+    """More combining characters in a row than count, those that do as a group."""
+    mark = f"[{''.join(chr(point) for point in range(_PLANES_OF_MARKS) if combining(chr(point)))}]"
+    return re.compile(f"({mark}{{{_MOST_MARKS}}}){mark}+")
 
 
 @lru_cache(maxsize=8)

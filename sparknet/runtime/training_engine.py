@@ -77,7 +77,7 @@ class OnnxRuntimeTrainingEngine(OnnxRuntimeEngine):
         try:
             graph = _make_artifacts(net, load())
             _session(graph)
-        except (EngineError, RuntimeError, ImportError) as error:
+        except (EngineError, RuntimeError, ValueError, ImportError) as error:
             raise problem(
                 "R0071",
                 f"the engine `onnxruntime-training` cannot train this net: {error}",
@@ -220,6 +220,7 @@ class _Session:
     def __init__(self, graph: Artifacts) -> None:
         self._graph = graph
         self._template = self._after_one_step()
+        CheckpointFile(self._template, load().checkpoint)  # one that is too large is refused before a run begins
 
     def start(self, parameters: Floats, optimizer_state: Floats) -> _Run:
         """A run from these numbers."""
@@ -261,7 +262,7 @@ def _session(graph: Artifacts) -> _Session:
         if graph.digest not in _sessions:
             try:
                 _sessions[graph.digest] = _Session(graph)
-            except (RuntimeError, ImportError) as error:
+            except (RuntimeError, ValueError, ImportError) as error:
                 raise EngineError(f"onnxruntime-training refuses the {graph.name} graph: {error}") from error
             while len(_sessions) > _SESSIONS_KEPT:
                 _sessions.popitem(last=False)

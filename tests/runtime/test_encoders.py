@@ -24,6 +24,7 @@ from sparknet.runtime.cells import encode_cells
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
 from sparknet.runtime.terms import pieces_of
+from tests.deadline import deadline
 from tests.runtime.conftest import only
 
 SPECIES = ("setosa", "versicolor", "virginica")
@@ -299,6 +300,16 @@ def test_words_are_folded_cut_and_filled_up() -> None:
 def test_characters_keep_their_case() -> None:
     encoder = Tokens(unit="chars", length=3, vocabulary=5, terms=("a", "\u00e9", "A"))
     assert tokens_of(["aA", "e\u0301a!x", " "], encoder) == [[2, 4, 0], [3, 2, 1], [1, 0, 0]]
+
+
+def test_marks_in_endless_rows() -> None:
+    """To bring two rows of marks into order takes as many steps as the product of their lengths."""
+    endless = "a" + "\u0315" * 60_000 + "\u0300" * 60_000 + " b"
+    with deadline():
+        for unit in ("words", "chars"):
+            encoder = Tokens(unit=unit, length=100, vocabulary=9)
+            assert pieces_of(endless, encoder) == pieces_of("a" + "\u0315" * 30 + " b", encoder)
+    assert pieces_of("e" + "\u0301" * 30, encoder) == ["\u00e9", *["\u0301"] * 29]
 
 
 def test_texts_for_tokens_without_a_function(tmp_path: Path) -> None:

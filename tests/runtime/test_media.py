@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from io import BytesIO
 from pathlib import Path
 
@@ -243,6 +244,24 @@ def test_short_and_long_recordings() -> None:
     assert np.allclose(frames[11:], np.log(1e-10))
     assert spectrogram(recording(tone(500, 3, 16_000), 16_000))[1] == 50
     assert spectrogram(recording(np.zeros((0, 1)), 16_000))[1] == 1
+
+
+def test_long_recordings_in_little_memory() -> None:
+    """Frames are transformed a few at a time, each as it would be in a recording of its own."""
+    wave = np.random.Generator(np.random.Philox(3)).normal(size=(20 * 8000, 1)) / 9
+    data = recording(wave, 8000)
+    tracemalloc.start()
+    found, there = spectrogram(data, frames=2000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert there == 2000
+    assert peak < 12 << 20
+    np.testing.assert_allclose(found[:40], spectrogram(data[: 44 + 2 * 4000], frames=50)[0][:40], atol=1e-4)
+
+
+def test_a_recording_of_more_samples_than_are_read() -> None:
+    with pytest.raises(MediaError, match="of which 1,382,400,000 samples would be read"):
+        spectrogram(recording(tone(100, 0.1, 384_000), 384_000), frames=360_000)
 
 
 def test_recordings_that_are_none() -> None:
