@@ -113,9 +113,12 @@ class Binding(Setting):
 
 
 class Supply(Setting):
-    """A source, where the file names it, and the shares of its rows that each split gets; they sum to 1."""
+    """A source, where the file names it, and the shares of its rows that each split gets; they sum to 1.
 
-    source: DataSource
+    The source is None where a program hands the rows over.
+    """
+
+    source: DataSource | None
     label: Label
     split: dict[SplitName, float]
 

@@ -10,13 +10,13 @@ from pydantic import ValidationError
 from sparknet.compiler.arguments import explain_entries, plain
 from sparknet.compiler.key_helps import means_source
 from sparknet.compiler.scope import Scope, describe
-from sparknet.compiler.sections import SPLITS, Supply
+from sparknet.compiler.sections import SPLITS, SplitName, Supply
 from sparknet.compiler.synonyms import KEYS, plain_name
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic
 from sparknet.grammar.suggest import closest
 
-_DEFAULT_SPLIT = {"train": 0.8, "test": 0.2}
+DEFAULT_SPLIT: dict[SplitName, float] = {"train": 0.8, "test": 0.2}
 _EITHER = "write either `source` and `split`, or `train`, `validation` and `test`, each a source"
 
 
@@ -42,9 +42,7 @@ def elaborate_supplies(
         help = f'write for instance `{"train" if apart else "source"} = parquet("data.parquet")`'
         problems += scope.error("E0504", f"the `data` section has {lacks}", section.name, help).diagnostics
         return None
-    shares: dict[str, Any] = {key: {key: 1.0} for key in apart} or {
-        "source": plain(values.get("split", _DEFAULT_SPLIT))
-    }
+    shares: dict[str, Any] = {key: {key: 1.0} for key in apart} or {"source": plain(values.get("split", DEFAULT_SPLIT))}
     if None in values.values():
         return None
     if "split" in values and (wrong := list(_wrong_shares(entries["split"].value, values["split"], scope))):
@@ -68,7 +66,7 @@ def _wrong_shares(expr: syntax.Expr, split: Any, scope: Scope) -> Iterator[Diagn
     """What is wrong with the shares of a `split`."""
     if not isinstance(split, dict) or not isinstance(expr, syntax.MapExpr):
         number = isinstance(split, int | float) and 0 < split < 1
-        help = f"write `{_written({'train': split, 'test': 1 - split} if number else _DEFAULT_SPLIT)}`"
+        help = f"write `{_written({'train': split, 'test': 1 - split} if number else DEFAULT_SPLIT)}`"
         message = f"`split` must be a map with the shares of `train`, `validation` and `test`, found {describe(split)}"
         yield from scope.error("E0502", message, expr, help).diagnostics
         return
@@ -85,10 +83,10 @@ def _wrong_shares(expr: syntax.Expr, split: Any, scope: Scope) -> Iterator[Diagn
     numbers = {k: v for k, v in split.items() if k in SPLITS and isinstance(v, int | float) and v > 0}
     total = sum(numbers.values())
     if len(numbers) == len(split) and abs(total - 1) > 1e-6:
-        help = f"write `{_written({k: v / total for k, v in numbers.items()} or _DEFAULT_SPLIT)}`"
+        help = f"write `{_written({k: v / total for k, v in numbers.items()} or DEFAULT_SPLIT)}`"
         message = f"the shares of `split` must sum to 1, found {total:.6g}"
         yield from scope.error("E0502", message, expr, help).diagnostics
 
 
-def _written(split: Mapping[str, float]) -> str:
+def _written(split: Mapping[Any, float]) -> str:
     return f"{{{', '.join(f'{key}: {value:.3g}' for key, value in split.items())}}}"

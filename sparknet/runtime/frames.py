@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 
 from sparknet.compiler.compiled import CompiledNet
-from sparknet.compiler.sections import SPLITS, Supply
+from sparknet.compiler.sections import SPLITS, Binding, DataSection, Supply
+from sparknet.compiler.supplies import DEFAULT_SPLIT
 from sparknet.runtime.binding import ambiguous
 from sparknet.runtime.problems import problem
-from sparknet.runtime.trainer import data_section
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,17 +91,34 @@ def with_columns(frame: pd.DataFrame | pa.Table, added: pa.Table) -> pd.DataFram
 def fed_by(net: CompiledNet, given: Collection[str]) -> tuple[CompiledNet, dict[str, str]]:
     """The net with frames in the place of its sources, and the key that each of the `given` frames has in it.
 
-    Of `train` alone the rows are split as the file says, where it gives shares; else each frame is its split. Messages
-    name the source that a frame stands for, or the first one of the file.
+    Of `train` alone the rows are split as the file says, where it gives shares; else each frame is its split. Without a
+    `data` section each input and output is fed by the column of its name. Raises SparkNetError where the net stops by
+    validation rows and gets none. Messages name the source that a frame stands for, or the first one of the file.
     """
-    data = data_section(net)
+    data = net.data or _by_names(net)
     first = next(iter(data.supplies.values()))
     if set(given) == {"train"} and "source" in data.supplies:
-        return net, {"train": "source"}
-    supplies = {
-        key: Supply(source=first.source, label=data.supplies.get(key, first).label, split={key: 1.0})
-        for key in SPLITS
-        if key in given
-    }
+        supplies, keys = data.supplies, {"train": "source"}
+    else:
+        keys = {key: key for key in given}
+        supplies = {
+            key: Supply(source=None, label=data.supplies.get(key, first).label, split={key: 1.0})
+            for key in SPLITS
+            if key in given
+        }
+    if net.train.early_stop is not None and not any("validation" in supply.split for supply in supplies.values()):
+        message = "`early_stop` goes by validation rows, but the frames have none"
+        helps = ["give some as `validation=`", 'or turn it off: `settings=["train.early_stop=none"]`']
+        raise problem("R0008", message, helps=helps)
     typed = replace(net.typed, net=replace(net.typed.net, data=data.model_copy(update={"supplies": supplies})))
-    return replace(net, typed=typed), {key: key for key in given}
+    return replace(net, typed=typed), keys
+
+
+def _by_names(net: CompiledNet) -> DataSection:
+    """What a `data` section would say that binds each port to the column of its name."""
+    labels = {each.name: each.label for each in net.typed.net.inputs}
+    labels |= {each.name: each.label for each in net.typed.net.outputs}
+    ports = [port.name for port in (*net.inputs, *net.targets) if port.measures is None]
+    bindings = tuple(Binding(port=name, columns=(name,), label=labels[name]) for name in ports)
+    supply = Supply(source=None, label=net.typed.net.label, split=DEFAULT_SPLIT)
+    return DataSection(supplies={"source": supply}, bindings=bindings)

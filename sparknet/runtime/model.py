@@ -133,7 +133,8 @@ def train(
     Args:
         net: As `sparknet.compile` takes it, or what that gives.
         data: The rows. They take the place of the sources in the `data` section, which then only names columns. Its
-            `split` holds unless there is a `validation` or `test`. Without rows the section's sources are read.
+            `split` holds unless there is a `validation` or `test`. Without the section each input and output is fed by
+            the column of its name, and one row in five is for testing. Without rows the section's sources are read.
         validation: Rows by which the best round is chosen.
         test: Rows that training does not see.
         settings: Lets and keys of sections to change: `width=32`, `train.epochs=2`.
@@ -164,7 +165,7 @@ def train(
     else:
         tables = {key: in_memory(as_arrow(rows)) for key, rows in given.items()}
         trained = run_local(fed, output, None, data_roots, resume, tables, callback)
-    return Model(run_folder.finished(fed, trained), fed)
+    return Model(run_folder.finished(fed, trained), net)
 
 
 def _check_frames(frames: dict[str, object], spark: SparkSession | None) -> None:

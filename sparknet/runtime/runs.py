@@ -233,19 +233,19 @@ def _check_before(
     engine = engine_for(net.train.engine)
     supplies = data_section(net).supplies
     roots = tuple(map(str, data_roots))
-    places = {key: place_of(supply.source, supply.label, roots) for key, supply in supplies.items()}
+    places = {k: place_of(each.source, each.label, roots) for k, each in supplies.items() if each.source is not None}
     if output is not None:
         check_output(output)
     if not given:
         for place in places.values():
             check_source(place)
-    elif set(given) != set(places):
-        wanted = "a DataFrame" if "source" in places else f"a map of DataFrames for {listing(places)}"
+    elif set(given) != set(supplies):
+        wanted = "a DataFrame" if "source" in supplies else f"a map of DataFrames for {listing(supplies)}"
         found = "a DataFrame" if "source" in given else f"a map for {listing(given)}"
         raise problem(
             "R0008",
             f"`OnSpark(data=...)` must be {wanted}, as the `data` section names its rows, found {found}",
-            label=next(iter(places.values())).label,
+            label=next(iter(supplies.values())).label,
         )
     return places, engine
 

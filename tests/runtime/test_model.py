@@ -115,6 +115,35 @@ def test_texts_that_are_labels(tmp_path: Path, spark: SparkSession) -> None:
     assert model.evaluate(spark.createDataFrame(frame)) == model.evaluate(frame)
 
 
+def test_without_a_data_section_columns_go_by_their_names(tmp_path: Path, spark: SparkSession) -> None:
+    net = "net N { input point: float[4]\n dense(3)\n output kind: class[3] }\ntrain { workers = 2 }"
+    table = rows().rename_columns(["point", "kind", "id"])
+    model = sparknet.train(net, table)
+    assert weights(sparknet.train(net, spark.createDataFrame(table))) == weights(model)
+    assert sum(model.run.manifest.rows.values()) == 200
+    assert [*model.scores] == ["test"]
+    model.save(tmp_path / "run")
+    loaded = sparknet.load(tmp_path / "run")
+    assert loaded.evaluate(table.to_pandas()) == model.evaluate(table)
+    with pytest.raises(sparknet.SparkNetError) as error:
+        sparknet.train(net, rows())
+    assert [d.message for d in error.value.diagnostics] == [f"the data has no column `{n}`" for n in ("point", "kind")]
+    assert "input point: float[4]" in str(error.value), "shown at the input"
+    with pytest.raises(sparknet.SparkNetError) as error:
+        sparknet.train(model.net)
+    assert only(error).startswith("R0004 ")
+
+
+def test_a_net_that_stops_by_validation_needs_such_rows(net: Path) -> None:
+    text = net.read_text("utf-8").replace("{train: 0.8, test: 0.2}", "{train: 0.8, validation: 0.2}")
+    text = text.replace("  batch =", "  early_stop = patience(3)\n  batch =")
+    assert [*sparknet.train(text, rows(), settings=SETTINGS).scores] == ["validation"]
+    assert [*sparknet.train(text, rows(), validation=rows(20), settings=SETTINGS).scores] == ["validation"]
+    with pytest.raises(sparknet.SparkNetError) as error:
+        sparknet.train(text, rows(), test=rows(20))
+    assert only(error) == "R0008 `early_stop` goes by validation rows, but the frames have none"
+
+
 # ----- what a model is -----
 
 
