@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import SPLITS, Binding, DataSection, Supply
 from sparknet.compiler.supplies import DEFAULT_SPLIT
-from sparknet.runtime.binding import ambiguous
+from sparknet.runtime.binding import BoundPort, ambiguous
 from sparknet.runtime.problems import problem
 
 if TYPE_CHECKING:
@@ -56,10 +58,11 @@ def check_alike(frames: Mapping[str, object]) -> None:
         raise problem("R0008", message, helps=helps)
 
 
-def as_arrow(frame: pd.DataFrame | pa.Table) -> pa.Table:
+def as_arrow(frame: pd.DataFrame | pa.Table, columns: Collection[str]) -> pa.Table:
     """A frame of this process as an Arrow table; raises SparkNetError for a column that Arrow cannot hold.
 
-    NaN in pandas stands for a value that is missing, and becomes null. The index is no column.
+    Those of pandas that are not among `columns`, names or patterns, are there without what they hold, which may be
+    anything. NaN stands for a value that is missing, and becomes null. The index is no column.
     """
     if isinstance(frame, pa.Table):
         return frame
@@ -67,16 +70,25 @@ def as_arrow(frame: pd.DataFrame | pa.Table) -> pa.Table:
     for name, count in Counter(names).items():
         if count > 1:
             raise ambiguous(name, [name] * count)
-    return pa.table({name: _column(name, frame.iloc[:, at]) for at, name in enumerate(names)})
+    patterns = [column.replace("[", "[[]") for column in columns]
+    found = {}
+    for at, name in enumerate(names):
+        read = name in columns or any(fnmatchcase(name, pattern) for pattern in patterns)
+        found[name] = _column(name, frame.iloc[:, at]) if read else pa.nulls(len(frame))
+    return pa.table(found)
 
 
 def _column(name: str, column: pd.Series) -> pa.Array | pa.ChunkedArray:
+    if any(isinstance(cell, np.ndarray) and cell.ndim > 1 for cell in column.iloc[:1]):
+        column = column.map(np.ravel)  # Arrow takes flat arrays, and a port takes the numbers of a row in any shape
     try:
         return pa.Array.from_pandas(column)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         first = str(error).splitlines()[0]
-        helps = ["give all its rows one type, arrays as flat lists", "or leave the column out"]
-        raise problem("R0003", f"column `{name}` of the DataFrame cannot be used: {first}", helps=helps) from error
+        message = f"column `{name}` of the DataFrame cannot be used: {first}"
+        raise problem(
+            "R0003", message, helps=["give all its rows one type: numbers, texts, bytes or arrays"]
+        ) from error
 
 
 def with_columns(frame: pd.DataFrame | pa.Table, added: pa.Table) -> pd.DataFrame | pa.Table:
@@ -112,6 +124,11 @@ def fed_by(net: CompiledNet, given: Collection[str]) -> tuple[CompiledNet, dict[
         raise problem("R0008", message, helps=helps)
     typed = replace(net.typed, net=replace(net.typed.net, data=data.model_copy(update={"supplies": supplies})))
     return replace(net, typed=typed), keys
+
+
+def columns_of(bound: Iterable[BoundPort | Binding]) -> set[str]:
+    """The columns, or the patterns for them, that are read of a frame; `path` says in messages which file a cell is."""
+    return {"path", *(name for each in bound for name in each.columns)}
 
 
 def _by_names(net: CompiledNet) -> DataSection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cached_property
+from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -15,13 +16,24 @@ from sparknet.compiler.folder import NET
 from sparknet.grammar import Source, syntax
 from sparknet.runtime import run_folder
 from sparknet.runtime.failures import diagnosed
-from sparknet.runtime.frames import FrameType, as_arrow, check_alike, check_frame, fed_by, is_spark, with_columns
+from sparknet.runtime.frames import (
+    FrameType,
+    as_arrow,
+    check_alike,
+    check_frame,
+    columns_of,
+    fed_by,
+    is_spark,
+    with_columns,
+)
 from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.manifest import bound_inputs
 from sparknet.runtime.predict import predict_table
 from sparknet.runtime.problems import problem
-from sparknet.runtime.records import RoundRecord
+from sparknet.runtime.records import Event, Note, RoundRecord
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.scoring import score, scored_ports
 from sparknet.runtime.sources import in_memory
 
 if TYPE_CHECKING:
@@ -85,15 +97,14 @@ class Model:
             from sparknet.runtime.spark_predict import predict_frame
 
             return predict_frame(self.run, data)
-        return with_columns(data, predict_table(self.run, as_arrow(data)))
+        read = columns_of(bound_inputs(self.run.manifest, self.run.encoders))
+        return with_columns(data, predict_table(self.run, as_arrow(data, read)))
 
     def evaluate(self, data: Frame) -> dict[str, float]:
         """Mean loss and metrics over the rows, which hold the columns of the outputs too: `loss`, `accuracy`, ...
 
         Raises SparkNetError for columns and rows that do not fit.
         """
-        from sparknet.runtime.scoring import score
-
         check_frame(data, "data")
         with diagnosed("evaluating"):
             if is_spark(data):
@@ -101,7 +112,8 @@ class Model:
 
                 found = score(self.run, self.net, SparkBackend({"data": cast("DataFrame", data)}, before="scoring"))
             else:
-                found = score(self.run, self.net, LocalBackend({"data": in_memory(as_arrow(data))}, before="scoring"))
+                table = in_memory(as_arrow(data, columns_of(scored_ports(self.run))))
+                found = score(self.run, self.net, LocalBackend({"data": table}, before="scoring"))
         return {"loss": found.loss, **found.metrics}
 
     def save(self, path: str | Path) -> None:
@@ -161,11 +173,17 @@ def train(
     given: dict[str, Any] = {keys[key]: rows for key, rows in frames.items()}
     if spark is not None or is_spark(data):
         on = OnSpark(spark=spark, data=given or None)
-        trained = run_spark(fed, output, on=on, data_roots=data_roots, resume=resume, callback=callback)
+        trained = run_spark(fed, output, _log, on, data_roots=data_roots, resume=resume, callback=callback)
     else:
-        tables = {key: in_memory(as_arrow(rows)) for key, rows in given.items()}
-        trained = run_local(fed, output, None, data_roots, resume, tables, callback)
+        read = columns_of(fed.data.bindings if fed.data is not None else ())
+        tables = {key: in_memory(as_arrow(rows, read)) for key, rows in given.items()}
+        trained = run_local(fed, output, _log, data_roots, resume, tables, callback)
     return Model(run_folder.finished(fed, trained), net)
+
+
+def _log(event: Event) -> None:
+    if isinstance(event, Note):
+        getLogger("sparknet").info(event.text)
 
 
 def _check_frames(frames: dict[str, object], spark: SparkSession | None) -> None:

@@ -6,6 +6,7 @@ from contextlib import closing
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.runtime.backend import Backend
+from sparknet.runtime.binding import BoundPort
 from sparknet.runtime.encode import choose_layout
 from sparknet.runtime.engine import Graph
 from sparknet.runtime.manifest import bound_inputs, bound_targets
@@ -16,15 +17,19 @@ from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.trainer import sum_in_order
 
 
+def scored_ports(run: SavedRun) -> tuple[BoundPort, ...]:
+    """What feeds the evaluation graph: inputs, then targets."""
+    return (*bound_inputs(run.manifest, run.encoders), *bound_targets(run.manifest, run.encoders))
+
+
 def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
     """Mean loss and metrics over all rows of the one source of `backend`, which is closed.
 
     The rows are placed as with the workers that the run had, so that they give the same bytes wherever they are scored.
     Raises SparkNetError for columns and rows that do not fit.
     """
-    ports = (*bound_inputs(run.manifest, run.encoders), *bound_targets(run.manifest, run.encoders))
     with closing(backend):
-        bound = backend.resolve(ports)
+        bound = backend.resolve(scored_ports(run))
         ((key, profile),) = backend.profile(bound).items()
         if profile.rows == 0:
             raise problem("R0020", "the data holds no rows")

@@ -144,6 +144,21 @@ def test_a_net_that_stops_by_validation_needs_such_rows(net: Path) -> None:
     assert only(error) == "R0008 `early_stop` goes by validation rows, but the frames have none"
 
 
+def test_columns_of_pandas_hold_arrays_of_any_shape_and_others_anything(net: Path) -> None:
+    frame = rows().to_pandas()
+    odd = frame.assign(
+        x=[np.reshape(cell, (2, 2)) for cell in frame["x"]],
+        y=pd.array(frame["y"], dtype="Int64"),
+        id=[object(), 1, "a", None] * 50,
+    )
+    model = sparknet.train(net, odd, settings=SETTINGS)
+    assert weights(model) == weights(sparknet.train(net, frame, settings=SETTINGS))
+    assert model.evaluate(odd) == model.evaluate(frame)
+    scored = model.transform(odd)
+    assert scored["id"].tolist() == odd["id"].tolist()
+    assert scored["kind_predicted"].tolist() == model.transform(frame)["kind_predicted"].tolist()
+
+
 # ----- what a model is -----
 
 
@@ -260,7 +275,8 @@ def test_an_answer_that_is_none(net: Path) -> None:
         sparknet.train(net, rows(), callback=answers)
 
 
-def test_a_run_that_broke_off_is_resumed(net: Path, tmp_path: Path) -> None:
+def test_a_run_that_broke_off_is_resumed(net: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "sparknet")
     settings = [*SETTINGS, "train.epochs=4", "train.checkpoint=rounds(1)"]
 
     def breaks(record: RoundRecord) -> None:
@@ -272,11 +288,13 @@ def test_a_run_that_broke_off_is_resumed(net: Path, tmp_path: Path) -> None:
     model = sparknet.train(net, rows(), settings=settings, output=tmp_path / "run", resume=True)
     assert weights(model) == weights(sparknet.train(net, rows(), settings=[*SETTINGS, "train.epochs=4"]))
     assert sparknet.load(tmp_path / "run").scores == model.scores
+    assert f"resuming after round 3, from `{tmp_path / 'run.checkpoints' / 'round-3'}`" in caplog.messages
 
 
 # ----- mistakes -----
 
 ODD = pd.DataFrame({"x": [[1.0] * 4] * 9, "y": ["a", 1, 2] * 3})
+LARGE = pd.DataFrame({"x": [[1.0] * 4] * 9, "y": [2**70] * 9})
 TWICE = pd.DataFrame(np.zeros((9, 3)), columns=["x", "y", "x"])
 
 
@@ -287,6 +305,7 @@ TWICE = pd.DataFrame(np.zeros((9, 3)), columns=["x", "y", "x"])
         (rows().rename_columns(["x", "z", "id"]).to_pandas(), "R0002 the data has no column `y`"),
         (pd.DataFrame({"x": [[1.0] * 4, None], "y": [1, 1]}), "R0010 row 2 of column `x` is null; `point` takes 4"),
         (ODD, "R0003 column `y` of the DataFrame cannot be used: "),
+        (LARGE, "R0003 column `y` of the DataFrame cannot be used: "),
         (TWICE, "R0006 the data has 2 columns `x`"),
         ([1, 2], "R0054 `data` must be a DataFrame of Spark or pandas, or an Arrow table, found a list"),
         (rows().slice(0, 0), "R0020 the data holds no rows"),
