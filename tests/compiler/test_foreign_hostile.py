@@ -58,6 +58,11 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "groups": lambda: b"\x3b" * 1000,
     "graphs in graphs": lambda: nested(12).SerializeToString(),
     "sizes that multiply": lambda: bomb().SerializeToString(),
+    "a window wider than all": lambda: model(  # asked for the shapes of these three together, onnx ends the process
+        "a = Unsqueeze (x, one) \n b = MaxPool <kernel_shape = [9]> (a) \n y = Slice (b, zero, one, two)",
+        weights="int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}",
+    ).SerializeToString(),
+    "a constant without a value": lambda: model("a = Constant () \n y = Add (x, a)").SerializeToString(),
     "a tensor of fewer numbers": lambda: MODELS["dense"].SerializeToString().replace(
         np.float32(1).tobytes() * 3, np.float32(1).tobytes() * 2, 1
     ),

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from sparknet.compiler.foreign.file import ForeignModel, ModelError, shown
+from sparknet.compiler.foreign.inference import ERRORS, check_sizes, tensor_of
 from sparknet.compiler.foreign.operators import OPERATORS
 from sparknet.compiler.foreign.safety import complaint
 from sparknet.compiler.graph import DTYPES, IR_VERSION, OPSET
@@ -28,8 +29,6 @@ HOW_TO_EXPORT = (
 _MOST_LISTED = 8
 _FEW_NUMBERS = 1024
 """Up to here a tensor may be what a shape depends on: scales, bounds."""
-ERRORS = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, RuntimeError, ValueError, TypeError)
-"""What onnx raises at a model that is wrong; of its C++ parts a plain RuntimeError."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,9 @@ def cut(model: ForeignModel, output: str | None, x: TensorType) -> Part:
     shapes |= {n: (DTYPES["float32"], a.shape) for n, a in large.items()}
     taken = [helper.make_tensor_value_info(n, *shape) for n, shape in shapes.items()]
     small = [t for t in tensors if t.name not in large]
+    types = {n: k for n, (k, _) in shapes.items()} | {t.name: t.data_type for t in small}
+    sizes = {n: s for n, (_, s) in shapes.items()} | {t.name: arrays[t.name].shape for t in small}
+    check_sizes(nodes, model.opsets[""], types, sizes, {t.name: arrays[t.name] for t in small})
     graph = _converted(helper.make_graph(nodes, "foreign", taken, [onnx.ValueInfoProto(name=name)], small), model)
     arrays |= {t.name: tensor_of(t) for t in graph.initializer}
     return Part(tuple(graph.node), inputs[0].name, kind, name, arrays)
@@ -95,14 +97,6 @@ def _converted(graph: onnx.GraphProto, model: ForeignModel) -> onnx.GraphProto:
         return part.graph if model.opsets[""] == OPSET else onnx.version_converter.convert_version(part, OPSET).graph
     except ERRORS as error:
         raise ModelError(f"it is not a valid model: {complaint(error)}") from error
-
-
-def tensor_of(tensor: onnx.TensorProto) -> Array:
-    """The numbers of a tensor. Raises ModelError where they are not those that it says to be."""
-    try:
-        return numpy_helper.to_array(tensor)
-    except (ValueError, TypeError) as error:
-        raise ModelError(f"a tensor is not what it says to be: {complaint(error)}") from error
 
 
 def _check_input(entry: onnx.ValueInfoProto, x: TensorType) -> None:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 
-from sparknet.compiler.foreign.cutting import BATCHES, ERRORS, HOW_TO_EXPORT, Part, tensor_of
+from sparknet.compiler.foreign.cutting import BATCHES, HOW_TO_EXPORT, Part
 from sparknet.compiler.foreign.file import ModelError, shown
+from sparknet.compiler.foreign.inference import ERRORS, constant_of, infer_node
 from sparknet.compiler.foreign.safety import complaint
-from sparknet.compiler.graph import BATCH, IR_VERSION, OPSET, Dim
+from sparknet.compiler.graph import BATCH, OPSET, Dim
 
 Array = NDArray[Any]
 _NAMES = """
@@ -88,28 +89,13 @@ class _Run:
 
     def _infer(self, node: onnx.NodeProto) -> None:
         """By ONNX's own rule for the operator, and what is known of its inputs."""
-        read = {i for i in node.input if i}
-        types = {i: helper.make_tensor_type_proto(self.types.get(i, 0), self.dims.get(i)) for i in read}
-        small = {i for i in read if i in self.known and self.known[i].size <= _MOST_NUMBERS}
-        data = {i: numpy_helper.from_array(self.known[i], i) for i in small}
         try:
-            found = onnx.shape_inference.infer_node_outputs(
-                onnx.defs.get_schema(node.op_type, OPSET),
-                node,
-                types,
-                data,
-                opset_imports=_OPSETS,
-                ir_version=IR_VERSION,
-            )
+            types, dims = infer_node(node, OPSET, self.types, self.dims, self.known)
         except ERRORS as error:
             what = f"`{node.op_type}` of `{shown(node.output[0])}`"
             raise ModelError(f"shapes inside do not fit at {what}: {complaint(error)}", HOW_TO_EXPORT) from error
-        for name, kind in found.items():
-            tensor = kind.tensor_type
-            self.types[name] = tensor.elem_type
-            if tensor.HasField("shape"):
-                sizes = (d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim)
-                self.dims[name] = tuple(sizes)
+        self.types |= types
+        self.dims |= dims
 
     def _fold(self, node: onnx.NodeProto) -> None:
         """Compute a node whose inputs are known."""
@@ -144,18 +130,3 @@ def _computed(node: onnx.NodeProto, feeds: Mapping[str, Array]) -> Array:
         return np.asarray(result)
     except (*ERRORS, IndexError, ArithmeticError) as error:
         raise ModelError(f"the arithmetic of shapes inside fails: {complaint(error)}") from error
-
-
-def constant_of(node: onnx.NodeProto) -> Array:
-    """The tensor of a `Constant`. Raises ModelError where it holds texts or few numbers of many."""
-    attribute = node.attribute[0]
-    value = helper.get_attribute_value(attribute)
-    match attribute.name:
-        case "value":
-            return tensor_of(value)
-        case "value_float" | "value_floats":
-            return np.asarray(value, np.float32)
-        case "value_int" | "value_ints":
-            return np.asarray(value, np.int64)
-        case _:
-            raise ModelError("it holds a constant that is no tensor of numbers")
