@@ -62,6 +62,12 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
         "a = Unsqueeze (x, one) \n b = MaxPool <kernel_shape = [9]> (a) \n y = Slice (b, zero, one, two)",
         weights="int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}",
     ).SerializeToString(),
+    "a convolution of no groups": lambda: model(
+        "a = Unsqueeze (x, one) \n y = Conv <group = 0> (a, k)", weights="int64[1] one = {1}, float[1, 1, 1] k = {1}"
+    ).SerializeToString(),
+    "a window of another rank": lambda: model(
+        "a = Unsqueeze (x, one) \n y = Conv (a, k)", weights="int64[1] one = {1}, float[1, 1, 1, 1] k = {1}"
+    ).SerializeToString(),
     "a constant without a value": lambda: model("a = Constant () \n y = Add (x, a)").SerializeToString(),
     "a tensor of fewer numbers": lambda: MODELS["dense"].SerializeToString().replace(
         np.float32(1).tobytes() * 3, np.float32(1).tobytes() * 2, 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from math import prod
@@ -11,12 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx.shape_inference import InferenceError
 
 from sparknet.compiler.differentiate import differentiate
 from sparknet.compiler.foreign.canonical import Form
 from sparknet.compiler.foreign.cutting import HOW_TO_EXPORT, Part, cut, kind_of
 from sparknet.compiler.foreign.file import ForeignModel, ModelError, shown
+from sparknet.compiler.foreign.inference import ERRORS
 from sparknet.compiler.foreign.operators import KINDS
+from sparknet.compiler.foreign.safety import complaint
 from sparknet.compiler.foreign.sizes import find_sizes
 from sparknet.compiler.graph import BATCH, DTYPES, Dim, GraphBuilder, Node, Value
 from sparknet.compiler.types import MAX_SIZE, TensorType
@@ -74,10 +78,14 @@ class ForeignGraph:
         return values[self.output]
 
     def check_gradients(self, x: TensorType, *, inward: bool, frozen: bool) -> None:
-        """Raise MissingGradientError where training has no way back through it.
+        """Raise MissingGradientError where training has no way back through it, ModelError where it is none.
 
         `inward` where something before it is trained; its own weights are, unless it is `frozen`.
         """
+        with _consistent():
+            self._differentiate(x, inward, frozen)
+
+    def _differentiate(self, x: TensorType, inward: bool, frozen: bool) -> None:
         g = GraphBuilder("foreign")
         arriving = g.input("net/x", x.dtype, (BATCH, *x.shape))
         tensors = {**self.weights, **self.statistics}
@@ -86,6 +94,8 @@ class ForeignGraph:
         wanted = [arriving] * inward + [held[name] for name in self.weights if not frozen]
         if wanted:
             differentiate(g, total, wanted)
+        else:
+            g.infer()
 
     def multiply_adds(self) -> int:
         """Products of numbers with weights, for one row: each weight counts for every place that it is used at."""
@@ -120,7 +130,8 @@ def graph_of(model: ForeignModel, output: str | None, x: TensorType) -> ForeignG
     constants |= sizes.constants
     form = Form(sizes, constants)
     computed = [node for node in part.nodes if node.output[0] not in sizes.constants]
-    nodes = tuple(new for node in computed for new in form.rewritten(node))
+    with _consistent():
+        nodes = tuple(new for node in computed for new in form.rewritten(node))
     names = _parameter_names([n for n in tensors if n in weights or n in statistics])
     return ForeignGraph(
         nodes=nodes,
@@ -134,6 +145,21 @@ def graph_of(model: ForeignModel, output: str | None, x: TensorType) -> ForeignG
         result=_result(part.output, form.dims(part.output)),
         tokens=part.kind if x.vocabulary is not None else None,
     )
+
+
+@contextmanager
+def _consistent() -> Iterator[None]:
+    """Within this, an operator that is not what ONNX says of it is the model's fault.
+
+    ONNX's checks let pass a window of another rank than what it goes over, a group of 0 and the like, each of which
+    fails in a way of its own where it is used.
+    """
+    try:
+        yield
+    except (*ERRORS, LookupError, ArithmeticError) as error:
+        why = f": {complaint(error)}" if isinstance(error, InferenceError) else ""
+        help = "`onnx.checker.check_model(model, full_check=True)` may say more"
+        raise ModelError(f"its operators do not fit each other{why}", help) from error
 
 
 def _pinned(part: Part) -> set[str]:

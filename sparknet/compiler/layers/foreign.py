@@ -50,8 +50,11 @@ class ForeignLayer(Onnx):
         try:
             return self.graph(x).result
         except ModelError as error:
-            place = self.place if error.at == "file" else self.output_place
-            raise ShapeError(f"`{self.file}` cannot be used: {error.message}", error.help, "E0213", place) from error
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: ModelError) -> ShapeError:
+        place = self.place if error.at == "file" else self.output_place
+        return ShapeError(f"`{self.file}` cannot be used: {error.message}", error.help, "E0213", place)
 
     def parameters(self, x: TensorType) -> tuple[ParameterSpec, ...]:
         """Weights as the file has them, then the running statistics of its batch normalisations, which stay."""
@@ -67,6 +70,8 @@ class ForeignLayer(Onnx):
 
         try:
             self.graph(x).check_gradients(x, inward=inward, frozen=self.frozen)
+        except ModelError as error:
+            raise self._unusable(error) from error
         except MissingGradientError as error:
             why = f": {error.why}" if error.why else ""
             message = f"`{self.file}` cannot be trained through its operator `{error.op}`, which has no gradient{why}"
