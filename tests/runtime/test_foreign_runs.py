@@ -45,6 +45,10 @@ def test_a_run_trains_a_foreign_model_and_predicts_without_its_file(tmp_path: Pa
     assert again.step.SerializeToString(deterministic=True) == run.step
     assert not np.array_equal(again.initial_parameters(), run.parameters), "the copy is the model as it was"
 
+    sparknet.load(tmp_path / "run").save(tmp_path / "saved")
+    for path in (tmp_path / "run").iterdir():
+        assert (tmp_path / "saved" / path.name).read_bytes() == path.read_bytes(), "the model's copy goes along"
+
     for file in (tmp_path / "small.onnx", *(tmp_path / "run").glob("model_*.onnx")):
         file.unlink()
     predict_to_file(tmp_path / "run", output=tmp_path / "scored.parquet")
