@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from math import prod
 from pathlib import Path
+from textwrap import fill
 from typing import Any, get_args
 
 from sparknet.compiler.checking import check
@@ -160,7 +161,11 @@ def test_the_page_lists_every_layer_and_option_with_its_tests() -> None:
     check_text(
         PAGE,
         "\n".join(
-            [INTRODUCTION + "\n".join(lines), SHARING + "\n".join(shared()), f"{VARIABLE}{', '.join(variable)}.\n"]
+            [
+                INTRODUCTION + "\n".join(lines),
+                SHARING + "\n".join(shared()),
+                f"{VARIABLE}{fill(', '.join(variable), 119)}.\n",
+            ]
         ),
     )
 
