@@ -66,6 +66,16 @@ def means_source(entry: syntax.Entry) -> bool:
     )
 
 
+_OF_A_NUMBER = {
+    "optimizer": ("adam(lr: {})",),
+    "clip": ("norm({})",),
+    "sync": ("average(every: {})",),
+    "early_stop": ("patience({})",),
+    "checkpoint": ("rounds({})", "minutes({})"),
+}
+"""What may be meant by a number where a call is asked for."""
+
+
 def called_help(what: str, value: syntax.Expr, table: Mapping[str, Any], scope: Scope) -> str | None:
     """What to write in place of a value where one of `table` is asked for, with its arguments in parentheses."""
     text = value.value if isinstance(value, syntax.String) else None
@@ -74,8 +84,9 @@ def called_help(what: str, value: syntax.Expr, table: Mapping[str, Any], scope: 
         return f"write `{reader(text)}`" if kind in table else _choices(what, table)
     if text is not None and (text in table or word(what, text, table)):
         return f"write `{text if text in table else word(what, text, table)}`, without quotes"
-    number = isinstance(value, syntax.Number)
-    return f"write `norm({written(value, scope)})`" if number and "norm" in table else _choices(what, table)
+    if isinstance(value, syntax.Number) and what in _OF_A_NUMBER:
+        return "write " + " or ".join(f"`{call.format(written(value, scope))}`" for call in _OF_A_NUMBER[what])
+    return _choices(what, table)
 
 
 def _choices(what: str, table: Iterable[str]) -> str | None:
