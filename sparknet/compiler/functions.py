@@ -238,8 +238,9 @@ class Standardize(Setting):
     def axis_of(self, port: Fed) -> int:
         """The axis along which each place has a mean of its own: that of channels or features, unless it is given."""
         if port.kind is not None or port.type.vocabulary is not None:
-            what = f"`standardize` feeds an input of numbers, but `{port.name}` is `{port.takes}`"
-            raise MisfitError(what)
+            what = "an output" if port.kind is not None else f"`{port.takes}`"
+            help = "bind the column as it is" if port.kind is not None else None
+            raise MisfitError(f"`standardize` feeds an input of numbers, but `{port.name}` is {what}", help)
         rank = len(port.type.shape)
         if self.axis is not None and self.axis >= rank:
             message = f"`axis` is {self.axis}, but `{port.name}` is `{port.takes}`"
