@@ -51,13 +51,13 @@ from sparknet.compiler import CompiledNet
 from sparknet.compiler.graph import GraphBuilder
 from sparknet.compiler.random import keep_mask
 from sparknet.compiler.sections import AverageSync
-from sparknet.runtime.builtin import read_built_in
-from sparknet.runtime.engine import Floats, Graph, OnnxRuntimeEngine, Step, Sums, Trained
+from sparknet.runtime.engines.base import Floats, Graph, OnnxRuntimeEngine, Step, Sums, Trained
 from sparknet.runtime.local import LocalBackend, usable_cpus
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.sources import place_of
-from sparknet.runtime.spark_session import start_session
-from sparknet.runtime.trainer import TrainedNet, train
+from sparknet.runtime.sources.builtin import read_built_in
+from sparknet.runtime.sources.places import place_of
+from sparknet.runtime.spark.session import start_session
+from sparknet.runtime.training.trainer import TrainedNet, train
 
 SPECS = Path(__file__).parents[1] / "specs"
 LIMIT = 0.5

@@ -21,11 +21,11 @@ import pyarrow.parquet as pq
 
 import sparknet
 from sparknet.runtime.local import LocalBackend
-from sparknet.runtime.records import RoundRecord
 from sparknet.runtime.runs import OnSpark, run_spark
-from sparknet.runtime.sources import place_of
-from sparknet.runtime.spark_session import start_session
-from sparknet.runtime.trainer import train
+from sparknet.runtime.sources.places import place_of
+from sparknet.runtime.spark.session import start_session
+from sparknet.runtime.training.records import RoundRecord
+from sparknet.runtime.training.trainer import train
 
 ROWS, ROUNDS, BATCH = 2048, 40, 64
 NET = """

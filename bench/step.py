@@ -48,8 +48,8 @@ def forget_peak() -> None:
 def sparknet_stepper(folder: Path, data: dict[str, np.ndarray], threads: int) -> Step:
     import onnxruntime as ort
 
-    from sparknet.runtime.engine import Graph, OnnxRuntimeEngine
-    from sparknet.runtime.engine import Step as One
+    from sparknet.runtime.engines.base import Graph, OnnxRuntimeEngine
+    from sparknet.runtime.engines.base import Step as One
 
     if threads > 1:  # training takes one thread a task slot; this is for the bench alone
         fields = ort.SessionOptions.intra_op_num_threads
@@ -84,7 +84,7 @@ def stepper(engine: str, name: str, folder: Path, threads: int) -> tuple[Step, i
     if engine == "sparknet":
         import onnxruntime  # noqa: F401 - counted as an import, not as the step's memory
 
-        import sparknet.runtime.engine  # noqa: F401
+        import sparknet.runtime.engines.base  # noqa: F401
 
         return _measured(lambda: sparknet_stepper(folder, data, threads))
     if engine == "matmul":

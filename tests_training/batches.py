@@ -8,7 +8,7 @@ import numpy as np
 
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.compiled import Port
-from sparknet.runtime.engine import Engine, Floats, Step, Sums
+from sparknet.runtime.engines.base import Engine, Floats, Step, Sums
 
 STEPS, ROWS = 50, 12
 

@@ -17,7 +17,7 @@ from typing import Any
 import sparknet
 from sparknet.grammar import SparkNetError
 from sparknet.grammar.source import Source
-from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.runs import run_local
 from tests.compiler.test_engines import row_net
 from tests.compiler.test_layers import JOINED, ROWS

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import sparknet
+from sparknet.runtime.engines.training import OnnxRuntimeTrainingEngine
 from sparknet.runtime.runs import run_local
-from sparknet.runtime.training_engine import OnnxRuntimeTrainingEngine
 from tests_training.batches import STEPS, train
 from tests_training.conftest import reference
 

@@ -13,11 +13,11 @@ import pytest
 import sparknet
 from sparknet.compiler import CompiledNet, objective
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.engine import EngineError, OnnxRuntimeEngine, Step
-from sparknet.runtime.engines import engine_for
+from sparknet.runtime.engines.base import EngineError, OnnxRuntimeEngine, Step
+from sparknet.runtime.engines.choose import engine_for
+from sparknet.runtime.engines.training import OnnxRuntimeTrainingEngine
 from sparknet.runtime.runs import OnSpark, load_run, run_local, run_spark
-from sparknet.runtime.trainer import TrainedNet
-from sparknet.runtime.training_engine import OnnxRuntimeTrainingEngine
+from sparknet.runtime.training.trainer import TrainedNet
 from tests_training.batches import ROWS, steps
 
 NET = """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sparknet.cli.run import NO_JAVA
 from sparknet.cli.tables import count, line, make_console
-from sparknet.runtime.java import find_java
-from sparknet.runtime.masters import check_master
 from sparknet.runtime.runs import OnSpark, predict_to_file
+from sparknet.runtime.spark.java import find_java
+from sparknet.runtime.spark.masters import check_master
 
 
 def predict_rows(

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sparknet.cli.tables import count, line
-from sparknet.runtime.records import Event, Note, Prepared, RoundRecord, Score
+from sparknet.runtime.training.records import Event, Note, Prepared, RoundRecord, Score
 
 
 def metrics(score: Score) -> str:

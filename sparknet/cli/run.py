@@ -13,10 +13,10 @@ from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import CompiledNet, compile
 from sparknet.compiler.folder import check_output
-from sparknet.runtime.java import find_java
-from sparknet.runtime.masters import check_master
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.spark.java import find_java
+from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.training.trainer import TrainedNet
 
 NO_JAVA = (
     "no Java here, so this trains in this process, without Spark; for Spark install Java 17, "

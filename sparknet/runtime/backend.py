@@ -8,13 +8,13 @@ from hashlib import sha256
 from typing import Protocol
 
 from sparknet.compiler.sections import SplitName
-from sparknet.runtime.binding import BoundPort
-from sparknet.runtime.encode import Layout, Shares
-from sparknet.runtime.engine import Engine
-from sparknet.runtime.learning import Terms
-from sparknet.runtime.moments import Axes, Moments
-from sparknet.runtime.profile import Profile
-from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
+from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.runtime.encoding.encode import Layout, Shares
+from sparknet.runtime.encoding.learning import Terms
+from sparknet.runtime.encoding.moments import Axes, Moments
+from sparknet.runtime.encoding.profile import Profile
+from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from sparknet.grammar.diagnostics import Label, SparkNetError
-from sparknet.runtime.engine import EngineError
+from sparknet.runtime.engines.base import EngineError
 from sparknet.runtime.problems import problem
 
 

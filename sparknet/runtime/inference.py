@@ -13,11 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sparknet.compiler.encoders import Categories
-from sparknet.runtime.binding import BoundPort, all_columns, ambiguous, bounded, same_names
-from sparknet.runtime.engine import Engine, Graph
+from sparknet.runtime.encoding.binding import BoundPort, all_columns, ambiguous, bounded, same_names
+from sparknet.runtime.encoding.profile import BadRow, Profile, check_profile
+from sparknet.runtime.engines.base import Engine, Graph
 from sparknet.runtime.manifest import bound_inputs
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.profile import BadRow, Profile, check_profile
 from sparknet.runtime.run_folder import SavedRun
 
 INFERENCE_BATCH = 256

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.backend import Encoded, digest_of
-from sparknet.runtime.binding import (
+from sparknet.runtime.encoding.binding import (
     BoundPort,
     all_columns,
     check_agreement,
@@ -20,15 +20,23 @@ from sparknet.runtime.binding import (
     typed,
     within,
 )
-from sparknet.runtime.encode import Block, Layout, Shares, encode_local
-from sparknet.runtime.engine import Engine, EngineError, OnnxRuntimeEngine
+from sparknet.runtime.encoding.encode import Block, Layout, Shares, encode_local
+from sparknet.runtime.encoding.learning import Terms, learn_local
+from sparknet.runtime.encoding.moments import Axes, Moments, moments_of
+from sparknet.runtime.encoding.profile import Profile, check_profile, profile_batches
+from sparknet.runtime.engines.base import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.learning import Terms, learn_local
-from sparknet.runtime.moments import Axes, Moments, moments_of
-from sparknet.runtime.profile import Profile, check_profile, profile_batches
-from sparknet.runtime.readers import Table
-from sparknet.runtime.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, evaluate, train_round
-from sparknet.runtime.sources import Place, open_table
+from sparknet.runtime.sources.places import Place, open_table
+from sparknet.runtime.sources.readers import Table
+from sparknet.runtime.training.rounds import (
+    Evaluation,
+    EvaluationTask,
+    RoundTask,
+    Shard,
+    WorkerResult,
+    evaluate,
+    train_round,
+)
 
 Result = TypeVar("Result")
 

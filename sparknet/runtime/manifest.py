@@ -12,8 +12,8 @@ from sparknet.compiler.encoders import AnyEncoder, Pixels, SavedBindings, Spectr
 from sparknet.compiler.folder import Count, Entry, NetManifest, SavedPort, Text, describe_net
 from sparknet.compiler.ports import LENGTHS
 from sparknet.compiler.types import TensorType
-from sparknet.runtime.binding import BoundPort
-from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.runtime.training.trainer import TrainedNet
 from sparknet.runtime.versions import versions
 
 

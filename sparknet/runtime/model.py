@@ -16,7 +16,14 @@ from sparknet.compiler.folder import NET
 from sparknet.grammar import Source, syntax
 from sparknet.runtime import run_folder
 from sparknet.runtime.failures import diagnosed
-from sparknet.runtime.frames import (
+from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.manifest import bound_inputs
+from sparknet.runtime.predict import predict_table
+from sparknet.runtime.problems import problem
+from sparknet.runtime.run_folder import SavedRun
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.scoring import score, scored_ports
+from sparknet.runtime.sources.frames import (
     FrameType,
     as_arrow,
     check_alike,
@@ -26,15 +33,8 @@ from sparknet.runtime.frames import (
     is_spark,
     with_columns,
 )
-from sparknet.runtime.local import LocalBackend
-from sparknet.runtime.manifest import bound_inputs
-from sparknet.runtime.predict import predict_table
-from sparknet.runtime.problems import problem
-from sparknet.runtime.records import Event, Note, RoundRecord
-from sparknet.runtime.run_folder import SavedRun
-from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.scoring import score, scored_ports
-from sparknet.runtime.sources import in_memory
+from sparknet.runtime.sources.places import in_memory
+from sparknet.runtime.training.records import Event, Note, RoundRecord
 
 if TYPE_CHECKING:
     import onnx
@@ -94,7 +94,7 @@ class Model:
 
     def _scored(self, data: Any) -> Any:
         if is_spark(data):
-            from sparknet.runtime.spark_predict import predict_frame
+            from sparknet.runtime.spark.predict import predict_frame
 
             return predict_frame(self.run, data)
         read = columns_of(bound_inputs(self.run.manifest, self.run.encoders))
@@ -108,7 +108,7 @@ class Model:
         check_frame(data, "data")
         with diagnosed("evaluating"):
             if is_spark(data):
-                from sparknet.runtime.spark import SparkBackend
+                from sparknet.runtime.spark.backend import SparkBackend
 
                 found = score(self.run, self.net, SparkBackend({"data": cast("DataFrame", data)}, before="scoring"))
             else:

@@ -38,14 +38,14 @@ from sparknet.compiler.sources import (
     TextSource,
 )
 from sparknet.grammar import Source, parse, syntax
-from sparknet.runtime.binding import check_columns, check_types, with_paths
-from sparknet.runtime.engine import Engine, OnnxRuntimeEngine
+from sparknet.runtime.encoding.binding import check_columns, check_types, with_paths
+from sparknet.runtime.encoding.profile import check_profile, profile_batches
+from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
 from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.profile import check_profile, profile_batches
-from sparknet.runtime.readers import Table
 from sparknet.runtime.run_folder import SavedRun
-from sparknet.runtime.sources import Place, data_files, in_memory, open_table
+from sparknet.runtime.sources.places import Place, data_files, in_memory, open_table
+from sparknet.runtime.sources.readers import Table
 
 _FILES: dict[str, Callable[[str], FileSource]] = {
     ".parquet": lambda path: ParquetSource(path=path),

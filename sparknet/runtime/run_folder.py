@@ -30,13 +30,13 @@ from sparknet.compiler.folder import (
     write_folder,
 )
 from sparknet.compiler.foreign.safety import UnsafeModelError
-from sparknet.runtime.engine import Floats
+from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.hostile import damaged, explain, read_file
 from sparknet.runtime.manifest import Manifest, describe, describe_bindings, fits_port
 from sparknet.runtime.onnx_check import Interface, Signature, check_model
 from sparknet.runtime.problems import problem
-from sparknet.runtime.records import RoundRecord, read_history, write_history
-from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.training.records import RoundRecord, read_history, write_history
+from sparknet.runtime.training.trainer import TrainedNet
 
 STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
 BINDINGS = "bindings.json"

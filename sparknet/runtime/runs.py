@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.folder import check_output
-from sparknet.runtime import checkpoints, run_folder
+from sparknet.runtime import run_folder
 from sparknet.runtime.backend import Backend
-from sparknet.runtime.checkpoints import Checkpoint
-from sparknet.runtime.engine import Engine
-from sparknet.runtime.engines import engine_for
+from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.engines.choose import engine_for
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
-from sparknet.runtime.masters import check_master
 from sparknet.runtime.predict import (
     check_target,
     input_place,
@@ -28,11 +26,14 @@ from sparknet.runtime.predict import (
     section_target,
 )
 from sparknet.runtime.problems import listing, problem
-from sparknet.runtime.readers import Table
-from sparknet.runtime.records import Callback, Note, Progress
 from sparknet.runtime.run_folder import SavedRun
-from sparknet.runtime.sources import Place, check_source, place_of
-from sparknet.runtime.trainer import TrainedNet, data_section, train
+from sparknet.runtime.sources.places import Place, check_source, place_of
+from sparknet.runtime.sources.readers import Table
+from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.training import checkpoints
+from sparknet.runtime.training.checkpoints import Checkpoint
+from sparknet.runtime.training.records import Callback, Note, Progress
+from sparknet.runtime.training.trainer import TrainedNet, data_section, train
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -65,7 +66,7 @@ class OnSpark:
         if given is not None:
             yield given
             return
-        from sparknet.runtime.spark_session import running_session, start_session
+        from sparknet.runtime.spark.session import running_session, start_session
 
         running = running_session()
         if running is not None:
@@ -124,8 +125,8 @@ def run_spark(
     places, engine = _check_before(net, output, data_roots, given=frames)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"), on.session(progress) as spark:
-        from sparknet.runtime.spark import SparkBackend
-        from sparknet.runtime.spark_sources import open_frame
+        from sparknet.runtime.spark.backend import SparkBackend
+        from sparknet.runtime.spark.sources import open_frame
 
         if frames:
             return _run(net, SparkBackend(frames, engine=engine), output, progress, resumed, callback)
@@ -166,7 +167,7 @@ def predict_to_file(
         with diagnosed("predicting"):
             return Predicted(target, predict_local(run, place, target, keep))
     with diagnosed("predicting"), on.session() as spark:
-        from sparknet.runtime.spark_predict import predict_spark
+        from sparknet.runtime.spark.predict import predict_spark
 
         return Predicted(target, predict_spark(run, place, target, spark, keep))
 

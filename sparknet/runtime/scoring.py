@@ -6,15 +6,15 @@ from contextlib import closing
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.runtime.backend import Backend
-from sparknet.runtime.binding import BoundPort
-from sparknet.runtime.encode import choose_layout
-from sparknet.runtime.engine import Graph
+from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.runtime.encoding.encode import choose_layout
+from sparknet.runtime.engines.base import Graph
 from sparknet.runtime.manifest import bound_inputs, bound_targets
 from sparknet.runtime.problems import problem
-from sparknet.runtime.records import Score
-from sparknet.runtime.rounds import EvaluationTask
 from sparknet.runtime.run_folder import SavedRun
-from sparknet.runtime.trainer import sum_in_order
+from sparknet.runtime.training.records import Score
+from sparknet.runtime.training.rounds import EvaluationTask
+from sparknet.runtime.training.trainer import sum_in_order
 
 
 def scored_ports(run: SavedRun) -> tuple[BoundPort, ...]:

@@ -11,8 +11,8 @@ from sklearn import metrics as sk
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.metrics import METRICS
-from sparknet.runtime.engine import Graph as EngineGraph
-from sparknet.runtime.engine import OnnxRuntimeEngine
+from sparknet.runtime.engines.base import Graph as EngineGraph
+from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from tests.compiler.engine import Array, Graph
 
 ROWS = 37

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.spark_session import start_session
+from sparknet.runtime.spark.session import start_session
 
 NET = """
 net Small {{

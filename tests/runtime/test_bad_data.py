@@ -17,15 +17,15 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.engine import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
+from sparknet.runtime.engines.base import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
-from sparknet.runtime.masters import check_master
-from sparknet.runtime.records import Prepared
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.sources import place_of
-from sparknet.runtime.spark import SparkBackend
-from sparknet.runtime.trainer import data_section, train
+from sparknet.runtime.sources.places import place_of
+from sparknet.runtime.spark.backend import SparkBackend
+from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.training.records import Prepared
+from sparknet.runtime.training.trainer import data_section, train
 from tests.runtime.conftest import only, rows, small_net
 
 GOOD = [1.0, 2.0, 3.0, 4.0]

@@ -24,9 +24,9 @@ from safetensors.numpy import save as save_tensors
 
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.records import Event, Note, RoundRecord
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.trainer import TrainedNet
+from sparknet.runtime.training.records import Event, Note, RoundRecord
+from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import only, rows, small_net
 
 ROOT = Path(__file__).parents[2]

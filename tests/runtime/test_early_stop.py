@@ -8,9 +8,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from sparknet.compiler.stopping import Judge, Patience
-from sparknet.runtime.records import RoundRecord, Score
 from sparknet.runtime.runs import OnSpark, load_run, run_local, run_spark
-from sparknet.runtime.stopping import is_best, is_over
+from sparknet.runtime.training.records import RoundRecord, Score
+from sparknet.runtime.training.stopping import is_best, is_over
 from tests.runtime.conftest import small_net
 
 SPLIT = "{train: 0.6, validation: 0.2, test: 0.2}"

@@ -19,11 +19,11 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.encoders import Categories, Tokens
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.builtin import read_built_in
-from sparknet.runtime.cells import encode_cells
+from sparknet.runtime.encoding.cells import encode_cells
+from sparknet.runtime.encoding.terms import pieces_of
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
-from sparknet.runtime.terms import pieces_of
+from sparknet.runtime.sources.builtin import read_built_in
 from tests.deadline import deadline
 from tests.runtime.conftest import only
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.engine import OnnxRuntimeEngine
-from sparknet.runtime.engines import check_packages, engine_for
+from sparknet.runtime.engines.base import OnnxRuntimeEngine
+from sparknet.runtime.engines.choose import check_packages, engine_for
 from sparknet.runtime.runs import run_local
 from tests.runtime.conftest import Path, small_net
 

@@ -38,9 +38,9 @@ import os, signal, sys, threading, time
 from pathlib import Path
 
 import sparknet
-from sparknet.runtime.records import RoundRecord
+from sparknet.runtime.training.records import RoundRecord
 from sparknet.runtime.runs import OnSpark, run_spark
-from sparknet.runtime.spark_session import start_session
+from sparknet.runtime.spark.session import start_session
 
 KINDS = {"python": "pyspark.daemon", "executor": "CoarseGrainedExecutorBackend"}
 spark = start_session("local-cluster[2,1,1024]")

@@ -26,8 +26,8 @@ from sparknet.compiler.sources import (
     TextSource,
 )
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.sources import Place, open_table
-from sparknet.runtime.spark_sources import open_frame
+from sparknet.runtime.sources.places import Place, open_table
+from sparknet.runtime.spark.sources import open_frame
 from tests.runtime.conftest import only
 
 Row = dict[str, Any]

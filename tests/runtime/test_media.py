@@ -21,17 +21,17 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.encoders import Pixels, Spectrogram
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
-from sparknet.runtime import binding
-from sparknet.runtime.builtin import read_built_in
-from sparknet.runtime.cells import encode_cells
-from sparknet.runtime.encode import choose_layout
-from sparknet.runtime.images import MOST_PIXELS, MediaError, read_image
-from sparknet.runtime.profile import profile_batches
-from sparknet.runtime.recordings import read_recording
+from sparknet.runtime.encoding import binding
+from sparknet.runtime.encoding.cells import encode_cells
+from sparknet.runtime.encoding.encode import choose_layout
+from sparknet.runtime.encoding.images import MOST_PIXELS, MediaError, read_image
+from sparknet.runtime.encoding.profile import profile_batches
+from sparknet.runtime.encoding.recordings import read_recording
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
-from sparknet.runtime.sources import open_table, place_of
-from sparknet.runtime.trainer import bound_ports, data_section
+from sparknet.runtime.sources.builtin import read_built_in
+from sparknet.runtime.sources.places import open_table, place_of
+from sparknet.runtime.training.trainer import bound_ports, data_section
 from tests.runtime.conftest import only
 
 NET = """

@@ -18,7 +18,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 import sparknet
-from sparknet.runtime.records import RoundRecord
+from sparknet.runtime.training.records import RoundRecord
 from tests.runtime.conftest import only, rows, small_net
 
 ROOT = Path(__file__).parents[2]

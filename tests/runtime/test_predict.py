@@ -17,7 +17,7 @@ import sparknet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local
-from sparknet.runtime.spark_predict import predict_frame
+from sparknet.runtime.spark.predict import predict_frame
 from tests.runtime.conftest import only, rows, small_net
 
 

@@ -17,15 +17,15 @@ from pyspark.sql import SparkSession
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.schedules import Rates
 from sparknet.compiler.types import TensorType
-from sparknet.runtime.binding import BoundPort
-from sparknet.runtime.encode import Field, Layout, digests, encode_batch
-from sparknet.runtime.engine import OnnxRuntimeEngine
-from sparknet.runtime.records import Note
-from sparknet.runtime.rounds import Plan, Shard, blocks_needed, epoch_order, examples
+from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.runtime.encoding.encode import Field, Layout, digests, encode_batch
+from sparknet.runtime.engines.base import OnnxRuntimeEngine
+from sparknet.runtime.engines.training import OnnxRuntimeTrainingEngine
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.spark import SparkBackend
-from sparknet.runtime.trainer import TrainedNet
-from sparknet.runtime.training_engine import OnnxRuntimeTrainingEngine
+from sparknet.runtime.spark.backend import SparkBackend
+from sparknet.runtime.training.records import Note
+from sparknet.runtime.training.rounds import Plan, Shard, blocks_needed, epoch_order, examples
+from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import rows, small_net
 
 
@@ -96,7 +96,7 @@ def test_one_large_stage_reads_no_more_than_it_trains_on(
     folder: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Small blocks, short rounds: most rounds need only some of the blocks.
-    monkeypatch.setattr("sparknet.runtime.encode.BLOCK_BYTES", 17 * 4)
+    monkeypatch.setattr("sparknet.runtime.encoding.encode.BLOCK_BYTES", 17 * 4)
     net = small_net(folder, epochs=1, batch=4, more="\n  workers = 2\n  sync = average(every: 3)")
     assert len(run_local(net).history) > 3
     assert vectors(run_spark(net, on=OnSpark(spark=spark))) == vectors(run_local(net))

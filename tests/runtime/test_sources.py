@@ -16,12 +16,12 @@ from pyspark.sql import SparkSession
 import sparknet
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.types import TensorType
-from sparknet.runtime.binding import BoundPort
-from sparknet.runtime.builtin import read_built_in
-from sparknet.runtime.columns import BadCell, read_column
-from sparknet.runtime.encode import choose_layout, encode_batch
-from sparknet.runtime.profile import profile_batch
+from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.runtime.encoding.columns import BadCell, read_column
+from sparknet.runtime.encoding.encode import choose_layout, encode_batch
+from sparknet.runtime.encoding.profile import profile_batch
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
+from sparknet.runtime.sources.builtin import read_built_in
 from tests.runtime.conftest import rows, small_net
 
 POINT = Port("point", "float", TensorType("float32", (2, 2)))

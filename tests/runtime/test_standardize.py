@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 
 import sparknet
 from sparknet.compiler import CompiledNet
-from sparknet.runtime.builtin import read_built_in
-from sparknet.runtime.moments import Moments
+from sparknet.runtime.encoding.moments import Moments
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
+from sparknet.runtime.sources.builtin import read_built_in
 
 NET = """
 net Standard {{

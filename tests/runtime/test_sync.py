@@ -18,12 +18,12 @@ from sparknet.compiler import CompiledNet
 from sparknet.compiler.schedules import plan_rates
 from sparknet.compiler.sections import OuterSync
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.engine import Feeds, Graph, OnnxRuntimeEngine
+from sparknet.runtime.engines.base import Feeds, Graph, OnnxRuntimeEngine
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.sources import place_of
-from sparknet.runtime.trainer import TrainedNet, data_section, train
-from sparknet.runtime.workers import outer_step
+from sparknet.runtime.sources.places import place_of
+from sparknet.runtime.training.trainer import TrainedNet, data_section, train
+from sparknet.runtime.training.workers import outer_step
 from tests.runtime.conftest import only, rows, small_net
 
 STEP, OUTER = "\n  sync = step", "\n  sync = outer(lr: 0.5, momentum: 0.8, every: 3)"

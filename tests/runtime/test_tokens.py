@@ -13,10 +13,10 @@ import pytest
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.encode import choose_layout
-from sparknet.runtime.profile import profile_batches
+from sparknet.runtime.encoding.encode import choose_layout
+from sparknet.runtime.encoding.profile import profile_batches
 from sparknet.runtime.runs import predict_to_file, run_local
-from sparknet.runtime.trainer import bound_ports
+from sparknet.runtime.training.trainer import bound_ports
 from tests.runtime.conftest import only
 
 NET = """

@@ -17,10 +17,10 @@ from sparknet.compiler import CompiledNet
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.columns import read_column
+from sparknet.runtime.encoding.columns import read_column
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
-from sparknet.runtime.spark_predict import predict_frame
+from sparknet.runtime.spark.predict import predict_frame
 from tests.runtime.conftest import only
 
 NET = """

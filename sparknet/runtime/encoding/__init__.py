@@ -1,0 +1,1 @@
+"""Rows to numbers: binding columns to ports, checking, what encoders learn, blocks of bytes."""

@@ -1,0 +1,1 @@
+"""What runs the graphs: stock ONNX Runtime, or onnxruntime-training."""

@@ -1,0 +1,1 @@
+"""The backend on Spark, its session and what its Python workers do."""

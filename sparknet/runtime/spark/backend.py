@@ -1,0 +1,307 @@
+"""The backend on Spark: blocks persisted once, a `mapInArrow` for each round, DataFrame API only.
+
+A round is a plain stage of stateless tasks, one for each worker: not a barrier stage, so Spark retries a lost task by
+itself and workers may outnumber task slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property, reduce
+from typing import cast
+
+import pyarrow as pa
+from pyspark import InheritableThread
+from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import functions as sf
+from pyspark.storagelevel import StorageLevel
+
+from sparknet.compiler.sections import SplitName
+from sparknet.grammar.diagnostics import Label
+from sparknet.runtime.backend import Encoded, digest_of
+from sparknet.runtime.encoding.binding import (
+    BoundPort,
+    all_columns,
+    check_agreement,
+    check_columns,
+    check_types,
+    expand,
+    typed,
+    within,
+)
+from sparknet.runtime.encoding.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares, split_limits
+from sparknet.runtime.encoding.learning import Terms, learners
+from sparknet.runtime.encoding.moments import Axes, Moments
+from sparknet.runtime.encoding.profile import Profile, check_profile
+from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
+from sparknet.runtime.failures import worker_failure
+from sparknet.runtime.problems import changed, problem
+from sparknet.runtime.spark.tasks import (
+    BLOCK_SCHEMA,
+    MOMENT_SCHEMA,
+    PROFILE_SCHEMA,
+    RESULT_SCHEMA,
+    ROW_SCHEMA,
+    TERM_SCHEMA,
+    EncodeRows,
+    EvaluateRound,
+    MomentBlocks,
+    PackRows,
+    ProfileRows,
+    TermRows,
+    TrainRound,
+    as_evaluation,
+    read_results,
+)
+from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
+
+JOB_SECONDS = 3600.0
+"""How long to wait for one Spark job: a pass over the data, a round, an evaluation."""
+
+
+class SparkBackend:
+    """Blocks in Spark's storage, a partition a worker."""
+
+    def __init__(
+        self,
+        data: Mapping[str, DataFrame],
+        labels: Mapping[str, Label | None] | None = None,
+        slots: int | None = None,
+        job_seconds: float = JOB_SECONDS,
+        before: str = "training",
+        engine: Engine | None = None,
+    ) -> None:
+        """`data` by the names of the sources, and `labels`, where the `.net` file names them."""
+        self._data = data
+        self._labels = labels or {}
+        self._spark: SparkSession = next(iter(data.values())).sparkSession
+        self._known_slots = slots
+        self._job_seconds = job_seconds
+        self._before = before
+        self._blocks: DataFrame | None = None
+        self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
+        self._rows: dict[tuple[SplitName, int], int] = {}
+        self.engine = engine or OnnxRuntimeEngine()
+
+    @cached_property
+    def slots(self) -> int:
+        """As `Backend.slots`."""
+        return self._known_slots or count_slots(self._spark)
+
+    def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
+        """As `Backend.resolve`."""
+        found = expand(bound, next(iter(self._data.values())).columns)
+        schemas = {}
+        for key, data in self._data.items():
+            with within(key, self._data):
+                schemas[key] = check_names(data, found)
+        check_agreement(found, schemas, self._labels)
+        found = typed(found, next(iter(schemas.values())))
+        for key in self._data:
+            with within(key, self._data):
+                check_types(found, schemas[key])
+        return found
+
+    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+        """As `Backend.profile`."""
+        profiles = {}
+        for key, data in self._data.items():
+            with within(key, self._data):
+                profiles[key] = self._profile(data, bound, self._labels.get(key))
+                check_profile(profiles[key], bound, self._before)
+        return profiles
+
+    def _profile(self, data: DataFrame, bound: Sequence[BoundPort], label: Label | None) -> Profile:
+        chosen, plain = select_plain(data, bound)
+        found = self._collect(chosen.mapInArrow(ProfileRows(plain), PROFILE_SCHEMA), "checking the data", label)
+        rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
+        parts = [Profile.model_validate_json(row["profile"]) for row in rows]
+        return reduce(Profile.merge, parts, Profile.empty(len(bound)))
+
+    def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
+        """As `Backend.learn`."""
+        learning = learners(bound)
+        parts = []
+        for key, data in self._data.items():
+            if "train" in shares[key]:
+                chosen, plain = select_plain(data, bound)
+                rows = chosen.mapInArrow(TermRows(plain, layout), TERM_SCHEMA)
+                parts.append(_place_rows(rows, shares[key], 1, "terms").filter(sf.col("split") == "train"))
+        each = reduce(DataFrame.unionAll, parts).select(sf.explode("terms").alias("each")).select("each.*")
+        by_count = Window.partitionBy("port").orderBy(sf.desc("count"), "term")
+        ranked = each.groupBy("port", "term").count().withColumn("rank", sf.row_number().over(by_count))
+        most = max(learner.encoder.learns for learner in learning.values())
+        found = self._collect(ranked.filter(sf.col("rank") <= most), "learning from the data").to_pylist()
+        found.sort(key=lambda row: row["rank"])
+        terms = {index: [row["term"] for row in found if row["port"] == index] for index in learning}
+        return {index: terms[index][: learner.encoder.learns] for index, learner in learning.items()}
+
+    def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
+        """As `Backend.encode`."""
+        self.close()
+        parts = []
+        for key, data in self._data.items():
+            chosen, plain = select_plain(data, bound)
+            rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
+            parts.append(_place_rows(rows, shares[key], workers, "payload"))
+        placed = reduce(DataFrame.unionAll, parts)
+        by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
+        blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
+        self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
+        found: dict[tuple[SplitName, int], int] = {}
+        self._digests = {}
+        for row in counts:
+            place = (cast(SplitName, row["split"]), row["worker"])
+            found[place] = found.get(place, 0) + row["rows"]
+            self._digests.setdefault(place[0], {})[row["worker"], row["index"]] = row["digest"]
+        self._rows = found
+        digest = digest_of((split, *place, own) for split, of in self._digests.items() for place, own in of.items())
+        return Encoded(found, layout.block_rows, digest)
+
+    def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
+        """As `Backend.moments`."""
+        job = MomentBlocks(layout, axes, self._digests["train"])
+        found: dict[int, Moments] = {}
+        for row in self._collect(self._split("train").mapInArrow(job, MOMENT_SCHEMA), "standardizing").to_pylist():
+            part = Moments.model_validate_json(row["moments"])
+            found[row["port"]] = found[row["port"]].merge(part) if row["port"] in found else part
+        return found
+
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+        """As `Backend.train`."""
+        blocks = self._split("train")
+        needed = {(shard.worker, index) for shard in shards for index in blocks_needed(task.plan, shard)}
+        held = sum(-(-shard.rows // shard.block_rows) for shard in shards)
+        if len(needed) < held:  # a round reads no more than it trains on
+            places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
+            place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
+            blocks = blocks.filter(sf.array_contains(places, place))
+        results = blocks.mapInArrow(TrainRound(task, tuple(shards), self.engine, self._digests["train"]), RESULT_SCHEMA)
+        return read_results(self._collect(results, f"round {task.plan.round + 1}"))
+
+    def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
+        """As `Backend.evaluate`."""
+        results = self._split(task.split).mapInArrow(
+            EvaluateRound(task, self.engine, self._digests[task.split]), RESULT_SCHEMA
+        )
+        found = read_results(self._collect(results, f"evaluating on `{task.split}`"))
+        rows = {(task.split, result.worker): result.sums.rows for result in found}
+        if rows != {place: count for place, count in self._rows.items() if place[0] == task.split}:
+            raise changed("the data")  # blocks that are gone altogether
+        return [as_evaluation(result) for result in found]
+
+    def close(self) -> None:
+        """As `Backend.close`."""
+        if self._blocks is not None:
+            self._blocks.unpersist()
+            self._blocks = None
+
+    def _split(self, split: SplitName) -> DataFrame:
+        if self._blocks is None:
+            raise ValueError("encode the data first")
+        return self._blocks.filter(sf.col("split") == split)
+
+    def _collect(self, frame: DataFrame, doing: str, label: Label | None = None) -> pa.Table:
+        """Run a job and wait for it, `job_seconds` at most; a failure says what was being done and the first cause.
+
+        The job runs in a thread of its own. One that is late is left to itself: tags, which would let us call it off,
+        do not reach Python's jobs in Spark 4.3 (`interruptTag` finds none), and `interruptAll` would hit the caller's.
+        """
+        found: list[pa.Table] = []
+        failed: list[Exception] = []
+
+        def run() -> None:
+            try:
+                found.append(frame.toArrow())
+            except Exception as error:
+                failed.append(error)
+
+        job = InheritableThread(target=run, name="sparknet-job", daemon=True, session=self._spark)
+        job.start()
+        job.join(self._job_seconds)
+        if failed and "R0023" in str(failed[0]):  # raised by `changed` in a worker
+            raise changed("the data") from failed[0]
+        if failed:
+            raise worker_failure(doing, failed[0], label) from failed[0]
+        if not found:
+            raise problem(
+                "R0032",
+                f"{doing}: no answer from Spark in {self._job_seconds:,.0f} s",
+                helps=["see Spark's log: are there executors, and free task slots?"],
+            )
+        return found[0]
+
+
+# ----- pieces that prediction shares -----
+
+
+def count_slots(spark: SparkSession) -> int:
+    """How many tasks the session means to run at once, learned without the SparkContext (Spark Connect has none).
+
+    That is `spark.default.parallelism`, by default the cores; it bounds only how many workers there are by default.
+    """
+    numbers = spark.range(1 << 20).select(sf.spark_partition_id().alias("partition"))  # a partition a core
+    last = int(numbers.agg(sf.max("partition").alias("last")).toArrow().column("last")[0].as_py())
+    return last + 1
+
+
+def quoted(name: str) -> Column:
+    """A column by its exact name, which may hold dots and backticks."""
+    return sf.col("`" + name.replace("`", "``") + "`")
+
+
+def select_plain(
+    data: DataFrame, bound: Sequence[BoundPort], others: Sequence[str] = ()
+) -> tuple[DataFrame, tuple[BoundPort, ...]]:
+    """The bound columns and `others` under plain names `c0`, `c1`, ..., and the ports bound to those names.
+
+    `mapInArrow` cannot take a column with a dot in its name. The places in the `.net` file are left out: workers need
+    none, and each holds the whole text.
+    """
+    names = list(dict.fromkeys([*others, *all_columns(bound)]))
+    plain = {name: f"c{i}" for i, name in enumerate(names)}
+    chosen = data.select(*(quoted(name).alias(alias) for name, alias in plain.items()))
+    return chosen, tuple(
+        replace(
+            each,
+            columns=tuple(plain[name] for name in each.columns),
+            beside=None if each.beside is None else plain[each.beside],
+            label=None,
+        )
+        for each in bound
+    )
+
+
+def folds_case(data: DataFrame) -> bool:
+    """Whether the frame's session takes `X` and `x` for one column."""
+    return data.sparkSession.conf.get("spark.sql.caseSensitive", "false") != "true"
+
+
+def check_frame(data: DataFrame, bound: Sequence[BoundPort]) -> None:
+    """Raise SparkNetError where a bound column is missing, there twice, or can never hold numbers."""
+    check_types(bound, check_names(data, bound))
+
+
+def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
+    """The schema of the bound columns; raises SparkNetError where one is missing or there twice."""
+    from pyspark.sql.pandas.types import to_arrow_schema
+
+    check_columns(bound, data.columns, folds_case(data))
+    return to_arrow_schema(data.select(*map(quoted, all_columns(bound))).schema)
+
+
+def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
+    """`encode.row_key` and `encode.place` in Spark's words; the column `carried` comes along."""
+    copies = Window.partitionBy("digest").orderBy("digest")
+    copied = rows.withColumn("copy", sf.row_number().over(copies).cast("string"))
+    keyed = copied.withColumn("key", sf.sha2(sf.concat(sf.hex("digest"), sf.lit(":"), "copy").cast("binary"), 256))
+    draw = sf.conv(sf.substring("key", 1, SPLIT_DIGITS), 16, 10).cast("bigint")
+    share = sf.conv(sf.substring("key", SPLIT_DIGITS + 1, WORKER_DIGITS), 16, 10).cast("bigint")
+    *first, (last, _) = split_limits(shares)
+    split = sf.lit(last)
+    for name, limit in reversed(first):
+        split = sf.when(draw < limit, sf.lit(name)).otherwise(split)
+    worker = sf.shiftright(share * sf.lit(workers), 4 * WORKER_DIGITS).cast("int")
+    return keyed.select(worker.alias("worker"), split.alias("split"), "key", carried)

@@ -1,0 +1,82 @@
+"""Predictions on Spark: lazily for a DataFrame, or from a source to files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_hex
+
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, DataFrameWriter, SparkSession
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongType, StringType, StructType
+
+from sparknet.runtime.encoding.binding import with_paths
+from sparknet.runtime.engines.base import OnnxRuntimeEngine
+from sparknet.runtime.failures import worker_failure
+from sparknet.runtime.inference import PredictRows, kept_columns, predictor
+from sparknet.runtime.predict import check_columns_of, check_target
+from sparknet.runtime.problems import problem
+from sparknet.runtime.run_folder import SavedRun
+from sparknet.runtime.sources.places import Place
+from sparknet.runtime.spark.backend import SparkBackend, check_frame, folds_case, select_plain
+from sparknet.runtime.spark.sources import file_url, open_frame
+
+_TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
+_TYPES["text"] = StringType()
+_TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
+
+
+_WRITERS: dict[str, Callable[[DataFrameWriter, str], None]] = {
+    ".parquet": DataFrameWriter.parquet,
+    ".orc": DataFrameWriter.orc,
+    ".csv": lambda writer, path: writer.csv(path, header=True, escape='"'),
+    ".json": DataFrameWriter.json,
+    ".jsonl": DataFrameWriter.json,
+}
+
+
+def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None) -> DataFrame:
+    """`data` with predictions beside its columns, computed when the result is used.
+
+    The columns are checked at once; a bad row fails the query that meets it.
+    """
+    found = predictor(run)
+    found = replace(found, bound=with_paths(found.bound, data.columns))
+    check_frame(data, found.bound)
+    kept = kept_columns(data.columns, keep, found, folds_case(data))
+    chosen, plain = select_plain(data, found.bound, kept)
+    schema = StructType([data.schema[name] for name in kept])
+    for name, kind in found.added:
+        schema = schema.add(name, _TYPES[kind])
+    keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
+    rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine())
+    return chosen.mapInArrow(rows, schema)
+
+
+def predict_spark(
+    run: SavedRun, place: Place, output: Path, spark: SparkSession, keep: Sequence[str] | None = None
+) -> int:
+    """Predict on Spark; `output` becomes a folder of files. Returns the number of rows."""
+    check_target(output)
+    data = open_frame(spark, place)
+    predicted = predict_frame(run, data, keep)
+    check_columns_of(output, to_arrow_schema(predicted.schema))
+    backend = SparkBackend({"input": data}, {"input": place.label}, before="scoring")
+    rows = backend.profile(with_paths(predictor(run).bound, data.columns))["input"].rows
+    partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
+    try:
+        writer = predicted.write.mode("errorifexists")
+        target = file_url(partial)
+        _WRITERS[output.suffix](writer, target)
+        check_target(output)
+        partial.rename(output)
+    except PySparkException as error:
+        raise worker_failure("predicting", error) from error
+    except OSError as error:
+        raise problem("R0050", f"`{output}` cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return rows

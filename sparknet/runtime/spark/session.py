@@ -1,0 +1,153 @@
+"""A Spark session of our own, for the command line: quiet, local by default, its Python workers running this Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+import sparknet
+from sparknet.runtime.problems import problem
+from sparknet.runtime.spark.java import check_java
+
+# The JVM prints it before any setting of ours is read, at every start, and it asks nothing of anybody.
+_CHATTER = re.compile(rb"WARNING: Using incubator modules: jdk\.incubator\.vector\s*")
+
+_LOG4J = """\
+rootLogger.level = error
+rootLogger.appenderRef.stderr.ref = stderr
+appender.stderr.type = Console
+appender.stderr.name = stderr
+appender.stderr.target = SYSTEM_ERR
+appender.stderr.layout.type = PatternLayout
+appender.stderr.layout.pattern = spark: %p %c{1}: %m%n%ex
+# Spark announces a level of its own for this logger unless it equals the root's.
+logger.gateway.name = org.apache.spark.api.python.PythonGatewayServer
+logger.gateway.level = error
+# A failed task comes back to Python as an exception, and from there to the user as one message.
+logger.tasks.name = org.apache.spark.executor.Executor
+logger.tasks.level = off
+logger.sets.name = org.apache.spark.scheduler.TaskSetManager
+logger.sets.level = off
+logger.files.name = org.apache.spark.sql.execution.datasources.FileFormatWriter
+logger.files.level = off
+"""
+
+
+def running_session() -> SparkSession | None:
+    """The session that someone else has in this process, or one on their context; None where no Spark runs here.
+
+    `getOrCreate` would set our settings on theirs, and `stop` would end it under their hands.
+    """
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        return active
+    if os.environ.get("SPARK_CONNECT_MODE_ENABLED"):
+        return None
+    context = SparkContext._active_spark_context
+    return None if context is None or context._jsc is None else SparkSession(context)
+
+
+def start_session(master: str | None = None, name: str = "sparknet") -> SparkSession:
+    """A session on `master` (by default this machine, a task slot a core); raises SparkNetError where none starts."""
+    check_java()
+    master = master or "local[*]"
+    with tempfile.TemporaryDirectory(prefix="sparknet-") as folder, _environment(master), _quiet_start():
+        log4j = Path(folder, "log4j2.properties")
+        log4j.write_text(_LOG4J, "utf-8")
+        builder = SparkSession.builder.master(master).appName(name)
+        for key, value in _settings(master, log4j).items():
+            builder = builder.config(key, value)
+        try:
+            return builder.getOrCreate()
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise problem("R0061", f"Spark does not start on `{master}`: {first[:300]}") from error
+
+
+def _settings(master: str, log4j: Path) -> dict[str, str]:
+    package = str(Path(sparknet.__file__).parent.parent)
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        # Otherwise pyspark looks up the caller's frame for every column, and prints failed queries as JSON by itself.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
+        "spark.python.worker.reuse": "true",
+        # Wherever this package is imported from, Python workers that see the same file system find it too.
+        "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
+    }
+    if master.startswith("local"):
+        # A round is one small stage: planning it adaptively and compiling it to Java takes longer than running it.
+        settings |= {
+            "spark.sql.adaptive.enabled": "false",
+            "spark.sql.codegen.wholeStage": "false",
+            "spark.sql.shuffle.partitions": str(os.cpu_count() or 1),
+            # Trained parameters come back in a task's result, not by a detour through the block manager.
+            "spark.task.maxDirectResultSize": str(1 << 29),
+        }
+    if _is_in_process(master):
+        settings |= {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+    return settings
+
+
+def _is_in_process(master: str) -> bool:
+    return master == "local" or master.startswith("local[")
+
+
+@contextmanager
+def _environment(master: str) -> Iterator[None]:
+    """Environment variables that Spark reads once, at its start."""
+    wanted = {"PYSPARK_PYTHON": sys.executable}
+    if not master.startswith("local"):  # on a cluster, this interpreter's path may mean nothing
+        wanted["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
+    if _is_in_process(master):
+        wanted["SPARK_LOCAL_IP"] = "127.0.0.1"
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Start the JVM with its stderr in a pipe, from which everything but known chatter goes on to our stderr.
+
+    The JVM keeps the pipe for its life; only the file descriptor of this process is put back at the end.
+    """
+    try:
+        terminal = os.dup(2)
+    except OSError:  # this process has no stderr
+        yield
+        return
+    source, sink = os.pipe()
+    threading.Thread(target=_relay, args=(source, terminal), name="sparknet-stderr", daemon=True).start()
+    sys.stderr.flush()
+    os.dup2(sink, 2)
+    os.close(sink)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+
+
+def _relay(source: int, target: int) -> None:
+    with os.fdopen(source, "rb") as lines, os.fdopen(target, "wb", buffering=0, closefd=False) as out:
+        for line in lines:
+            if not _CHATTER.fullmatch(line):
+                out.write(line)

@@ -1,0 +1,325 @@
+"""What runs in Spark's Python workers: callables for `mapInArrow`, each with the plain data that it needs.
+
+They are importable by name, so Spark sends their fields and no code. Column names and types of what they give are in
+the schemas beside them.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from sparknet.runtime.encoding.binding import BoundPort, bounded
+from sparknet.runtime.encoding.encode import Block, Bytes, Layout, Packer, digests, encode_batch
+from sparknet.runtime.encoding.learning import learners
+from sparknet.runtime.encoding.moments import Axes, moments_of
+from sparknet.runtime.encoding.profile import profile_batches
+from sparknet.runtime.encoding.terms import terms_of
+from sparknet.runtime.engines.base import Engine, Sums
+from sparknet.runtime.problems import changed
+from sparknet.runtime.training.rounds import (
+    Evaluation,
+    EvaluationTask,
+    RoundTask,
+    Shard,
+    WorkerResult,
+    evaluate,
+    train_round,
+)
+
+Batches = Iterator[pa.RecordBatch]
+
+# ----- encoding -----
+
+PROFILE_SCHEMA = "partition int, profile string"
+ROW_SCHEMA = "digest binary, payload binary"
+TERM_SCHEMA = "digest binary, terms array<struct<port: int, term: string>>"
+BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
+
+BlockDigests = Mapping[tuple[int, int], bytes]
+"""Digests of the blocks of a split, by worker and index, as the encoding found them."""
+
+_TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
+_BLOCKS = pa.schema(
+    [
+        ("worker", pa.int32()),
+        ("split", pa.string()),
+        ("index", pa.int32()),
+        ("rows", pa.int32()),
+        ("payload", pa.binary()),
+        ("digest", pa.binary()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ProfileRows:
+    """The profile of each partition, as JSON."""
+
+    bound: tuple[BoundPort, ...]
+
+    def __call__(self, batches: Batches) -> Batches:
+        """One row: the partition's number and its profile."""
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        partition = context.partitionId() if context else 0
+        profile = profile_batches(batches, self.bound).model_dump_json()
+        yield pa.RecordBatch.from_pydict({"partition": pa.array([partition], pa.int32()), "profile": [profile]})
+
+
+@dataclass(frozen=True)
+class EncodeRows:
+    """Rows to payloads and their digests."""
+
+    bound: tuple[BoundPort, ...]
+    layout: Layout
+
+    def __call__(self, batches: Batches) -> Batches:
+        """A row for each row, in parts whose payloads stay well below Arrow's 2 GiB."""
+        most = max(1, (1 << 28) // self.layout.row_bytes)
+        for batch in bounded(batches, self.bound):
+            for start in range(0, batch.num_rows, most):
+                part = batch.slice(start, most)
+                payloads = encode_batch(part, self.bound, self.layout)
+                columns = [pa.array(digests(payloads, self.layout, part, self.bound), pa.binary()), _binary(payloads)]
+                yield pa.RecordBatch.from_arrays(columns, names=["digest", "payload"])
+
+
+@dataclass(frozen=True)
+class TermRows:
+    """Rows to their digests and to the terms that encoders may learn from them."""
+
+    bound: tuple[BoundPort, ...]
+    layout: Layout
+
+    def __call__(self, batches: Batches) -> Batches:
+        """A row for each row."""
+        learning = learners(self.bound)
+        for batch in bounded(batches, self.bound):
+            payloads = encode_batch(batch, self.bound, self.layout, numbers_only=True)
+            terms: list[list[dict[str, object]]] = [[] for _ in range(batch.num_rows)]
+            for index, each in learning.items():
+                for row, own in zip(terms, terms_of(batch.column(each.column), each.encoder), strict=True):
+                    row.extend({"port": index, "term": term} for term in own)
+            columns = [
+                pa.array(digests(payloads, self.layout, batch, self.bound), pa.binary()),
+                pa.array(terms, _TERMS),
+            ]
+            yield pa.RecordBatch.from_arrays(columns, names=["digest", "terms"])
+
+
+@dataclass(frozen=True)
+class PackRows:
+    """Rows of one worker, ordered by split and key, to blocks."""
+
+    layout: Layout
+
+    def __call__(self, batches: Batches) -> Batches:
+        """A row for each block."""
+        packer = Packer(self.layout)
+        for batch in batches:
+            for start, stop in _runs(batch.column("split")):
+                part = batch.slice(start, stop - start)
+                worker, split = part.column("worker")[0].as_py(), part.column("split")[0].as_py()
+                for block in packer.add(worker, split, _matrix(part.column("payload"), self.layout.row_bytes)):
+                    yield _block_row(block)
+        for block in packer.finish():
+            yield _block_row(block)
+
+
+def _binary(payloads: Bytes) -> pa.Array:
+    """uint8[rows, size] as a binary column, without a copy."""
+    rows, size = payloads.shape
+    offsets = np.arange(0, (rows + 1) * size, size, dtype=np.int32)
+    return pa.Array.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(payloads)])
+
+
+def _matrix(column: pa.Array, size: int) -> Bytes:
+    """A binary column whose cells all have `size` bytes as uint8[rows, size], without a copy."""
+    kind = np.int64 if pa.types.is_large_binary(column.type) else np.int32
+    _, offsets, values = column.buffers()
+    first = np.frombuffer(offsets, kind)[column.offset]
+    return np.frombuffer(values, np.uint8, len(column) * size, first).reshape(len(column), size)
+
+
+def _runs(column: pa.Array) -> list[tuple[int, int]]:
+    """Start and stop of each stretch of equal values."""
+    if len(column) == 0:
+        return []
+    codes = np.asarray(column.dictionary_encode().indices)
+    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
+    return list(itertools.pairwise(edges))
+
+
+def _block_row(block: Block) -> pa.RecordBatch:
+    values = (block.worker, block.split, block.index, block.rows, block.payload, block.digest())
+    arrays = [pa.array([value], field.type) for value, field in zip(values, _BLOCKS, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=_BLOCKS)
+
+
+def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
+    """The blocks of some rows of `BLOCK_SCHEMA`; payloads are views, not copies.
+
+    Spark computes a block that it lost anew, digest and all, from a source that may hold other rows by now; raises
+    SparkNetError where it does.
+    """
+    for batch in batches:
+        columns = [batch.column(name).to_pylist() for name in ("worker", "split", "index", "rows", "digest")]
+        payloads = batch.column("payload")
+        for i, (worker, split, index, rows, digest) in enumerate(zip(*columns, strict=True)):
+            if digests.get((worker, index)) != digest:
+                raise changed("the data")
+            yield Block(worker, split, index, rows, memoryview(payloads[i].as_buffer()))
+
+
+MOMENT_SCHEMA = "port int, moments string"
+
+
+@dataclass(frozen=True)
+class MomentBlocks:
+    """The moments of the blocks that the partition holds, for some of the ports, as JSON."""
+
+    layout: Layout
+    axes: Axes
+    digests: BlockDigests
+
+    def __call__(self, batches: Batches) -> Batches:
+        """One row for each port, or none for a partition without blocks."""
+        found = moments_of(read_blocks(batches, self.digests), self.layout, self.axes)
+        if found:
+            texts = [moments.model_dump_json() for moments in found.values()]
+            yield pa.RecordBatch.from_pydict({"port": pa.array(found, pa.int32()), "moments": texts})
+
+
+# ----- rounds -----
+
+RESULT_SCHEMA = (
+    "worker int, rows bigint, parameters binary, optimizer_state binary, counted bigint, loss double, "
+    "metrics array<double>, steps int, seconds double, broken int"
+)
+_RESULT = pa.schema(
+    [
+        ("worker", pa.int32()),
+        ("rows", pa.int64()),
+        ("parameters", pa.binary()),
+        ("optimizer_state", pa.binary()),
+        ("counted", pa.int64()),
+        ("loss", pa.float64()),
+        ("metrics", pa.list_(pa.float64())),
+        ("steps", pa.int32()),
+        ("seconds", pa.float64()),
+        ("broken", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TrainRound:
+    """A round on the shard whose blocks the partition holds; `shards` is indexed by worker."""
+
+    task: RoundTask
+    shards: Sequence[Shard]
+    engine: Engine
+    digests: BlockDigests
+
+    def __call__(self, batches: Batches) -> Batches:
+        """One row of `RESULT_SCHEMA`, or none for a partition without training rows."""
+        blocks = read_blocks(batches, self.digests)
+        first = next(blocks, None)
+        if first is None:
+            return
+        shard = next(shard for shard in self.shards if shard.worker == first.worker)
+        result = train_round(self.engine, self.task, shard, _chain(first, blocks))
+        settle()
+        yield _result_row(result)
+
+
+@dataclass(frozen=True)
+class EvaluateRound:
+    """An evaluation on the blocks of a split that the partition holds."""
+
+    task: EvaluationTask
+    engine: Engine
+    digests: BlockDigests
+
+    def __call__(self, batches: Batches) -> Batches:
+        """One row of `RESULT_SCHEMA` (its parameters empty), or none for a partition without rows of the split."""
+        blocks = read_blocks(batches, self.digests)
+        first = next(blocks, None)
+        if first is None:
+            return
+        found = evaluate(self.engine, self.task, first.worker, _in_order(_chain(first, blocks)))
+        settle()
+        empty = np.zeros(0, np.float32)
+        yield _result_row(WorkerResult(found.worker, 0, empty, empty, found.sums, 0, found.seconds))
+
+
+def settle() -> None:
+    """Spare the next tasks the sorting of garbage that is none.
+
+    pyspark's workers run a full `gc.collect()` after every task, which walks all imported modules and took longer than
+    a small round (0.1 to 0.2 s). Once a worker has loaded what it needs, that much is set aside for good.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
+
+
+def _chain(first: Block, others: Iterator[Block]) -> Iterator[Block]:
+    yield first
+    yield from others
+
+
+def _in_order(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks, which Spark keeps in order; sums would differ in their last bits if it did not."""
+    for expected, block in enumerate(blocks):
+        if block.index != expected:
+            raise ValueError(f"block {block.index} of worker {block.worker} came where block {expected} belongs")
+        yield block
+
+
+def _result_row(result: WorkerResult) -> pa.RecordBatch:
+    values = (
+        result.worker,
+        result.rows,
+        result.parameters.tobytes(),
+        result.optimizer_state.tobytes(),
+        result.sums.rows,
+        result.sums.loss,
+        result.sums.metrics,
+        result.steps,
+        result.seconds,
+        result.broken,
+    )
+    arrays = [pa.array([value], field.type) for value, field in zip(values, _RESULT, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
+
+
+def read_results(table: pa.Table) -> list[WorkerResult]:
+    """The rows of `RESULT_SCHEMA` in worker order."""
+    results = []
+    for row in table.to_pylist():
+        results.append(
+            WorkerResult(
+                worker=row["worker"],
+                rows=row["rows"],
+                parameters=np.frombuffer(row["parameters"], np.float32),
+                optimizer_state=np.frombuffer(row["optimizer_state"], np.float32),
+                sums=Sums(row["counted"], row["loss"], tuple(row["metrics"])),
+                steps=row["steps"],
+                seconds=row["seconds"],
+                broken=row["broken"],
+            )
+        )
+    return sorted(results, key=lambda result: result.worker)
+
+
+def as_evaluation(result: WorkerResult) -> Evaluation:
+    """The part of a result that an evaluation fills."""
+    return Evaluation(result.worker, result.sums, result.seconds)

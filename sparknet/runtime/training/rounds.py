@@ -1,0 +1,252 @@
+"""A round of local training and an evaluation, as pure functions: the same bytes wherever and however often they run.
+
+A worker's examples come from an endless stream of epochs. In each epoch its blocks are in a new random order and so
+are the rows of each block; batches are cut from that stream without regard to where blocks or epochs end. Any stretch
+of the stream can be found directly from (seed, worker, position), so a round needs no memory of the rounds before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparknet.compiler.schedules import Rates
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.encoding.encode import Block, Layout
+from sparknet.runtime.engines.base import Engine, Feeds, Floats, Graph, Step, Sums, Trained, weighted
+
+Indices = NDArray[np.int64]
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every worker does in a round: `steps` of `batch` rows, after the `position` steps already taken."""
+
+    round: int
+    position: int
+    steps: int
+    batch: int
+    seed: int
+    rates: Rates
+    synchronous: bool = False
+    """Whether the workers average the gradient of every step, not the weights behind the last one."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The training rows of one worker: row r is row `r % block_rows` of block `r // block_rows`."""
+
+    worker: int
+    rows: int
+    block_rows: int
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """A round of training: what to run, and where every worker starts.
+
+    Of a synchronous plan a task is one step, `graph` the one of the gradient, and `optimizer_state` empty.
+    """
+
+    graph: Graph
+    layout: Layout
+    plan: Plan
+    parameters: Floats
+    optimizer_state: Floats
+
+
+@dataclass(frozen=True)
+class EvaluationTask:
+    """An evaluation on all rows of a split."""
+
+    graph: Graph
+    layout: Layout
+    split: SplitName
+    parameters: Floats
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """What a worker hands back from a round; `rows` is the size of its shard, by which it is weighted.
+
+    Of a synchronous step `parameters` are the gradient and, behind it, the parameters that are not trained.
+    `broken` is the step, counted from 0 over the whole run, whose loss was not finite.
+    """
+
+    worker: int
+    rows: int
+    parameters: Floats
+    optimizer_state: Floats
+    sums: Sums
+    steps: int
+    seconds: float
+    broken: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a worker hands back from an evaluation."""
+
+    worker: int
+    sums: Sums
+    seconds: float
+
+
+# ----- the order of examples -----
+
+
+def _permutation(count: int, *salt: int) -> Indices:
+    """A random order of `count` things, the same on every machine and with every version of numpy."""
+    key = int.from_bytes(blake2b(np.array(salt, "<i8").tobytes(), digest_size=16).digest(), "little")
+    draws = np.random.Philox(key=key).random_raw(count)
+    return np.argsort(draws, kind="stable").astype(np.int64)
+
+
+def epoch_order(seed: int, shard: Shard, epoch: int, start: int = 0, stop: int | None = None) -> Indices:
+    """The rows of a shard in the order of one epoch, or a stretch of it, int64[rows].
+
+    Only blocks that the stretch touches are put in order: what a round costs depends on its steps, not on its shard.
+    """
+    stop = shard.rows if stop is None else min(stop, shard.rows)
+    parts, passed = [], 0
+    for block in _permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1):
+        first = int(block) * shard.block_rows
+        size = min(shard.block_rows, shard.rows - first)
+        if start < passed + size and passed < stop:
+            rows = _permutation(size, seed, shard.worker, epoch, int(block)) + first
+            parts.append(rows[max(start - passed, 0) : stop - passed])
+        passed += size
+    return np.concatenate(parts)
+
+
+def examples(plan: Plan, shard: Shard) -> Indices:
+    """The rows of a shard that a round trains on, in order, int64[steps * batch]."""
+    start, stop = plan.position * plan.batch, (plan.position + plan.steps) * plan.batch
+    parts = []
+    for epoch in range(start // shard.rows, -(-stop // shard.rows)):
+        before = epoch * shard.rows
+        parts.append(epoch_order(plan.seed, shard, epoch, max(start - before, 0), stop - before))
+    return np.concatenate(parts)
+
+
+def blocks_needed(plan: Plan, shard: Shard) -> tuple[int, ...]:
+    """The indices of the blocks that a round reads."""
+    return tuple(int(block) for block in np.unique(examples(plan, shard) // shard.block_rows))
+
+
+def step_seed(seed: int, worker: int, step: int) -> int:
+    """The seed of a step's randomness, int64 and not negative."""
+    digest = blake2b(np.array([seed, worker, step, -2], "<i8").tobytes(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+# ----- training and evaluation -----
+
+
+def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[Block]) -> WorkerResult:
+    """Take the steps of the plan on a worker's shard; `blocks` may come in any order.
+
+    Raises ValueError where a block that the plan needs does not come.
+    """
+    began = perf_counter()
+    columns = _gather(task.layout, examples(task.plan, shard), shard, blocks)
+    steps = _steps(task.layout, task.plan, shard.worker, columns)
+    if task.plan.synchronous:
+        trained = _gradient(engine, task, next(steps))
+    else:
+        trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
+    return WorkerResult(
+        worker=shard.worker,
+        rows=shard.rows,
+        parameters=trained.parameters,
+        optimizer_state=trained.optimizer_state,
+        sums=trained.sums,
+        steps=trained.steps,
+        seconds=perf_counter() - began,
+        broken=None if trained.broken is None else task.plan.position + trained.broken,
+    )
+
+
+def _gradient(engine: Engine, task: RoundTask, step: Step) -> Trained:
+    """The gradient of one step where the parameters would be, the untrained ones behind it."""
+    seed = np.asarray(step.seed, np.int64)
+    found = engine.infer(task.graph, {**step.feeds, "parameters": task.parameters, "seed": seed})
+    vector = np.concatenate([found.pop("gradient"), found.pop("untrained")])
+    loss = found.pop("loss")
+    broken = None if np.isfinite(loss) and np.isfinite(vector).all() else 0
+    return Trained(vector, np.zeros(0, np.float32), weighted(loss, found.values(), step.rows), 1, broken)
+
+
+def _gather(layout: Layout, chosen: Indices, shard: Shard, blocks: Iterable[Block]) -> list[NDArray[np.generic]]:
+    """The chosen rows of each field, `[len(chosen), *shape]`, taken from blocks as they stream by."""
+    columns: list[NDArray[np.generic]] = [
+        np.empty((len(chosen), *field.port.type.shape), field.dtype) for field in layout.fields
+    ]
+    block_of, missing = chosen // shard.block_rows, len(chosen)
+    for block in blocks:
+        here = np.flatnonzero(block_of == block.index)
+        missing -= len(here)
+        if len(here):
+            row = chosen[here] - block.index * shard.block_rows
+            for column, stored in zip(columns, block.arrays(layout), strict=True):
+                column[here] = stored[row]
+    if missing:
+        raise ValueError(f"{missing} of {len(chosen)} examples lie in blocks that did not arrive")
+    return columns
+
+
+def _steps(layout: Layout, plan: Plan, worker: int, columns: Sequence[NDArray[np.generic]]) -> Iterator[Step]:
+    for step in range(plan.steps):
+        batch = slice(step * plan.batch, (step + 1) * plan.batch)
+        seed = step_seed(plan.seed, worker, plan.position + step)
+        feeds = feed(layout, [column[batch] for column in columns])
+        yield Step(feeds, plan.batch, plan.rates.at(plan.position + step), seed)
+
+
+def feed(layout: Layout, columns: Sequence[NDArray[np.generic]]) -> Feeds:
+    """Stored numbers as the graphs take them: float32 or int64, batch first."""
+    pairs = zip(layout.fields, columns, strict=True)
+    return {field.port.name: np.ascontiguousarray(column, field.port.type.dtype) for field, column in pairs}
+
+
+def evaluate(engine: Engine, task: EvaluationTask, worker: int, blocks: Iterable[Block]) -> Evaluation:
+    """Loss and metrics over all rows of a worker's blocks, which come in the order of their indices."""
+    began = perf_counter()
+    sums = engine.evaluate(task.graph, task.parameters, _evaluation_batches(task.layout, blocks))
+    return Evaluation(worker, sums, perf_counter() - began)
+
+
+def _evaluation_batches(layout: Layout, blocks: Iterable[Block]) -> Iterator[tuple[Feeds, int]]:
+    for block in blocks:
+        arrays = block.arrays(layout)
+        for start in range(0, block.rows, EVALUATION_BATCH):
+            stop = min(start + EVALUATION_BATCH, block.rows)
+            yield feed(layout, [array[start:stop] for array in arrays]), stop - start
+
+
+# ----- averages -----
+
+
+def average(results: Sequence[WorkerResult], weights: Sequence[float]) -> tuple[Floats, Floats]:
+    """Parameters and optimizer state, weighted, summed in worker order in float64.
+
+    Args:
+        results: Those of all workers, in worker order.
+        weights: What each counts; they need not sum to 1.
+    """
+    if len(results) == 1:
+        return results[0].parameters, results[0].optimizer_state
+    total = sum(weights)
+    parameters = np.zeros(len(results[0].parameters), np.float64)
+    state = np.zeros(len(results[0].optimizer_state), np.float64)
+    for result, weight in zip(results, weights, strict=True):
+        parameters += result.parameters * np.float64(weight / total)
+        state += result.optimizer_state * np.float64(weight / total)
+    return parameters.astype(np.float32), state.astype(np.float32)

@@ -1,0 +1,148 @@
+"""What the workers of a run do in a round, and what is made of their results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from onnx import ModelProto
+
+from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.sections import OuterSync
+from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.runtime.backend import Backend
+from sparknet.runtime.encoding.encode import Layout
+from sparknet.runtime.engines.base import Floats, Graph, Sums
+from sparknet.runtime.problems import problem
+from sparknet.runtime.training.rounds import Plan, RoundTask, Shard, WorkerResult, average
+from sparknet.runtime.training.standing import Standing, Weights
+
+DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A round that was taken: `sums` in the order of steps and workers, `seconds` those of the slowest worker."""
+
+    weights: Weights
+    momentum: Floats
+    sums: list[Sums]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The workers of a run."""
+
+    net: CompiledNet
+    backend: Backend
+    layout: Layout
+    shards: Sequence[Shard]
+    step: Graph
+    """What the engine takes whole steps with."""
+
+    def take(self, plan: Plan, standing: Standing) -> Taken:
+        """A round; raises SparkNetError where a worker does not answer or its numbers are not finite."""
+        if plan.synchronous and len(self.shards) > 1:
+            return self._together(plan, standing)
+        plan = replace(plan, synchronous=False)  # one worker alone has nothing to average
+        start, sync, momentum = standing.weights, self.net.train.sync, standing.momentum
+        results = self._results(RoundTask(self.step, self.layout, plan, start.parameters, start.optimizer_state))
+        parameters, state = average(results, [result.rows for result in results])
+        if isinstance(sync, OuterSync):
+            parameters, momentum = outer_step(sync, start.parameters, parameters, momentum)
+        weights = Weights(parameters, state)
+        _check_finite(weights, plan, "the average of the workers", plan.position + plan.steps - 1)
+        return Taken(weights, momentum, *_seen(results))
+
+    def _together(self, plan: Plan, standing: Standing) -> Taken:
+        """Step by step: the mean of the workers' gradients, then the optimizer, here."""
+        weights, seconds = standing.weights, 0.0
+        sums: list[Sums] = []
+        for position in range(plan.position, plan.position + plan.steps):
+            step = replace(plan, position=position, steps=1)
+            task = RoundTask(self._gradient, self.layout, step, weights.parameters, np.zeros(0, np.float32))
+            results = self._results(task)
+            mean, _ = average(results, [1.0] * len(results))  # batches are equally large, whatever the shards are
+            weights = self._updated(weights, mean, plan.rates.at(position))
+            _check_finite(weights, plan, f"step {position + 1}", position)
+            seen, longest = _seen(results)
+            sums += seen
+            seconds += longest
+        return Taken(weights, standing.momentum, sums, seconds)
+
+    def _updated(self, weights: Weights, mean: Floats, rate: float) -> Weights:
+        """The weights after a step with a mean gradient, behind which the untrained parameters lie."""
+        trained = self.net.trained_count
+        feeds = {
+            "trained": weights.parameters[:trained],
+            "gradient": mean[:trained],
+            "optimizer_state": weights.optimizer_state,
+            "learning_rate": np.asarray(rate, np.float32),
+        }
+        found = self.backend.engine.infer(self._update, feeds)
+        return Weights(np.concatenate([found["new_trained"], mean[trained:]]), found["new_optimizer_state"])
+
+    def _results(self, task: RoundTask) -> list[WorkerResult]:
+        """Those of all workers, in worker order."""
+        plan = task.plan
+        results = sorted(self.backend.train(task, self.shards), key=lambda result: result.worker)
+        missing = {shard.worker for shard in self.shards} - {result.worker for result in results}
+        if missing:
+            count = len(self.shards)
+            raise problem("R0031", f"round {plan.round + 1}: no answer from worker {min(missing) + 1} of {count}")
+        for result in results:
+            if result.broken is not None:
+                where = f"worker {result.worker + 1}, step {result.broken + 1}"
+                raise _diverged("the loss is", plan, where, result.broken)
+        return results
+
+    # ----- graphs -----
+
+    @cached_property
+    def _gradient(self) -> Graph:
+        return self._graph("gradient", self.net.gradient())
+
+    @cached_property
+    def _update(self) -> Graph:
+        return self._graph("update", self.net.update())
+
+    def _graph(self, name: str, model: ModelProto) -> Graph:
+        return Graph(name, model.SerializeToString(deterministic=True), self.net.statistics_size)
+
+
+def _check_finite(weights: Weights, plan: Plan, where: str, step: int) -> None:
+    """Raise SparkNetError for weights that are no numbers any more; the workers have checked what they gave."""
+    if not (np.isfinite(weights.parameters).all() and np.isfinite(weights.optimizer_state).all()):
+        raise _diverged("the weights are", plan, where, step)
+
+
+def _diverged(what: str, plan: Plan, where: str, step: int) -> SparkNetError:
+    notes = [f"the learning rate is {plan.rates.at(step):g}"]
+    return problem("R0030", f"{what} not finite: round {plan.round + 1}, {where}", notes=notes, helps=DIVERGED)
+
+
+def outer_step(sync: OuterSync, start: Floats, mean: Floats, momentum: Floats) -> tuple[Floats, Floats]:
+    """Nesterov momentum on what a round changed, as PyTorch's SGD computes it, in float64 (DiLoCo, algorithm 1).
+
+    Args:
+        sync: Learning rate and momentum.
+        start: The parameters that the round started from, float32[P].
+        mean: Those of the workers after it, averaged; behind the trained ones they stay as they are.
+        momentum: float32[trained], zeros before the first round.
+
+    Returns:
+        New parameters and momentum.
+    """
+    trained = len(momentum)
+    change = start[:trained].astype(np.float64) - mean[:trained]
+    new = sync.momentum * momentum + change
+    stepped = start[:trained] - sync.lr * (sync.momentum * new + change)
+    with np.errstate(over="ignore"):  # what does not fit into a float32 becomes infinite, which `take` looks for
+        return np.concatenate([stepped.astype(np.float32), mean[trained:]]), new.astype(np.float32)
+
+
+def _seen(results: Sequence[WorkerResult]) -> tuple[list[Sums], float]:
+    return [result.sums for result in results], max(result.seconds for result in results)
