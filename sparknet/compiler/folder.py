@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
@@ -216,6 +216,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         partial.rename(folder)
         for parent in (folder.parent, *(parent.parent for parent in made)):
             _sync_folder(parent)
+    _remove_leftovers(folder)
 
 
 @contextmanager
@@ -228,6 +229,15 @@ def _partial(folder: Path) -> Iterator[Path]:
         raise _unwritable(folder, f"cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote the same folder have left."""
+    name = re.compile(rf"\.{re.escape(folder.name)}\.[0-9a-f]{{8}}\.partial")
+    with suppress(OSError):
+        for leftover in folder.parent.iterdir():
+            if name.fullmatch(leftover.name) and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _unwritable(folder: Path, why: str, *helps: str) -> SparkNetError:

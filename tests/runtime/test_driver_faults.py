@@ -1,0 +1,82 @@
+"""The driver killed at any moment of its writing, and disks that are full: the same bytes, or one error, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from sparknet.compiler import CompiledNet
+from sparknet.runtime.run_folder import load
+from sparknet.runtime.runs import run_local
+from tests.runtime.conftest import small_net
+
+ROOT = Path(__file__).parents[2]
+BYTES = ("parameters.safetensors", "optimizer_state.safetensors", "inference.onnx", "bindings.json")
+
+
+@pytest.fixture
+def net(folder: Path) -> CompiledNet:
+    """Three rounds with a checkpoint after each: the last has an older one to remove."""
+    more = "\n  workers = 2\n  checkpoint = rounds(1)"
+    return small_net(folder, split="{train: 0.6, validation: 0.2, test: 0.2}", epochs=3, more=more)
+
+
+def dying(folder: Path, into: Path, *most: int) -> list[str]:
+    """What `tests.runtime.dying` says: in a process without threads, for it forks."""
+    into.mkdir()
+    command = [sys.executable, "-m", "tests.runtime.dying", str(folder / "small.net"), str(into), *map(str, most)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """The files that say what a run came to; the others hold times."""
+    load(run)
+    return {name: (run / name).read_bytes() for name in BYTES}
+
+
+def test_a_driver_killed_at_every_moment_of_its_writing(net: CompiledNet, folder: Path) -> None:
+    """Slow, about 15 s: some fifty moments, for each a run that dies and one that goes on from there."""
+    run_local(net, folder / "whole")
+    whole = contents(folder / "whole")
+    found = dying(folder, folder / "runs")
+    # Before the first checkpoint has its name there is nothing; behind the rename of the run folder, all is there.
+    assert [how for how, _ in groupby(found)] == ["begun anew", "resumed", "E0601 `.../run` exists already"]
+    assert found.count("resumed") > 30
+    for number, how in enumerate(found):
+        place = folder / "runs" / str(number)
+        assert contents(place / "run") == whole
+        left = {path.name for path in place.iterdir()} - {"run"}
+        assert left <= ({"run.checkpoints"} if how.startswith("E0601") else set())
+
+
+def test_a_disk_too_full_for_checkpoints(net: CompiledNet, folder: Path) -> None:
+    """Each that could not be written is told; the run goes on, and its own folder does not fit either."""
+    notes = dying(folder, folder / "full", 100)
+    place = folder / "full" / "run"
+    *checkpoints, last = notes
+    assert last == f"E0601 `{place}` cannot be written: File too large"
+    for number, note in enumerate(checkpoints, 1):
+        path = f"{place}.checkpoints/round-{number}"
+        assert note == f"no checkpoint after round {number}: `{path}` cannot be written: File too large"
+    assert len(checkpoints) == 3
+    assert [path.name for path in (folder / "full").rglob("*")] == ["run.checkpoints"]
+
+
+def test_a_disk_too_full_for_the_run_folder(net: CompiledNet, folder: Path) -> None:
+    """The checkpoints fit: they stay, and once there is room the run ends as it would have."""
+    (said,) = dying(folder, folder / "full", 5000)
+    assert re.fullmatch(r"E0601 `.*/run` cannot be written: File too large", said)
+    assert sorted(path.name for path in (folder / "full").iterdir()) == ["run.checkpoints"]
+    run_local(net, folder / "full" / "run", resume=True)
+    run_local(net, folder / "whole")
+    assert contents(folder / "full" / "run") == contents(folder / "whole")
