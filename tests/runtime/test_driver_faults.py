@@ -1,4 +1,4 @@
-"""The driver killed at any moment of its writing, and disks that are full: the same bytes, or one error, nothing lost."""
+"""The driver killed at any moment of its writing, and full disks: the same bytes, or one error and nothing lost."""
 
 from __future__ import annotations
 
