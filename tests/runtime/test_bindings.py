@@ -93,3 +93,31 @@ def test_lists_among_several_columns(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(net_of(tmp_path, 'columns("f*", "g")'))
     assert only(error) == "R0013 column `f10` is of type list of double; each of several columns gives one number"
+
+
+def test_bytes_are_numbers(tmp_path: Path, spark: SparkSession) -> None:
+    """A number each, the same as a list of them, whatever Arrow keeps them in."""
+    x = np.random.Generator(np.random.Philox(5)).integers(0, 256, (200, 4), np.uint8)
+    cells = [row.tobytes() for row in x]
+    net = small_net(tmp_path, workers=2)
+    want = sparknet.train(net, pa.table({"x": list(x), "y": rows()["y"]})).run.parameters.tobytes()
+    for kind in (pa.binary(), pa.large_binary(), pa.dictionary(pa.int32(), pa.binary())):
+        table = pa.table({"x": pa.array([b"one more", *cells]).cast(kind)[1:], "y": rows()["y"]})
+        assert sparknet.train(net, table).run.parameters.tobytes() == want
+    frame = spark.createDataFrame(table.set_column(0, "x", pa.array(cells)))
+    assert sparknet.train(net, frame).run.parameters.tobytes() == want
+
+
+def test_bytes_that_are_more_or_fewer(tmp_path: Path) -> None:
+    net = small_net(tmp_path)
+    for cell, message in (
+        (b"\x89PNG..", "R0012 row 3 of column `x` has 6 bytes"),
+        (None, "R0010 row 3 of column `x` is null"),
+    ):
+        cells = [b"four", b"four", cell, *[b"four"] * 197]
+        with pytest.raises(SparkNetError) as error:
+            sparknet.train(net, pa.table({"x": pa.array(cells, pa.binary()), "y": rows()["y"]}))
+        assert only(error) == f"{message}; {TAKES}"
+    with pytest.raises(SparkNetError) as error:
+        sparknet.train(net, pa.table({"x": [[b"four"]] * 200, "y": rows()["y"]}))
+    assert only(error) == f"R0013 column `x` is of type list of binary; {TAKES}"

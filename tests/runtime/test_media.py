@@ -21,7 +21,7 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.encoders import Pixels, Spectrogram
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.encoding import binding
+from sparknet.runtime.encoding import binding, images
 from sparknet.runtime.encoding.cells import encode_cells
 from sparknet.runtime.encoding.encode import choose_layout
 from sparknet.runtime.encoding.images import MOST_PIXELS, MediaError, read_image
@@ -166,6 +166,32 @@ def test_what_pixels_become() -> None:
     turned.save(opened, "PNG", exif=exif)
     found = read_image(opened.getvalue(), Pixels(channels=3, height=4, width=6)).reshape(3, 4, 6)
     assert np.array_equal(found, np.rot90(draw, -1).transpose(2, 0, 1))
+
+
+def test_what_is_broken_beside_the_pixels_is_passed_over() -> None:
+    """Pillow warns of a palette with transparency and of metadata that ends too soon."""
+    colors = np.array([[[200, 100, 50, 0], [1, 2, 3, 255]]], np.uint8)
+    opened = BytesIO()
+    Image.fromarray(colors).quantize(2).save(opened, "PNG")
+    assert b"tRNS" in opened.getvalue()
+    found = read_image(opened.getvalue(), Pixels(channels=3, height=1, width=2))
+    assert found.reshape(3, 2)[:, 1].tolist() == [1, 2, 3]
+    exif = Image.new("RGB", (8, 8)).getexif()
+    exif[0x0112], exif[0x010F] = 1, "a camera" * 20
+    opened = BytesIO()
+    Image.new("RGB", (8, 8), (9, 9, 9)).save(opened, "JPEG", exif=exif.tobytes()[:-40], quality=100)
+    assert set(read_image(opened.getvalue(), Pixels(channels=3, height=2, width=2)).tolist()) == {9}
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.Generator(np.random.Philox(4)).integers(0, 256, (6, 9, 3), np.uint8)
+    opened = BytesIO()
+    Image.fromarray(draw).resize((1500, 1000), Image.Resampling.BICUBIC).save(opened, "JPEG", quality=95)
+    pixels = Pixels(channels=3, height=32, width=48)
+    quick = read_image(opened.getvalue(), pixels).astype(int)
+    monkeypatch.setattr(images, "_SPARE", 1000)
+    whole = read_image(opened.getvalue(), pixels).astype(int)
+    assert 1 <= np.abs(quick - whole).max() <= 8
 
 
 def test_columns_of_other_types(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """One Arrow column to the numbers that a port takes: `[rows, size]`, or which rows cannot be.
 
-Accepted: numbers and booleans; lists of them, nested or of fixed size; pyspark.ml vectors (a struct, in Arrow). Of an
-input of variable length, shorter lists are filled up with zeros.
+Accepted: numbers and booleans; lists of them, nested or of fixed size; bytes, each a number from 0 to 255; pyspark.ml
+vectors (a struct, in Arrow). Of an input of variable length, shorter lists are filled up with zeros.
 """
 
 from __future__ import annotations
@@ -51,12 +51,32 @@ def read_column(array: pa.Array, port: Port) -> Column:
         array = array.storage
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    if is_bytes(array.type):
+        return _with_bytes(_read_lists(_as_lists(array), port), array)
     if not pa.types.is_struct(array.type) or [field.name for field in array.type] != _VECTOR_FIELDS:
         return _read_lists(array, port)
     array, fault = _dense(array, port.measures or port)
     column = _read_lists(array, port)
     told = fault is not None and column.first is not None and column.first.row == fault.row
     return replace(column, first=fault) if told else column
+
+
+def _as_lists(array: pa.Array) -> pa.Array:
+    """A column of bytes as one of lists of uint8, without a copy."""
+    large = pa.types.is_large_binary(array.type)
+    valid, offsets, data = array.buffers()
+    count = 0 if data is None else data.size
+    bytes_ = pa.Array.from_buffers(pa.uint8(), count, [None, data or pa.py_buffer(b"")])
+    kind = (pa.large_list if large else pa.list_)(pa.uint8())
+    return pa.Array.from_buffers(kind, len(array), [valid, offsets], array.null_count, array.offset, [bytes_])
+
+
+def _with_bytes(column: Column, array: pa.Array) -> Column:
+    """Bytes that are not as many as the numbers of a row are most often those of a file, so they are called bytes."""
+    if column.first is None or column.first.code != "R0012":
+        return column
+    count = len(array[column.first.row].as_buffer())
+    return replace(column, first=replace(column.first, text=f"has {count:,} byte{'s' * (count != 1)}"))
 
 
 def _read_lists(array: pa.Array, port: Port) -> Column:
@@ -68,6 +88,8 @@ def _read_lists(array: pa.Array, port: Port) -> Column:
 
 def is_accepted(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold numbers at all."""
+    if is_bytes(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        return True
     while True:
         if isinstance(kind, pa.ExtensionType):
             kind = kind.storage_type
@@ -83,7 +105,7 @@ def is_scalar(kind: pa.DataType) -> bool:
     """Whether a row of a column of this type is one number."""
     if isinstance(kind, pa.ExtensionType):
         kind = kind.storage_type
-    return not _is_list(kind) and not pa.types.is_struct(kind)
+    return not _is_list(kind) and not pa.types.is_struct(kind) and not is_bytes(kind)
 
 
 def whole_type(kind: pa.DataType) -> bool:
@@ -102,11 +124,11 @@ def kind_of(kind: pa.DataType) -> str:
         kind = kind.storage_type
     while pa.types.is_dictionary(kind) or _is_list(kind):
         kind = kind.value_type
+    if is_bytes(kind):
+        return "bytes"
     if is_accepted(kind):
         return "numbers"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "texts"
-    return "bytes" if is_bytes(kind) else str(kind)
+    return "texts" if pa.types.is_string(kind) or pa.types.is_large_string(kind) else str(kind)
 
 
 def type_name(kind: pa.DataType) -> str:
