@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sparknet.cli.check import defaults_of
 from sparknet.cli.tables import amount, layer_table, line, make_console
 from sparknet.compiler import compile
 from sparknet.compiler.folder import check_output, write_compiled
@@ -17,6 +18,8 @@ def compile_file(file: Path, output: Path | None, settings: Sequence[str] = (), 
     if output is not None:
         check_output(output)
     console.print(layer_table(net))
+    if choices := defaults_of(net.typed):
+        line(console, "choices", choices)
     if output is not None:
         files = write_compiled(net, output)
         console.print("")

@@ -9,6 +9,7 @@ from time import perf_counter
 from rich.console import Console
 
 from sparknet.cli import BEGAN, tables
+from sparknet.cli.check import defaults_of
 from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import CompiledNet, compile
@@ -46,6 +47,8 @@ def run_file(
     if net.data is not None:
         line(console, "data", net.data.describe())
     line(console, "train", tables.settings(net))
+    if choices := defaults_of(net.typed):
+        line(console, "choices", choices)
     if not local and master is None and find_java() is None:
         line(console, "note", NO_JAVA)
         local = True

@@ -15,6 +15,7 @@ CODES: dict[str, str] = {
     "E0211": "imports in a circle",
     "E0212": "a file from outside the folder",
     "E0213": "an ONNX model that cannot be a layer",
+    "E0215": "a choice that cannot be made",
     # ----- arguments -----
     "E0301": "unknown argument",
     "E0302": "missing argument",

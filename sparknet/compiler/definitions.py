@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sparknet.compiler.choices import Choice, choose_let
 from sparknet.compiler.reach import IMPORT, Reach
 from sparknet.compiler.scope import BROKEN, Scope, Word, evaluate, unknown_word
 from sparknet.compiler.settings import Settings
+from sparknet.compiler.words import layer_words
 from sparknet.grammar import limits, syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.parse import parse
@@ -78,8 +80,13 @@ def _twice(again: Definition, first: Definition) -> Diagnostic:
     return Diagnostic("E0205", message, labels, helps=("give one of them another name",))
 
 
-def let_values(found: Iterable[Definition], given: Settings, problems: list[Diagnostic]) -> dict[str, Any]:
-    """Values of the lets, each allowed to use those above it; a setting takes the place of what the file says."""
+def let_values(
+    found: Iterable[Definition], given: Settings, problems: list[Diagnostic], choices: list[Choice]
+) -> dict[str, Any]:
+    """Values of the lets, each allowed to use those above it; a setting takes the place of what the file says.
+
+    A `let` that is a choice is added to `choices`, and has the default of that.
+    """
     values: dict[str, Any] = {}
     for definition in found:
         if not isinstance(definition.item, syntax.Let):
@@ -91,8 +98,8 @@ def let_values(found: Iterable[Definition], given: Settings, problems: list[Diag
         expr, source = (setting.value, setting.source) if setting else (definition.item.value, definition.source)
         scope = Scope(source, values)
         try:
-            value = evaluate(expr, scope)
-            if isinstance(value, Word):
+            value = evaluate(choose_let(definition.name, expr, scope, choices), scope)
+            if isinstance(value, Word) and value.text not in layer_words():
                 raise unknown_word(value.text, expr, scope)
         except SparkNetError as error:
             behind = () if setting else definition.imports

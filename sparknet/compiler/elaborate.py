@@ -13,7 +13,7 @@ from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple, Onn
 from sparknet.compiler.models import Models
 from sparknet.compiler.net import BlockUse, LayerUse, NetInput, NetOutput, ValueId
 from sparknet.compiler.ports import DERIVED, LENGTHS, check_port_name, input_type, output_type
-from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
+from sparknet.compiler.scope import Scope, Word, describe, evaluate, is_choice, misplaced, unknown_word
 from sparknet.compiler.synonyms import plain_name
 from sparknet.compiler.translate import layer_helps, written
 from sparknet.compiler.values import with_values
@@ -179,6 +179,7 @@ class Body:
     def _step(self, step: syntax.Step, first: bool) -> ValueId:
         if isinstance(step, syntax.LayerTuple):
             return self._use(self._tuple(step), step)
+        step = self._spelled(step)
         name = step.name.text
         if step.arguments is None and name in self.lost:
             raise SparkNetError([])
@@ -196,6 +197,13 @@ class Body:
         if name in JOINS:
             return self._join(step)
         raise self._unknown(step, first)
+
+    def _spelled(self, step: syntax.Call) -> syntax.Call:
+        """A step with the word in the place of a `let` that holds it: `-> activation`."""
+        word = self.scope.names.get(step.name.text)
+        if step.arguments is not None or step.name.text in self.values or not isinstance(word, Word):
+            return step
+        return step.model_copy(update={"name": step.name.model_copy(update={"text": word.text})})
 
     def _check_no_value(self, step: syntax.Call) -> None:
         """A value is led into a layer by an arrow; as an argument, `dense(x, 16)`, it is none."""
@@ -248,6 +256,8 @@ class Body:
 
     def _unknown(self, step: syntax.Call, first: bool) -> SparkNetError:
         name = step.name.text
+        if is_choice(step):
+            return misplaced(step, self.scope)
         own = [*self.blocks, *self.values]
         helps = [] if any(plain_name(o) == plain_name(name) for o in own) else layer_helps(step, self.scope)
         if not helps:

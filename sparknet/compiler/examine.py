@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sparknet.compiler.choices import Choice, Choices, choose_keys
 from sparknet.compiler.definitions import definitions, let_values
 from sparknet.compiler.elaborate import Body
 from sparknet.compiler.elaborate_losses import Judged
@@ -36,7 +37,8 @@ def examine(
     problems: list[Diagnostic] = []
     given = read_settings(settings, problems)
     found, complete = definitions(file, source, root, problems)
-    lets = let_values(found, given, problems)
+    choices: list[Choice] = []
+    lets = let_values(found, given, problems, choices)
     problems += given.unknown(lets)
     models = Models(Reach(source, root))
     blocks = {d.name: d for d in found if isinstance(d.item, syntax.Block)}
@@ -52,6 +54,7 @@ def examine(
     file, placement = given.put_into(file, source)
     sections = unique_sections(file, source, problems)
     scope = Scope(source, lets, placement)
+    sections, keys = _chosen(sections, scope, choices, problems)
     judged = None if body.broken else Judged(body.outputs, body.layers)
     train = elaborate_train(sections.get("train"), judged, scope, problems)
     lost = tuple(_ports(nets[0].body)) if body.broken else ()
@@ -72,6 +75,7 @@ def examine(
         data=data,
         train=train,
         predict=predict,
+        choices=Choices(tuple(choices), keys),
     )
     problems += check_early_stop(net, sections.get("train"), scope)
     return net, problems
@@ -81,12 +85,24 @@ def predict_section(file: syntax.File, source: Source) -> PredictSection:
     """The `predict` section of a file that stands alone, without a look at its net. Raises SparkNetError."""
     problems: list[Diagnostic] = []
     found, _ = definitions(file, source, None, problems)
-    lets = let_values(found, read_settings((), problems), problems)
+    lets = let_values(found, read_settings((), problems), problems, [])
     section = unique_sections(file, source, problems).get("predict")
     predict = elaborate_predict(section, Scope(source, lets), problems)
     if problems:
         raise SparkNetError(problems)
     return predict
+
+
+def _chosen(
+    sections: Mapping[str, syntax.Section], scope: Scope, choices: list[Choice], problems: list[Diagnostic]
+) -> tuple[dict[str, syntax.Section], dict[str, syntax.Expr]]:
+    """The sections with the defaults of their choices, and the keys that hold some."""
+    found: dict[str, syntax.Section] = {}
+    keys: dict[str, syntax.Expr] = {}
+    for name, section in sections.items():
+        found[name], wrong = choose_keys(section, scope, choices, keys)
+        problems += wrong
+    return found, keys
 
 
 def in_order(problems: Iterable[Diagnostic], source: Source) -> list[Diagnostic]:

@@ -46,6 +46,8 @@ EXAMPLES: dict[str, str] = {
     "window": "2",
     "rate": "0.5",
     "groups": "8",
+    "low": "16",
+    "high": "256",
     "width": "32",
     "scale": "2",
     "amount": "1",

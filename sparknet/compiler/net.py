@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
 
+from sparknet.compiler.choices import Choices
 from sparknet.compiler.layers import Join, Layer, ParameterSpec
 from sparknet.compiler.sections import DataSection, PredictSection, TrainSection
 from sparknet.compiler.types import TensorType
@@ -109,6 +110,8 @@ class ElaboratedNet:
     data: DataSection | None
     train: TrainSection
     predict: PredictSection = field(default_factory=PredictSection)
+    choices: Choices = field(default_factory=Choices)
+    """What a search may change; all else has the defaults of it."""
 
 
 @dataclass(frozen=True)

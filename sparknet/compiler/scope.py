@@ -11,6 +11,7 @@ from sparknet.compiler.settings import NOWHERE_ELSE, Placement
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
+from sparknet.grammar.spell import Speller
 from sparknet.grammar.suggest import closest
 
 _LARGEST = 10**18
@@ -19,6 +20,10 @@ _LARGEST = 10**18
 
 MAX_ITEMS = 10_000
 """A list of names of lists of names grows tenfold a line; a list that is longer than this is a mistake."""
+
+
+CHOOSE, RANGE = "choose", "range"
+"""What a choice is written as."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,20 @@ def evaluate(expr: syntax.Expr, scope: Scope) -> Any:
         case syntax.Binary():
             return _binary(expr, scope)
         case syntax.Call():
+            if is_choice(expr):
+                raise misplaced(expr, scope)
             raise scope.error("E0202", f"`{expr.name.text}(...)` gives no number here", expr)
+
+
+def is_choice(expr: object) -> bool:
+    """Whether an expression is written as a choice."""
+    return isinstance(expr, syntax.Call) and expr.arguments is not None and expr.name.text in (CHOOSE, RANGE)
+
+
+def misplaced(call: syntax.Call, scope: Scope) -> SparkNetError:
+    """The error for a choice where none is made."""
+    help = f"name it above the net, `let ... = {Speller().expression(call)}`, and write the name here"
+    return scope.error("E0215", "a choice is the whole of a `let`, or stands in a key of a section", call, help)
 
 
 def _named(name: str, scope: Scope) -> Any:

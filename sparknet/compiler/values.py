@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sparknet.compiler.scope import UNKNOWN, Scope, evaluate
+from sparknet.compiler.scope import UNKNOWN, Scope, Sizes, Word, evaluate
 from sparknet.grammar import spell, syntax
 
 
 def with_values(step: syntax.Step, scope: Scope) -> str:
     """A layer or a use of a block, in one line, each expression over lets and parameters as the number that it is."""
+    if isinstance(step, syntax.Call) and step.arguments is None:
+        return step.name.text
     at, text, parts = step.span.start, scope.source.text, []
     for expr in _computed(step, scope):
         value = evaluate(expr, scope)
@@ -27,12 +29,18 @@ def _computed(step: syntax.Step, scope: Scope) -> Iterator[syntax.Expr]:
     else:
         values = tuple(argument.value for argument in step.arguments or ())
     for value in values:
-        is_let = isinstance(value, syntax.Name) and isinstance(scope.names.get(value.text), bool | int | float)
+        is_let = isinstance(value, syntax.Name) and isinstance(
+            scope.names.get(value.text), bool | int | float | Word | Sizes
+        )
         if is_let or isinstance(value, syntax.Binary):
             yield value
 
 
 def _written(value: Any) -> str:
+    if isinstance(value, Word):
+        return value.text
+    if isinstance(value, Sizes):
+        return "x".join(map(str, value))
     if isinstance(value, bool):
         return "true" if value else "false"
     return spell.number(value)

@@ -9,11 +9,13 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel
 
+from sparknet.compiler.choices import Range
 from sparknet.compiler.elaborate_sections import CALLS, PHASED
 from sparknet.compiler.functions import FUNCTIONS, Standardize
 from sparknet.compiler.layers import JOINS, LAYERS
 from sparknet.compiler.layers.activation import ACTIVATIONS
 from sparknet.compiler.ports import INPUT_KINDS, OUTPUT_KINDS
+from sparknet.compiler.scope import CHOOSE, RANGE
 from sparknet.compiler.sections import DATA_KEYS, EngineName, PredictSection, TrainSection
 
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|[A-Za-z_]\w*|[(){}\[\],:=\n]|->')
@@ -36,6 +38,12 @@ class Proposal:
     kind: Kind
     detail: str = ""
     insert: str = ""
+
+
+CHOICES = (
+    Proposal(CHOOSE, "word", "one of several values, for `sparknet tune` to choose", f"{CHOOSE}("),
+    Proposal(RANGE, "word", "a number between two ends, for `sparknet tune` to choose", f"{RANGE}("),
+)
 
 
 @dataclass
@@ -62,6 +70,8 @@ def complete(text: str, offset: int, blocks: Mapping[str, str] | None = None) ->
         return _calls(_key(stack))
     if top.sign == "[" or top.first in ("let", "import"):
         return _words(_LET.findall(text), "value")
+    if top.sign == "" and top.entry[:1] == ["let"]:
+        return [*CHOICES, *_words(_LET.findall(before), "value")] if top.entry[-1] == "=" else []
     if top.sign == "":
         return _words(_TOP, "keyword") if len(top.entry) <= 1 else []
     if top.first in _BODIES:
@@ -158,11 +168,15 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
         functions: dict[str, type[BaseModel]] = {**FUNCTIONS, Standardize.name: Standardize}
         for name, function in functions.items():
             yield Proposal(name, "word", _summary(function), f"{name}(")
+    if top.first == "train" and entry[0] != "engine":
+        yield from CHOICES
     yield from _words(_LET.findall(text), "value")
 
 
 def _called(name: str, stack: list[_Open]) -> type[BaseModel] | None:
-    """The model of what is called, in a body or in a section."""
+    """The model of what is called, in a body, in a section or in a `let`."""
+    if name == RANGE:
+        return Range
     if name in LAYERS:
         return LAYERS[name]
     if name in JOINS:

@@ -79,3 +79,12 @@ def test_a_check_loads_nothing_heavy() -> None:
         "assert not status and not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def test_choices_are_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "search.net"
+    file.write_text("let units = choose(3, 4)\n" + GOOD.replace("dense(3)", "dense(units)"))
+    said = f"{file}: units = 3; `sparknet tune` searches\n1 file checked, no errors\n"
+    assert check(file).stderr == said
+    assert check(file, "--set", "units=3").stderr == "1 file checked, no errors\n"
+    assert check(file, "--format", "json").stdout == "[]\n"

@@ -169,6 +169,8 @@ def test_hover(editor: Editor) -> None:
     assert "`float[16]` to `float[16]`" in shown("relu", 1)
     assert "block Twice(units, scale = 1)" in shown("Twice(width", 2)
     assert "let width = 8" in shown("width, scale", 1)
+    editor.open("c.net", NET.replace("let width = 8", "let width = range(2, 8)"))
+    assert "let width = range(2, 8)  # 5" in shown("width, scale", 1)
     assert editor.ask("textDocument/hover", **editor.at("c.net", NET, "\n\nnet N")) is None
 
 
@@ -223,6 +225,9 @@ def test_what_is_proposed_where() -> None:
     assert proposed("train {\n  epochs = 3\n  |") >= {"batch", "optimizer"}
     assert proposed("train {\n  engine = |") == {"onnxruntime", "onnxruntime-training"}
     assert proposed("predict {\n  |") == {"input", "output", "keep"}
+    assert proposed("let n = 3\nlet lr = |") == {"choose", "range", "n", "lr"}
+    assert proposed("let lr = range(1, 2, |") >= {"log", "step"}
+    assert proposed("train {\n  batch = |") == {"choose", "range"}
     assert proposed(body + "  # |") == proposed(body + '  conv("|') == set()
 
 
