@@ -5,11 +5,21 @@ On a terminal `rich` draws a live progress bar; anywhere else every line is plai
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from collections.abc import Callable
+from time import perf_counter
 
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sparknet.cli.pace import Pace
 from sparknet.cli.tables import count, line
-from sparknet.runtime.training.records import Event, Note, Prepared, RoundRecord, Score
+from sparknet.runtime.training.records import Event, Note, Prepared, RoundRecord, Score, Stepped
+
+_REDRAWN = 8
+"""Times a second."""
 
 
 def metrics(score: Score) -> str:
@@ -20,26 +30,40 @@ def metrics(score: Score) -> str:
     return "  ".join(parts)
 
 
+def rate(rows: float) -> str:
+    """`1,240 rows/s`."""
+    return f"{rows:,.0f} rows/s" if rows >= 10 else f"{rows:.2g} rows/s"
+
+
+def clock(seconds: float) -> str:
+    """`0:07`, `12:30`, `3:05:00`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 class TrainingDisplay:
     """Shows a training run as its events arrive."""
 
-    def __init__(self, console: Console, where: str, rates: bool = False) -> None:
-        """`rates` asks for the learning rate of each round."""
+    def __init__(
+        self,
+        console: Console,
+        where: str,
+        step_rows: int,
+        rates: bool = False,
+        now: Callable[[], float] = perf_counter,
+    ) -> None:
+        """`step_rows` are those of a step of one worker; `rates` asks for the learning rate of each round."""
         self._console = console
         self._where = where
+        self._step_rows = step_rows
         self._rates = rates
-        self._rounds = 0
-        self._task: TaskID | None = None
-        self._bar = Progress(
-            TextColumn("round {task.completed}/{task.total}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[scores]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
+        self._now = now
+        self._pace: Pace | None = None
+        self._round = 0
+        self._scores = ""
+        self._began = now()
+        self._live = Live(console=console, get_renderable=self._bar, refresh_per_second=_REDRAWN)
 
     def __call__(self, event: Event) -> None:
         """Show one event of the trainer."""
@@ -48,12 +72,15 @@ class TrainingDisplay:
                 line(self._console, "note", event.text)
             case Prepared():
                 self._prepared(event)
+            case Stepped():
+                if self._pace is not None:
+                    self._pace.stepped(event.steps)
             case RoundRecord():
-                self._round(event)
+                self._finished(event)
 
     def stop(self) -> None:
-        """Leave the terminal as it was."""
-        self._bar.stop()
+        """Leave the terminal as it was, the bar as it stood last."""
+        self._live.stop()
 
     def _prepared(self, event: Prepared) -> None:
         rows = ", ".join(f"{number:,} {split}" for split, number in event.rows.items())
@@ -61,21 +88,46 @@ class TrainingDisplay:
         line(self._console, "rows", f"{sum(event.rows.values()):,}: {rows}; {each}")
         workers = f"{count(event.workers, 'worker')} {self._where}"
         line(self._console, "work", f"{workers}; {count(event.rounds, 'round')}, {count(event.steps, 'step')} each")
-        self._rounds = event.rounds
-        self._task = self._bar.add_task("", total=event.rounds, scores="")
-        self._bar.start()
+        self._round, self._began = event.rounds_done, self._now()
+        self._pace = Pace(event, self._began)
+        if self._console.is_terminal:
+            self._live.start()
 
-    def _round(self, event: RoundRecord) -> None:
+    def _finished(self, event: RoundRecord) -> None:
         scores = metrics(event.train)
         if self._rates:
             scores = f"lr {event.learning_rate:.3g}  {scores}"
         if event.score is not None:
             scores += f"  |  {event.score.split} {metrics(event.score)}"
-        if self._console.is_terminal and self._task is not None:
-            self._bar.update(self._task, completed=event.round, scores=scores)
-            if event.round == self._rounds:
-                self._bar.stop()
+        if self._pace is None:
             return
-        width = len(str(self._rounds))
-        label = f"{event.round:{width}}/{self._rounds}"
-        line(self._console, "round", f"{label}  epoch {event.epoch}  {scores}  {event.seconds_total:.2f} s")
+        rounds = self._pace.prepared.rounds
+        self._round, self._scores = event.round, scores
+        self._pace.finished(event, self._now())
+        if self._console.is_terminal:
+            if event.round == rounds:
+                self._live.stop()
+            return
+        label = f"{event.round:{len(str(rounds))}}/{rounds}"
+        speed = f"{event.seconds_total:.2f} s  {rate(event.rows_a_second)}"
+        line(self._console, "round", f"{label}  epoch {event.epoch}  {scores}  {speed}")
+
+    def _bar(self) -> Group:
+        """Two lines: how far and how fast, and below it the scores of the newest round."""
+        if self._pace is None:
+            return Group()
+        now, prepared = self._now(), self._pace.prepared
+        position = self._pace.position(now)
+        share = None if position is None else position / prepared.steps
+        left, rows = self._pace.left(now), self._pace.rows_a_second(now, self._step_rows)
+        numbers = [
+            "" if share is None else f"{100 * share:.0f} %",
+            "" if rows is None else rate(rows),
+            clock(now - self._began),
+            "" if left is None or self._round == prepared.rounds else f"{clock(left)} left",
+        ]
+        grid = Table.grid(padding=(0, 1), expand=False)
+        bar = ProgressBar(total=1.0, completed=share or 0.0, width=24, pulse=share is None)
+        label = Text(f"{'round':<11}{self._round}/{prepared.rounds}", style="bold")
+        grid.add_row(label, bar, Text("  ".join(filter(None, numbers))))
+        return Group(grid, Text(f"{'':<11}{self._scores}", no_wrap=True, overflow="ellipsis"))

@@ -53,7 +53,7 @@ def run_file(
         line(console, "note", NO_JAVA)
         local = True
     where = "in this process" if local else f"on {master or 'local[*]'}"
-    display = TrainingDisplay(console, where, rates=bool(net.train.schedule))
+    display = TrainingDisplay(console, where, net.train.step_rows, rates=bool(net.train.schedule))
     try:
         if local:
             trained = run_local(net, output, display, data_roots, resume)

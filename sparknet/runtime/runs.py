@@ -32,6 +32,7 @@ from sparknet.runtime.sources.readers import Table
 from sparknet.runtime.spark.masters import check_master
 from sparknet.runtime.training import checkpoints
 from sparknet.runtime.training.checkpoints import Checkpoint
+from sparknet.runtime.training.counted import CountedEngine
 from sparknet.runtime.training.records import Callback, Note, Progress
 from sparknet.runtime.training.trainer import TrainedNet, data_section, train
 
@@ -106,7 +107,8 @@ def run_local(
     places, engine = _check_before(net, output, data_roots, given=data)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"):
-        return _run(net, LocalBackend(data or places, engine), output, progress, resumed, callback)
+        counting = engine if progress is None else CountedEngine(engine, progress)
+        return _run(net, LocalBackend(data or places, counting), output, progress, resumed, callback)
 
 
 def run_spark(

@@ -68,7 +68,10 @@ def resume(folder: Path, more: str = EVERY) -> tuple[TrainedNet, list[str]]:
 
 def essence(trained: TrainedNet) -> tuple[object, ...]:
     """All that a run gives but the time that it took."""
-    history = [replace(record, seconds_compute=0, seconds_total=0) for record in trained.history]
+    history = [
+        replace(record, seconds_compute=0, seconds_exchange=0, seconds_evaluation=0, seconds_total=0)
+        for record in trained.history
+    ]
     vectors = trained.parameters.tobytes(), trained.optimizer_state.tobytes()
     return (*vectors, history, trained.kept_round, trained.planned, trained.rows, trained.scores)
 

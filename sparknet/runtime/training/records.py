@@ -21,7 +21,10 @@ class Note:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data is encoded and training begins; `rows` by split, `steps` of every worker in all."""
+    """The data is encoded and training begins; `rows` by split, `steps` of every worker in all.
+
+    A run that goes on from a checkpoint has the `rounds_done` and `steps_done` behind it.
+    """
 
     rows: dict[str, int]
     workers: int
@@ -29,6 +32,8 @@ class Prepared:
     steps: int
     row_bytes: int
     seconds: float
+    rounds_done: int = 0
+    steps_done: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,22 @@ class RoundRecord:
     score: Score | None
     seconds_compute: float
     """The slowest worker's own time in this round's steps."""
+    seconds_exchange: float
+    """What was spent on making one set of weights of those of all workers."""
+    seconds_evaluation: float
+    """The slowest worker's own time in the evaluation."""
     seconds_total: float
     """Wall time of the round: steps, moving the parameters, averaging, evaluation."""
+
+    @property
+    def seconds_rest(self) -> float:
+        """What Spark took for planning, scheduling and moving; nearly nothing without Spark."""
+        return max(0.0, self.seconds_total - self.seconds_compute - self.seconds_exchange - self.seconds_evaluation)
+
+    @property
+    def rows_a_second(self) -> float:
+        """Rows that were trained on, of all workers, over the wall time of the round."""
+        return self.train.rows / max(self.seconds_total, 1e-9)
 
     @property
     def scores(self) -> tuple[Score, ...]:
@@ -67,8 +86,16 @@ class RoundRecord:
         return (self.train,) if self.score is None else (self.train, self.score)
 
 
-Event = Note | Prepared | RoundRecord
+@dataclass(frozen=True)
+class Stepped:
+    """Workers have taken `steps` steps more of the round that is under way; not every backend tells."""
+
+    steps: int
+
+
+Event = Note | Prepared | Stepped | RoundRecord
 Progress = Callable[[Event], None]
+"""Told of each event as it comes; of `Stepped` by workers that are threads of this process, side by side."""
 Callback = Callable[[RoundRecord], bool | None]
 """Called after each round; one that returns True ends the run there."""
 

@@ -124,15 +124,25 @@ class _Run:
         rows = self._check_splits(encoded)
         shards = encoded.shards()
         course = plan_course(self.net.train, rows["train"], len(shards))
+        done = self.resumed.standing.history if self.resumed else ()
         self.progress(
-            Prepared(rows, len(shards), len(course.plans), course.steps, layout.row_bytes, perf_counter() - self.began)
+            Prepared(
+                rows=rows,
+                workers=len(shards),
+                rounds=len(course.plans),
+                steps=course.steps,
+                row_bytes=layout.row_bytes,
+                seconds=perf_counter() - self.began,
+                rounds_done=len(done),
+                steps_done=done[-1].steps if done else 0,
+            )
         )
         start = self._start(layout, bound)
         standing = self._rounds(graph, course, layout, shards, rows, self._checkpoints(workers, encoded), start)
         kept, score = standing.kept, standing.history[standing.kept_round - 1].score
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
-            scores["test"] = self._evaluate(layout, "test", kept.parameters, standing.kept_round)
+            scores["test"], _ = self._evaluate(layout, "test", kept.parameters, standing.kept_round)
         return TrainedNet(
             parameters=kept.parameters,
             optimizer_state=kept.optimizer_state,
@@ -256,7 +266,7 @@ class _Run:
         checkpoints: Checkpoints | None,
         standing: Standing,
     ) -> Standing:
-        workers = Workers(self.net, self.backend, layout, shards, graph)
+        workers = Workers(self.net, self.backend, layout, shards, graph, self.progress)
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         judge, patience = self.net.judge, self.net.train.early_stop
         for plan in course.plans[len(standing.history) :]:
@@ -265,7 +275,9 @@ class _Run:
             began = perf_counter()
             taken = workers.take(plan, standing)
             weights = taken.weights
-            score = None if split is None else self._evaluate(layout, split, weights.parameters, plan.round + 1)
+            score, evaluating = None, 0.0
+            if split is not None:
+                score, evaluating = self._evaluate(layout, split, weights.parameters, plan.round + 1)
             record = RoundRecord(
                 round=plan.round + 1,
                 epoch=course.epoch(plan),
@@ -274,6 +286,8 @@ class _Run:
                 train=self._score("train", taken.sums),
                 score=score,
                 seconds_compute=taken.seconds,
+                seconds_exchange=taken.seconds_exchange,
+                seconds_evaluation=evaluating,
                 seconds_total=perf_counter() - began,
             )
             history = (*standing.history, record)
@@ -287,7 +301,8 @@ class _Run:
                 break
         return standing
 
-    def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats, of_round: int) -> Score:
+    def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats, of_round: int) -> tuple[Score, float]:
+        """The score of weights, and the time of the slowest worker."""
         model = self.net.evaluation.SerializeToString(deterministic=True)
         graph = Graph("evaluation", model, self.net.statistics_size)
         results = self.backend.evaluate(EvaluationTask(graph, layout, split, parameters))
@@ -299,7 +314,7 @@ class _Run:
                 notes=[f"the learning rate is {self.net.train.optimizer.lr:g}"],
                 helps=DIVERGED,
             )
-        return score
+        return score, max(result.seconds for result in results)
 
     def _score(self, split: str, parts: Sequence[Sums]) -> Score:
         total = sum_in_order(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from time import perf_counter
 
 import numpy as np
 from onnx import ModelProto
@@ -16,6 +17,7 @@ from sparknet.runtime.backend import Backend
 from sparknet.runtime.encoding.encode import Layout
 from sparknet.runtime.engines.base import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
+from sparknet.runtime.training.records import Progress, Stepped
 from sparknet.runtime.training.rounds import Plan, RoundTask, Shard, WorkerResult, average
 from sparknet.runtime.training.standing import Standing, Weights
 
@@ -24,12 +26,15 @@ DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `colum
 
 @dataclass(frozen=True)
 class Taken:
-    """A round that was taken: `sums` in the order of steps and workers, `seconds` those of the slowest worker."""
+    """A round that was taken: `sums` in the order of steps and workers."""
 
     weights: Weights
     momentum: Floats
     sums: list[Sums]
     seconds: float
+    """Those of the slowest worker."""
+    seconds_exchange: float
+    """Those in which one set of weights was made of the workers'."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,7 @@ class Workers:
     shards: Sequence[Shard]
     step: Graph
     """What the engine takes whole steps with."""
+    progress: Progress
 
     def take(self, plan: Plan, standing: Standing) -> Taken:
         """A round; raises SparkNetError where a worker does not answer or its numbers are not finite."""
@@ -50,28 +56,32 @@ class Workers:
         plan = replace(plan, synchronous=False)  # one worker alone has nothing to average
         start, sync, momentum = standing.weights, self.net.train.sync, standing.momentum
         results = self._results(RoundTask(self.step, self.layout, plan, start.parameters, start.optimizer_state))
+        began = perf_counter()
         parameters, state = average(results, [result.rows for result in results])
         if isinstance(sync, OuterSync):
             parameters, momentum = outer_step(sync, start.parameters, parameters, momentum)
         weights = Weights(parameters, state)
         _check_finite(weights, plan, "the average of the workers", plan.position + plan.steps - 1)
-        return Taken(weights, momentum, *_seen(results))
+        return Taken(weights, momentum, *_seen(results), seconds_exchange=perf_counter() - began)
 
     def _together(self, plan: Plan, standing: Standing) -> Taken:
         """Step by step: the mean of the workers' gradients, then the optimizer, here."""
-        weights, seconds = standing.weights, 0.0
+        weights, seconds, exchange = standing.weights, 0.0, 0.0
         sums: list[Sums] = []
         for position in range(plan.position, plan.position + plan.steps):
             step = replace(plan, position=position, steps=1)
             task = RoundTask(self._gradient, self.layout, step, weights.parameters, np.zeros(0, np.float32))
             results = self._results(task)
+            began = perf_counter()
             mean, _ = average(results, [1.0] * len(results))  # batches are equally large, whatever the shards are
             weights = self._updated(weights, mean, plan.rates.at(position))
             _check_finite(weights, plan, f"step {position + 1}", position)
+            exchange += perf_counter() - began
             seen, longest = _seen(results)
             sums += seen
             seconds += longest
-        return Taken(weights, standing.momentum, sums, seconds)
+            self.progress(Stepped(len(results)))
+        return Taken(weights, standing.momentum, sums, seconds, exchange)
 
     def _updated(self, weights: Weights, mean: Floats, rate: float) -> Weights:
         """The weights after a step with a mean gradient, behind which the untrained parameters lie."""
