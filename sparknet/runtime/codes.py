@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "R0031": "a worker that failed",
     "R0032": "no answer in time",
     "R0033": "a failure of Spark",
+    "R0034": "no room for rows that do not fit into memory",
     # ----- run folders -----
     "R0041": "no run folder",
     "R0042": "a damaged run folder",

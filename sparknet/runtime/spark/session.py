@@ -82,6 +82,8 @@ def _settings(master: str, log4j: Path) -> dict[str, str]:
         "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
         "spark.python.worker.reuse": "true",
+        # What a Python worker is handed at once: eight blocks, or rows of large images, not ten thousand of them.
+        "spark.sql.execution.arrow.maxBytesPerBatch": str(8 << 20),
         # Wherever this package is imported from, Python workers that see the same file system find it too.
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }

@@ -8,7 +8,7 @@ of the stream can be found directly from (seed, worker, position), so a round ne
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import perf_counter
 
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.schedules import Rates
 from sparknet.compiler.sections import SplitName
+from sparknet.runtime import spool
 from sparknet.runtime.encoding.encode import Block, Layout
 from sparknet.runtime.engines.base import Engine, Feeds, Floats, Graph, Step, Sums, Trained, weighted
-
-Indices = NDArray[np.int64]
+from sparknet.runtime.training.gathering import Indices, Rows, rows_of
 
 EVALUATION_BATCH = 256
 
@@ -60,6 +60,8 @@ class RoundTask:
     plan: Plan
     parameters: Floats
     optimizer_state: Floats
+    held: int = field(default_factory=lambda: spool.HELD_BYTES)
+    """Bytes of rows that a worker keeps in memory, more in a file."""
 
 
 @dataclass(frozen=True)
@@ -156,12 +158,14 @@ def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[
     Raises ValueError where a block that the plan needs does not come.
     """
     began = perf_counter()
-    columns = _gather(task.layout, examples(task.plan, shard), shard, blocks)
-    steps = _steps(task.layout, task.plan, shard.worker, columns)
-    if task.plan.synchronous:
-        trained = _gradient(engine, task, next(steps))
-    else:
-        trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
+    chosen = examples(task.plan, shard)
+    with rows_of(task.layout, len(chosen), task.held) as rows:
+        _put(rows, task.layout, chosen, shard, blocks)
+        steps = _steps(task.layout, task.plan, shard.worker, rows)
+        if task.plan.synchronous:
+            trained = _gradient(engine, task, next(steps))
+        else:
+            trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
     return WorkerResult(
         worker=shard.worker,
         rows=shard.rows,
@@ -184,29 +188,23 @@ def _gradient(engine: Engine, task: RoundTask, step: Step) -> Trained:
     return Trained(vector, np.zeros(0, np.float32), weighted(loss, found.values(), step.rows), 1, broken)
 
 
-def _gather(layout: Layout, chosen: Indices, shard: Shard, blocks: Iterable[Block]) -> list[NDArray[np.generic]]:
-    """The chosen rows of each field, `[len(chosen), *shape]`, taken from blocks as they stream by."""
-    columns: list[NDArray[np.generic]] = [
-        np.empty((len(chosen), *field.port.type.shape), field.dtype) for field in layout.fields
-    ]
+def _put(rows: Rows, layout: Layout, chosen: Indices, shard: Shard, blocks: Iterable[Block]) -> None:
+    """Put the chosen rows where the round takes them, from blocks as they stream by."""
     block_of, missing = chosen // shard.block_rows, len(chosen)
     for block in blocks:
         here = np.flatnonzero(block_of == block.index)
         missing -= len(here)
         if len(here):
             row = chosen[here] - block.index * shard.block_rows
-            for column, stored in zip(columns, block.arrays(layout), strict=True):
-                column[here] = stored[row]
+            rows.put(here, [stored[row] for stored in block.arrays(layout)])
     if missing:
         raise ValueError(f"{missing} of {len(chosen)} examples lie in blocks that did not arrive")
-    return columns
 
 
-def _steps(layout: Layout, plan: Plan, worker: int, columns: Sequence[NDArray[np.generic]]) -> Iterator[Step]:
+def _steps(layout: Layout, plan: Plan, worker: int, rows: Rows) -> Iterator[Step]:
     for step in range(plan.steps):
-        batch = slice(step * plan.batch, (step + 1) * plan.batch)
         seed = step_seed(plan.seed, worker, plan.position + step)
-        feeds = feed(layout, [column[batch] for column in columns])
+        feeds = feed(layout, rows.get(step * plan.batch, (step + 1) * plan.batch))
         yield Step(feeds, plan.batch, plan.rates.at(plan.position + step), seed)
 
 
