@@ -70,9 +70,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session of all tests keeps blocks and shuffles on disk."""
+    return tmp_path_factory.mktemp("spark")
+
+
+@pytest.fixture(scope="session")
+def spark(spark_files: Path) -> Iterator[SparkSession]:
     """The session of all tests: `local[2]`, started as the command line starts it."""
-    session = start_session("local[2]")
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("SPARK_LOCAL_DIRS", str(spark_files))
+        session = start_session("local[2]")
     yield session
     session.stop()
 

@@ -1,127 +1,156 @@
-"""Processes of a cluster killed in the middle of a round: the bytes are those of a run that nothing happened to."""
+"""What fails in the midst of a run on Spark: the bytes are those of a run that nothing happened to, or one error."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import sparknet
-from sparknet.runtime.runs import run_local
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.storagelevel import StorageLevel
 
-NET = """
-net Slow {
-  input image: float[1, 8, 8]
-  (8, 3, 3, 64, "RELU")
-  (8, 3, 3, 64, "RELU")
-  flatten -> dense(10)
-  output digit: class[10]
-}
-data {
-  source = digits()
-  image  = column("pixels") / 16
-  digit  = column("label")
-}
-train {
-  steps   = 1040
-  workers = 2
-  batch   = 8
-  sync    = average(every: 250)
-}
-"""
-
-SCRIPT = '''
-"""Trains on two executors, each a process of its own, and kills as told: a round and a kind of process, a pair each."""
-
-import os, signal, sys, threading, time
-from pathlib import Path
-
-import sparknet
-from sparknet.runtime.training.records import RoundRecord
-from sparknet.runtime.runs import OnSpark, run_spark
-from sparknet.runtime.spark.session import start_session
-
-KINDS = {"python": "pyspark.daemon", "executor": "CoarseGrainedExecutorBackend"}
-spark = start_session("local-cluster[2,1,1024]")
-tracker = spark.sparkContext.statusTracker()
-rounds, struck = [], []
+from sparknet.compiler import CompiledNet
+from sparknet.grammar import SparkNetError
+from sparknet.runtime import runs
+from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.training.records import Event, Prepared, RoundRecord
+from sparknet.runtime.training.trainer import TrainedNet
+from tests.runtime.conftest import only, rows, small_net
+from tests.runtime.faults import Faults, carried_out, order
 
 
-def processes():
-    """Parent, command line and processor time of every process."""
-    found = {}
-    for path in Path("/proc").iterdir():
-        try:
-            if path.name.isdecimal():
-                stat = (path / "stat").read_text().rpartition(")")[2].split()
-                found[int(path.name)] = int(stat[1]), (path / "cmdline").read_text(), int(stat[11])
-        except OSError:
-            continue
-    return found
+def vectors(trained: TrainedNet) -> bytes:
+    return trained.parameters.tobytes() + trained.optimizer_state.tobytes()
 
 
-def ours(kind):
-    """Those below this process: executors, or the workers that an executor's daemon has forked."""
-    every = processes()
-    below, new = set(), {os.getpid()}
-    while new:
-        below |= new
-        new = {pid for pid, (parent, *_) in every.items() if parent in new} - below
-    named = {pid for pid in below - {os.getpid()} if KINDS[kind] in every[pid][1]}
-    if kind == "python":
-        named = {pid for pid in named if every[pid][0] in named}
-    return {pid: every[pid][2] for pid in named}
+@pytest.fixture
+def net(folder: Path) -> CompiledNet:
+    """Four rounds of two workers, a checkpoint after each."""
+    return small_net(folder, epochs=4, workers=2, more="\n  checkpoint = rounds(1)")
 
 
-def strike(kind):
-    """Wait until both tasks of the round compute, then kill; note behind which round, once a task has failed of it."""
-    together = False
-    while not together:
-        active, before = list(tracker.getActiveStageIds()), ours("python")
-        time.sleep(0.05)
-        computing = {pid: spent - before.get(pid, spent) for pid, spent in ours("python").items()}
-        together = len(active) == 1 and sum(spent > 1 for spent in computing.values()) == 2
-    (stage,) = active
-    victim = max(computing, key=computing.get) if kind == "python" else min(ours("executor"))
-    seen = len(rounds)
-    os.kill(victim, signal.SIGKILL)
-    while not tracker.getStageInfo(stage).numFailedTasks:
-        time.sleep(0.05)
-    struck.append((kind, seen))
+@pytest.fixture
+def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the orders that the engine of the runs of this test follows."""
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    monkeypatch.setattr(runs, "engine_for", lambda name: Faults(folder))
+    return folder
 
 
-orders = dict(pair.split("=") for pair in sys.argv[3:])
-threads = []
+def behind(number: int, act: Callable[[], object]) -> Callable[[Event], None]:
+    """Do something once a round has ended, 0 for before the first."""
+
+    def watch(event: Event) -> None:
+        round = event.round if isinstance(event, RoundRecord) else 0 if isinstance(event, Prepared) else None
+        if round == number:
+            act()
+
+    return watch
 
 
-def watch(event):
-    if isinstance(event, RoundRecord):
-        rounds.append(event)
-        if str(event.round) in orders:
-            threads.append(threading.Thread(target=strike, args=[orders[str(event.round)]], daemon=True))
-            threads[-1].start()
+# ----- exceptions and dead workers -----
 
 
-trained = run_spark(sparknet.compile(sys.argv[1]), progress=watch, on=OnSpark(spark=spark))
-for thread in threads:
-    thread.join(60)
-Path(sys.argv[2]).write_bytes(trained.parameters.tobytes() + trained.optimizer_state.tobytes())
-print(struck)
-spark.stop()
-'''
+@pytest.mark.parametrize("kind", ["raise", "worker"])
+def test_a_task_that_fails_is_run_again(net: CompiledNet, orders: Path, spark: SparkSession, kind: str) -> None:
+    """An exception in one task; `kill -9` of a Python worker between two steps, as by the kernel when memory is out."""
+    trained = run_spark(net, progress=behind(2, lambda: order(orders, 0, kind)), on=OnSpark(spark=spark))
+    assert carried_out(orders) == [kind]
+    assert vectors(trained) == vectors(run_local(net))
 
 
-def test_a_python_worker_and_an_executor_killed_in_their_rounds(tmp_path: Path) -> None:
-    (tmp_path / "slow.net").write_text(NET)
-    command = [sys.executable, "-c", SCRIPT, str(tmp_path / "slow.net"), str(tmp_path / "vectors.bin")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(
-        [*command, "1=python", "3=executor"], env=environment, capture_output=True, text=True, timeout=500, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    # Each was killed before its round had ended, and a task of that round failed with it.
-    assert done.stdout.strip() == "[('python', 1), ('executor', 3)]"
-    trained = run_local(sparknet.compile(tmp_path / "slow.net"))
-    undisturbed = trained.parameters.tobytes() + trained.optimizer_state.tobytes()
-    assert (tmp_path / "vectors.bin").read_bytes() == undisturbed
+def test_what_fails_in_every_task_is_one_error_and_the_run_can_go_on(
+    net: CompiledNet, orders: Path, folder: Path, spark: SparkSession
+) -> None:
+    fire = orders / "raise-always"
+    with pytest.raises(SparkNetError) as error:
+        run_spark(net, folder / "run", behind(2, fire.touch), OnSpark(spark=spark))
+    assert only(error) == "R0031 round 3: a worker failed: the sensor is on fire"
+    assert sorted(path.name for path in (folder / "run.checkpoints").iterdir()) == ["round-1", "round-2"]
+    fire.unlink()
+    resumed = run_spark(net, folder / "run", on=OnSpark(spark=spark), resume=True)
+    assert vectors(resumed) == vectors(run_local(net))
+
+
+# ----- lost blocks -----
+
+
+def lose(spark_files: Path, *names: str) -> None:
+    """Remove files from under Spark."""
+    found = [path for name in names for path in spark_files.rglob(name)]
+    assert found
+    for path in found:
+        path.unlink()
+
+
+def drifting(spark: SparkSession, shift: Path) -> DataFrame:
+    """The rows, their labels moved on by the number in a file."""
+
+    def shifted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            y = [(y + int(shift.read_text())) % 3 for y in batch.column("y").to_pylist()]
+            yield pa.RecordBatch.from_pydict({"x": batch.column("x"), "y": pa.array(y, pa.int64())})
+
+    shift.write_text("0")
+    return spark.createDataFrame(rows()).mapInArrow(shifted, "x array<double>, y long")
+
+
+@pytest.mark.parametrize("names", [("rdd_*",), ("rdd_*", "shuffle_*")], ids=["blocks", "blocks and shuffles"])
+def test_lost_blocks_are_made_again(
+    net: CompiledNet,
+    folder: Path,
+    spark: SparkSession,
+    spark_files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: tuple[str, ...],
+) -> None:
+    """From the shuffle's files, or from the source where those are lost, too."""
+    monkeypatch.setattr(StorageLevel, "MEMORY_AND_DISK", StorageLevel.DISK_ONLY)  # so that there are files to lose
+    frame = drifting(spark, folder / "shift")
+    on = OnSpark(data=frame)
+    trained = run_spark(net, progress=behind(2, lambda: lose(spark_files, *names)), on=on)
+    assert vectors(trained) == vectors(run_local(net))
+
+
+def test_lost_blocks_of_a_source_that_changed_are_one_error(
+    net: CompiledNet, folder: Path, spark: SparkSession, spark_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StorageLevel, "MEMORY_AND_DISK", StorageLevel.DISK_ONLY)
+    frame, shift = drifting(spark, folder / "shift"), folder / "shift"
+
+    def act() -> None:
+        shift.write_text("1")
+        lose(spark_files, "rdd_*", "shuffle_*")
+
+    with pytest.raises(SparkNetError) as error:
+        run_spark(net, folder / "run", behind(2, act), OnSpark(data=frame))
+    assert only(error) == "R0023 the data changed while it was being read"
+    shift.write_text("0")
+    resumed = run_spark(net, folder / "run", on=OnSpark(data=frame), resume=True)
+    assert vectors(resumed) == vectors(run_local(net))
+
+
+# ----- a full disk -----
+
+
+def test_spark_without_room_for_its_files(folder: Path, spark: SparkSession) -> None:
+    """The kernel refuses the JVM's writes beyond a size, and takes them again later, in the same session."""
+    gateway: Any = spark.sparkContext._gateway
+    jvm = gateway.proc.pid
+    pq.write_table(rows(6000), folder / "rows.parquet")
+    net = small_net(folder, batch=256, workers=2)
+    before = resource.prlimit(jvm, resource.RLIMIT_FSIZE)
+    resource.prlimit(jvm, resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        with pytest.raises(SparkNetError) as error:
+            run_spark(net, folder / "run", on=OnSpark(spark=spark))
+    finally:
+        resource.prlimit(jvm, resource.RLIMIT_FSIZE, before)
+    assert only(error) == "R0031 encoding the data: a worker failed: File too large"
+    trained = run_spark(net, folder / "run", on=OnSpark(spark=spark))
+    assert vectors(trained) == vectors(run_local(net))

@@ -18,6 +18,9 @@ import sparknet
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.java import check_java
 
+_TRIES = 4
+"""How often Spark tries a task before the job fails; its own default on clusters."""
+
 # The JVM prints it before any setting of ours is read, at every start, and it asks nothing of anybody.
 _CHATTER = re.compile(rb"WARNING: Using incubator modules: jdk\.incubator\.vector\s*")
 
@@ -63,7 +66,7 @@ def start_session(master: str | None = None, name: str = "sparknet") -> SparkSes
     with tempfile.TemporaryDirectory(prefix="sparknet-") as folder, _environment(master), _quiet_start():
         log4j = Path(folder, "log4j2.properties")
         log4j.write_text(_LOG4J, "utf-8")
-        builder = SparkSession.builder.master(master).appName(name)
+        builder = SparkSession.builder.master(_with_retries(master)).appName(name)
         for key, value in _settings(master, log4j).items():
             builder = builder.config(key, value)
         try:
@@ -71,6 +74,12 @@ def start_session(master: str | None = None, name: str = "sparknet") -> SparkSes
         except Exception as error:
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise problem("R0061", f"Spark does not start on `{master}`: {first[:300]}") from error
+
+
+def _with_retries(master: str) -> str:
+    """The master, one in this process told to try a task as often as clusters do: by itself it gives up at once."""
+    found = re.fullmatch(r"local(?:\[([^,\]]+)\])?", master)
+    return f"local[{found[1] or 1},{_TRIES}]" if found else master
 
 
 def _settings(master: str, log4j: Path) -> dict[str, str]:

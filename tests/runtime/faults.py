@@ -1,0 +1,99 @@
+"""An engine that fails as it is told, in the midst of a round: what the fault tests hand to Spark's workers.
+
+The orders are files in a folder that driver and workers share, `NUMBER.KIND`. Each is carried out once, by the task
+that renames it first, before its second step. Workers import this module from the folder that holds the package too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGKILL
+
+from pyspark import TaskContext
+
+from sparknet.runtime.engines.base import Floats, Graph, OnnxRuntimeEngine, Step, Trained
+
+DEADLINE = 120.0
+"""Seconds after which a worker waits no more, so that no test hangs."""
+
+
+@dataclass(frozen=True)
+class Faults(OnnxRuntimeEngine):
+    """Stock ONNX Runtime, but for the faults that are ordered in `folder`."""
+
+    folder: Path
+
+    def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
+        trained = super().train(graph, parameters, optimizer_state, self._struck(steps))
+        if self._claim("results"):
+            # The executor dies a moment later, while it hands over what was computed.
+            subprocess.Popen(["/bin/sh", "-c", f"sleep 0.02; kill -9 {executor()}"])
+        return trained
+
+    def _struck(self, steps: Iterable[Step]) -> Iterator[Step]:
+        for number, step in enumerate(steps):
+            if number == 1:
+                self._strike()
+            yield step
+
+    def _strike(self) -> None:
+        task = TaskContext.get()
+        if task is None:  # the run that nothing happens to, in the test's own process
+            return
+        place = f"{task.stageId()}-{task.partitionId()}"
+        if task.attemptNumber():
+            (self.folder / f"again.{place}").touch()
+        if (self.folder / "raise-always").exists():
+            raise RuntimeError("the sensor is on fire")
+        sick = self.folder / f"sick-executor.{executor()}"
+        if sick.exists() or self._claim("sick-executor"):
+            sick.touch()
+            raise RuntimeError("this executor is sick")
+        if self._claim("raise"):
+            raise RuntimeError("the sensor is on fire")
+        if self._claim("worker"):
+            os.kill(os.getpid(), SIGKILL)
+        if self._claim("executor"):
+            os.kill(executor(), SIGKILL)
+            _wait(None)
+        if self._claim("late"):  # two copies of the task compute, and both end
+            _wait(self.folder / f"again.{place}")
+        if self._claim("hang"):  # only the copy ends
+            _wait(None)
+
+    def _claim(self, kind: str) -> bool:
+        """Whether this task is the one to carry out an order of this kind."""
+        for order in sorted(self.folder.glob(f"*.{kind}")):
+            try:
+                order.rename(order.with_suffix(f".{kind}-done"))
+            except FileNotFoundError:
+                continue
+            return True
+        return False
+
+
+def executor() -> int:
+    """The process of the executor that this worker computes for: it started the daemon that forked the worker."""
+    stat = Path(f"/proc/{os.getppid()}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def order(folder: Path, number: int, kind: str) -> None:
+    """Order a fault."""
+    (folder / f"{number}.{kind}").touch()
+
+
+def carried_out(folder: Path) -> list[str]:
+    """The faults that have struck, in order."""
+    return [path.suffix[1:].removesuffix("-done") for path in sorted(folder.glob("*-done"))]
+
+
+def _wait(path: Path | None) -> None:
+    end = time.monotonic() + DEADLINE
+    while time.monotonic() < end and not (path and path.exists()):
+        time.sleep(0.02)
