@@ -51,18 +51,29 @@ net N {{
 
 @dataclass(frozen=True)
 class Net:
-    """A net and its batches: `classes` is 0 where the target is the input."""
+    """A net and its batches: `classes` is 0 where the target is the input.
+
+    `goal` is the loss, the mean over all batches, that a run to an accuracy has to reach.
+    """
 
     source: str
     row: tuple[int, ...]
     batch: int
     classes: int = 10
+    goal: float = 0.1
 
     def data(self) -> dict[str, NDArray[np.generic]]:
-        """`x` float32[BATCHES, batch, *row] within 0 and 1, and the `label`s int64[BATCHES, batch]."""
+        """`x` float32[BATCHES, batch, *row] within 0 and 1, and the `label`s int64[BATCHES, batch].
+
+        A row is half a pattern, its class's, and half noise; a class pattern alone where the target is the input.
+        """
         random = np.random.default_rng(0)
-        x = random.random((BATCHES, self.batch, *self.row), np.float32)
-        return {"x": x} | ({"label": random.integers(0, self.classes, x.shape[:2])} if self.classes else {})
+        labels = random.integers(0, self.classes or 10, (BATCHES, self.batch))
+        patterns = random.random((self.classes or 10, *self.row), np.float32)
+        if not self.classes:
+            return {"x": (patterns[labels] > 0.5).astype(np.float32)}
+        noise = random.random((BATCHES, self.batch, *self.row), np.float32)
+        return {"x": (patterns[labels] + noise) / 2, "label": labels}
 
 
 def _plain(row: str, layers: str, output: str = DIGIT, train: str = TRAIN) -> str:
