@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,10 @@ _SOME: ValueId = "in"
 def outline(
     blocks: Mapping[str, Definition], lets: Mapping[str, Any], models: Models, problems: list[Diagnostic]
 ) -> None:
-    """Add to `problems` what is wrong with the blocks wherever they may be used, but for what is said already."""
+    """Add to `problems` what is wrong with the blocks wherever they may be used, but for what is said already.
+
+    Where a block wants a parameter, as `block Up { dense(n) }` does, the uses that give it one are right.
+    """
     for definition in blocks.values():
         block = definition.item
         assert isinstance(block, syntax.Block)  # noqa: S101 - lets are not among the blocks
@@ -47,6 +50,15 @@ def outline(
         body.run(block.body)
         said = {(id(d.labels[0].source), d.labels[0].span) for d in problems if d.labels}
         problems += [d for d in found if (id(d.labels[0].source), d.labels[0].span) not in said]
+    problems[:] = _without_rightful_uses(problems, blocks)
+
+
+def _without_rightful_uses(problems: Sequence[Diagnostic], blocks: Iterable[str]) -> list[Diagnostic]:
+    """All but what is said of arguments for blocks that want a parameter, as the message on the block says."""
+    helps = [help for diagnostic in problems for help in diagnostic.helps]
+    wanting = {name for name in blocks if any(f"make it a parameter: `block {name}(" in help for help in helps)}
+    uses = {f"`{name}` takes no arguments" for name in wanting}
+    return [d for d in problems if d.code != "E0304" or d.message not in uses]
 
 
 @dataclass

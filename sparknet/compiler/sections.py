@@ -139,7 +139,10 @@ class DataSection(Setting):
 
     def describe(self) -> str:
         """The section in one line."""
-        sources = [f"{'' if key == 'source' else key + ' '}{supply.source}" for key, supply in self.supplies.items()]
+        sources = [
+            f"{'' if key == 'source' else key + ' '}{supply.source or 'the rows of a program'}"
+            for key, supply in self.supplies.items()
+        ]
         columns = ", ".join(f"{b.port} from {b.describe()}" for b in self.bindings)
         return f"{', '.join(sources)}: {columns}"
 

@@ -1,4 +1,4 @@
-"""Where the rows of a run come from: one `source` and its `split`, or a source for each split."""
+"""Where the rows of a run come from: one `source` and its `split`, a source for each split, or a program."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def elaborate_supplies(
     if "train" not in entries and "source" not in entries:
         if any(e.key.text not in entries and means_source(e) for e in section.entries):
             return None
-        lacks = "no `source`" if not apart else "no `train`"
-        help = f'write for instance `{"train" if apart else "source"} = parquet("data.parquet")`'
-        problems += scope.error("E0504", f"the `data` section has {lacks}", section.name, help).diagnostics
-        return None
+        if apart:
+            help = 'write for instance `train = parquet("data.parquet")`'
+            problems += scope.error("E0504", "the `data` section has no `train`", section.name, help).diagnostics
+            return None
     shares: dict[str, Any] = {key: {key: 1.0} for key in apart} or {"source": plain(values.get("split", DEFAULT_SPLIT))}
     if None in values.values():
         return None
@@ -50,7 +50,11 @@ def elaborate_supplies(
         return None
     try:
         supplies = {
-            key: Supply(source=values[key], label=scope.label(entries[key].value), split=split)
+            key: Supply(
+                source=values.get(key),
+                label=scope.label(entries[key].value if key in entries else section.name),
+                split=split,
+            )
             for key, split in shares.items()
         }
     except ValidationError as error:

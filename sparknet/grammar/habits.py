@@ -202,6 +202,14 @@ def loop(fault: Fault) -> Diagnostic | None:
     return fault.error("E0113", "unexpected `for`", f"write `repeat {over[1]} {{`", span=span)
 
 
+def times(fault: Fault) -> Diagnostic | None:
+    """`repeat 3 times {`."""
+    if fault.first != "REPEAT" or str(fault.found).lower() not in {"times", "time"} or len(fault.statement) < 2:
+        return None
+    count = _text(fault, start(fault.statement[1]), end(fault.statement[-1]))
+    return fault.error("E0113", f"unexpected `{fault.found}`", f"write {quoted(f'repeat {count} {{', 64)}")
+
+
 def docstring(fault: Fault) -> Diagnostic | None:
     """A text in three quotes."""
     if fault.kind != "STRING" or not fault.rest.startswith('"""'):
@@ -232,6 +240,7 @@ HABITS = (
     sign_before_brace,
     doubled,
     loop,
+    times,
     arithmetic,
     name_behind,
     several_values,

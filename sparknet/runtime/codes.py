@@ -7,7 +7,7 @@ CODES: dict[str, str] = {
     "R0001": "nothing at a path",
     "R0002": "a column that the data lacks",
     "R0003": "a file that is not what it should be",
-    "R0004": "no `data` section",
+    "R0004": "no `data` section, or one without a source",
     "R0005": "a path that only Spark can read",
     "R0006": "several columns of one name",
     "R0007": "data outside the folder of the file",

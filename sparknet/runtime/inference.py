@@ -60,9 +60,9 @@ class Predictor:
         each = self.bound[index]
         column = each.read(batch)
         if column.first is not None or column.numbers is None:
-            first = None if column.first is None else BadRow.of(column.first, index)
+            firsts = () if column.first is None else (BadRow.of(column.first, index),)
             profile = Profile.empty(len(self.bound)).model_copy(
-                update={"rows": batch.num_rows, "bad": int(column.bad.sum()), "first": first}
+                update={"rows": batch.num_rows, "bad": int(column.bad.sum()), "firsts": firsts}
             )
             check_profile(profile, self.bound, "scoring")
         numbers = np.asarray(column.numbers)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.folder import check_output
+from sparknet.compiler.sections import Supply
 from sparknet.runtime import run_folder
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.engines.base import Engine
@@ -240,6 +241,7 @@ def _check_before(
     if output is not None:
         check_output(output)
     if not given:
+        _check_sources(supplies)
         for place in places.values():
             check_source(place)
     elif set(given) != set(supplies):
@@ -251,6 +253,21 @@ def _check_before(
             label=next(iter(supplies.values())).label,
         )
     return places, engine
+
+
+def _check_sources(supplies: Mapping[str, Supply]) -> None:
+    """Raise SparkNetError for a `data` section without a source where no program hands rows over."""
+    for supply in supplies.values():
+        if supply.source is None:
+            raise problem(
+                "R0004",
+                "the `data` section has no `source`, so there is nothing to train on",
+                label=supply.label,
+                helps=[
+                    'write for instance `source = parquet("data.parquet")`',
+                    "or hand the rows over in Python: `sparknet.train(file, rows)`",
+                ],
+            )
 
 
 def _need_pyspark() -> None:

@@ -103,9 +103,46 @@ def test_bad_values_on_spark(tmp_path: Path, spark: SparkSession, case: str) -> 
 
 def test_the_number_of_other_bad_rows_is_told(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
-        run_local(net_of(tmp_path, table(x=[None, None], y=[9, 0, 0])))
-    assert only(error).startswith("R0014 row 38")
+        run_local(net_of(tmp_path, table(x=[None, None, None, GOOD])))
+    assert only(error).startswith("R0010 row 37")
     assert "2 more rows are bad, of 40" in error.value.diagnostics[0].notes
+
+
+def test_all_columns_with_bad_rows_are_named(tmp_path: Path) -> None:
+    """In the order of their first bad rows, with the number of all others at the first."""
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, table(x=[None, None], y=[9, 0, 0])))
+    first, second = error.value.diagnostics
+    assert first.message.startswith("row 38 of column `y` is 9")
+    assert second.message.startswith("row 39 of column `x` is null")
+    assert (first.notes[1:], second.notes) == (("1 more row is bad, of 40",), ())
+
+
+def test_all_columns_of_a_wrong_type_are_named(tmp_path: Path) -> None:
+    data = pa.table({"x": [list("abcd")] * 40, "y": [["a"]] * 40})
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(tmp_path, data))
+    assert [diagnostic.message for diagnostic in error.value.diagnostics] == [
+        "column `x` is of type list of string; `point` takes 4 numbers",
+        "column `y` is of type list of string; `kind` takes a class from 0 to 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is empty"),
+        (b"\xef\xbb\xbf\n", "it is empty"),
+        (b'"x,y\n1,2\n', 'a " in its first row is not closed'),
+        (b'x,y\n1,2\n"3,4\n', 'row 3 has 1 field, the first has 2; a " in it is not closed'),
+        (b"x,y\n1,2\n3,4,5\n", "row 3 has 3 fields, the first has 2"),
+    ],
+)
+def test_a_csv_file_that_is_none(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(SparkNetError) as error:
+        run_local(small_net(tmp_path, 'csv("rows.csv")'))
+    assert only(error) == f"R0003 `{tmp_path / 'rows.csv'}` cannot be read as csv: {why}"
 
 
 def test_rows_are_counted_over_all_partitions(tmp_path: Path, spark: SparkSession) -> None:

@@ -42,6 +42,8 @@ def test_a_schedule_that_the_run_is_too_short_for(folder: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(net)
     assert only(error) == "R0024 `schedule` does not fit: `warmup` ends after 30 steps, but the run has 20 steps"
+    (label,) = error.value.diagnostics[0].labels
+    assert label.source.text[label.span.start : label.span.end] == "[warmup(steps: 30), cosine]"
 
 
 def test_a_step_on_several_batches_is_that_on_one_as_large(folder: Path, spark: SparkSession) -> None:

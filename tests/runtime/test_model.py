@@ -88,6 +88,20 @@ def test_a_frame_takes_the_place_of_sources_apart(net: Path) -> None:
     assert (model.run.manifest.rows, model.scores) == ({"train": 200}, {})
 
 
+def test_a_data_section_without_a_source_is_for_frames(net: Path) -> None:
+    with_source = sparknet.train(net, rows(), settings=SETTINGS)
+    text = net.read_text("utf-8").replace('source = parquet("rows.parquet")', "")
+    net.write_text(text.replace("split = {train: 0.8, test: 0.2}", ""), "utf-8")
+    assert weights(sparknet.train(net, rows(), settings=SETTINGS)) == weights(with_source)
+    parts = sparknet.train(net, rows(), test=rows(50), settings=SETTINGS)
+    assert parts.run.manifest.rows == {"train": 200, "test": 50}
+    with pytest.raises(sparknet.SparkNetError) as error:
+        sparknet.train(net)
+    assert only(error) == "R0004 the `data` section has no `source`, so there is nothing to train on"
+    (label,) = error.value.diagnostics[0].labels
+    assert label.source.text[label.span.start : label.span.end] == "data"
+
+
 def test_transform_gives_the_kind_that_it_gets(net: Path, spark: SparkSession) -> None:
     model = sparknet.train(net, rows(), settings=["train.epochs=20"])
     table = rows(50).drop_columns("y")

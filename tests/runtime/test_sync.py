@@ -152,6 +152,8 @@ def test_a_run_that_ends_before_the_workers_part(folder: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(small_net(folder, workers=2, epochs=1, more=LATE))
     assert only(error) == "R0024 `sync` does not fit: `average` begins after 13 steps, but the run has 10 steps"
+    (label,) = error.value.diagnostics[0].labels
+    assert label.source.text[label.span.start : label.span.end] == LATE.partition(" = ")[2]
 
 
 # ----- the outer optimizer -----

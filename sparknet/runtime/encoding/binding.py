@@ -225,15 +225,24 @@ def typed(bound: Iterable[BoundPort], schema: pa.Schema) -> tuple[BoundPort, ...
 
 
 def check_types(bound: Iterable[BoundPort], schema: pa.Schema) -> None:
-    """Raise SparkNetError for a column whose type can never hold numbers, before any row is read."""
+    """Raise SparkNetError for every column whose type can never hold numbers, before any row is read."""
+    diagnostics: dict[tuple[str, str], Diagnostic] = {}
     for each, name in _cells(bound):
-        kind = schema.field(name).type
-        fits = is_accepted(kind) if each.encoder is None else accepts(each.encoder, kind)
-        if not fits:
-            raise _type_problem(each, name, type_name(kind))
-        if len(each.columns) > 1 and not is_scalar(kind):
-            message = f"column `{name}` is of type {type_name(kind)}; each of several columns gives one number"
-            raise problem("R0013", message, label=each.label, helps=["bind lists and vectors to inputs of their own"])
+        error = _wrong_type(each, name, schema.field(name).type)
+        if error is not None and len(diagnostics) < limits.ERRORS:
+            diagnostics.setdefault((name, (each.port.measures or each.port).name), *error.diagnostics)
+    if diagnostics:
+        raise SparkNetError(tuple(diagnostics.values()))
+
+
+def _wrong_type(each: BoundPort, name: str, kind: pa.DataType) -> SparkNetError | None:
+    fits = is_accepted(kind) if each.encoder is None else accepts(each.encoder, kind)
+    if not fits:
+        return _type_problem(each, name, type_name(kind))
+    if len(each.columns) > 1 and not is_scalar(kind):
+        message = f"column `{name}` is of type {type_name(kind)}; each of several columns gives one number"
+        return problem("R0013", message, label=each.label, helps=["bind lists and vectors to inputs of their own"])
+    return None
 
 
 def check_agreement(

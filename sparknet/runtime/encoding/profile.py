@@ -7,6 +7,7 @@ partition order, so the row number in a message is the row's number in the whole
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -14,6 +15,8 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from sparknet.compiler.encoders import Categories, Pixels, Spectrogram, Tokens
+from sparknet.grammar import limits
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.runtime.encoding.binding import BoundPort, bounded, wanted
 from sparknet.runtime.encoding.columns import BadCell, Numbers
 from sparknet.runtime.problems import marked, problem
@@ -52,12 +55,13 @@ class BadRow(_Record):
 
 
 class Profile(_Record):
-    """What pass 1 found: `ranges` holds one entry a port, `bad` how many rows cannot be used."""
+    """What pass 1 found: `ranges` holds one entry a port, `bad` how many rows cannot be used, `firsts` a row a port."""
 
     rows: int
     ranges: tuple[Range, ...]
     bad: int = 0
-    first: BadRow | None = None
+    firsts: tuple[BadRow, ...] = ()
+    """The first bad row of each port that has one, in the order of rows."""
 
     @classmethod
     def empty(cls, ports: int) -> Profile:
@@ -66,11 +70,11 @@ class Profile(_Record):
 
     def merge(self, later: Profile) -> Profile:
         """The profile of these rows followed by `later` ones."""
-        first = self.first
-        if first is None and later.first is not None:
-            first = later.first.model_copy(update={"row": later.first.row + self.rows})
+        known = {first.port for first in self.firsts}
+        new = [first for first in later.firsts if first.port not in known]
+        firsts = (*self.firsts, *(first.model_copy(update={"row": first.row + self.rows}) for first in new))
         ranges = tuple(a.merge(b) for a, b in zip(self.ranges, later.ranges, strict=True))
-        return Profile(rows=self.rows + later.rows, ranges=ranges, bad=self.bad + later.bad, first=first)
+        return Profile(rows=self.rows + later.rows, ranges=ranges, bad=self.bad + later.bad, firsts=firsts)
 
 
 def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Profile:
@@ -91,30 +95,38 @@ def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> Profile:
         if column.first is not None:
             firsts.append(BadRow.of(column.first, index))
         ranges.append(_known_range(each) or (Range() if column.numbers is None else _range(column.numbers)))
-    first = min(firsts, key=lambda b: (b.row, b.port), default=None)
-    return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), first=first)
+    firsts.sort(key=lambda first: (first.row, first.port))
+    return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), firsts=tuple(firsts))
 
 
 def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "training") -> None:
-    """Raise SparkNetError where a row is bad: the first one, by number, column and value, and the count of others.
+    """Raise SparkNetError where rows are bad: the first of each port, by number, column and value, and how many more.
 
     Such rows are to be mended `before` what the rows are read for.
     """
-    first = profile.first
-    if first is None:
+    found: dict[tuple[int, str], Diagnostic] = {}
+    for first in profile.firsts:
+        each = bound[first.port]
+        if len(found) < limits.ERRORS:  # the target of an autoencoder is its input, and named once
+            found.setdefault((first.row, each.columns[first.column]), _bad_row(first, each, before))
+    if not found:
         return
-    each, others = bound[first.port], profile.bad - 1
-    notes = ["rows count from 1, in the order in which the source gives them"]
-    if others:
-        notes.append(f"{others:,} more {'row is' if others == 1 else 'rows are'} bad, of {profile.rows:,}")
-    raise problem(
+    others = profile.bad - len({row for row, _ in found})
+    more = [f"{others:,} more {'row is' if others == 1 else 'rows are'} bad, of {profile.rows:,}"] if others else []
+    note = "rows count from 1, in the order in which the source gives them"
+    top, *below = found.values()
+    raise SparkNetError((replace(top, notes=(note, *more)), *below))
+
+
+def _bad_row(first: BadRow, each: BoundPort, before: str) -> Diagnostic:
+    (diagnostic,) = problem(
         first.code,
         f"row {first.row + 1:,} of column `{each.columns[first.column]}` {first.text}; "
         f"`{each.port.name}` takes {wanted(each)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
-        notes=notes,
         helps=[_help(first.code, each).format(before=before)],
-    )
+    ).diagnostics
+    return diagnostic
 
 
 _HELPS = {

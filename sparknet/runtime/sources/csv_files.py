@@ -6,8 +6,11 @@ or `false` holds booleans; whole numbers of 64 bits, numbers and texts follow. B
 
 from __future__ import annotations
 
+import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +27,16 @@ _MOST_COLUMNS = 10_000
 KINDS: tuple[pa.DataType, ...] = (pa.bool_(), pa.int64(), pa.float64(), pa.string())
 """The types of columns, in the order in which they are tried; a column of nulls alone holds numbers."""
 
+_WIDTH = re.compile(r"(?:Row #(\d+): )?Expected (\d+) columns?, got (\d+): (.*)", re.DOTALL)
+"""How pyarrow says that a row has other fields than the first."""
+
 _BOOLS = {"true_values": ["true", "True", "TRUE"], "false_values": ["false", "False", "FALSE"]}
 
 
 def csv_columns(source: CsvSource, file: Path) -> list[str]:
     """The names of the columns of a file."""
     check_encoding(file)
-    return [_name(source, i, name) for i, name in enumerate(_header(file, *_options(source)))]
+    return [_name(source, i, name) for i, name in enumerate(_header(source, file, *_options(source)))]
 
 
 def csv_schema(source: CsvSource, file: Path) -> pa.Schema:
@@ -58,7 +64,7 @@ def _batches(
 
     check_encoding(file)
     read, parse = _options(source)
-    written = {_name(source, i, name): name for i, name in enumerate(_header(file, read, parse))}
+    written = {_name(source, i, name): name for i, name in enumerate(_header(source, file, read, parse))}
     types = [pa.string()] * len(written) if schema is None else [schema.field(name).type for name in written]
     convert = arrow_csv.ConvertOptions(
         column_types=dict(zip(written.values(), types, strict=True)),
@@ -67,16 +73,32 @@ def _batches(
         strings_can_be_null=True,
         **_BOOLS,
     )
+    with _plainly(source), arrow_csv.open_csv(file, read, parse, convert) as reader:
+        names = list(written) if columns is None else list(columns)
+        yield pa.RecordBatch.from_pylist([], schema=reader.schema).rename_columns(names)
+        for batch in reader:
+            yield batch.rename_columns(names)
+
+
+@contextmanager
+def _plainly(source: CsvSource) -> Iterator[None]:
+    """Say what pyarrow finds wrong in words that need no knowledge of it; raises FormatError."""
     try:
-        with arrow_csv.open_csv(file, read, parse, convert) as reader:
-            names = list(written) if columns is None else list(columns)
-            yield pa.RecordBatch.from_pylist([], schema=reader.schema).rename_columns(names)
-            for batch in reader:
-                yield batch.rename_columns(names)
+        yield
     except pa.ArrowInvalid as error:
-        if "straddl" in str(error):
+        text = str(error)
+        if "straddl" in text:
             raise FormatError(f"a row is longer than {_BLOCK_BYTES >> 20} MiB") from error
-        raise
+        if "Empty CSV file or block" in text:  # a file that holds nothing at all is refused before
+            raise FormatError(f"a {source.quote} in its first row is not closed") from error
+        found = _WIDTH.search(text)
+        if found is None:
+            raise
+        row, wanted, there, fields = found.groups()
+        where = f"row {int(row):,}" if row else "a row"
+        open_ = source.quote and fields.count(source.quote) % 2
+        why = f"; a {source.quote} in it is not closed" if open_ else ""
+        raise FormatError(f"{where} has {there} field{'s' * (there != '1')}, the first has {wanted}{why}") from error
 
 
 def _options(source: CsvSource) -> tuple[Any, Any]:
@@ -89,12 +111,12 @@ def _options(source: CsvSource) -> tuple[Any, Any]:
     return read, arrow_csv.ParseOptions(delimiter=source.separator, quote_char=source.quote or False)
 
 
-def _header(file: Path, read: Any, parse: Any) -> list[str]:
+def _header(source: CsvSource, file: Path, read: Any, parse: Any) -> list[str]:
     """The names of the columns as the file has them."""
     from pyarrow import csv as arrow_csv
 
-    _check_width(file, parse.delimiter)
-    with arrow_csv.open_csv(file, read, parse, arrow_csv.ConvertOptions()) as reader:
+    _check_start(file, parse.delimiter)
+    with _plainly(source), arrow_csv.open_csv(file, read, parse, arrow_csv.ConvertOptions()) as reader:
         names: list[str] = reader.schema.names
     if len(set(names)) < len(names):
         twice = next(name for name, times in Counter(names).items() if times > 1)
@@ -102,10 +124,13 @@ def _header(file: Path, read: Any, parse: Any) -> list[str]:
     return names
 
 
-def _check_width(file: Path, separator: str) -> None:
-    """Raise FormatError where the first line has more fields than pyarrow can make columns of in a moment."""
+def _check_start(file: Path, separator: str) -> None:
+    """Raise FormatError for an empty file, and for more fields than pyarrow can make columns of in a moment."""
     with pa.input_stream(str(file), compression="detect") as stream:
-        columns = stream.read(_BLOCK_BYTES).partition(b"\n")[0].count(separator.encode()) + 1
+        start = stream.read(_BLOCK_BYTES)
+    if not start.removeprefix(BOM_UTF8).strip():
+        raise FormatError("it is empty")
+    columns = start.partition(b"\n")[0].count(separator.encode()) + 1
     if columns > _MOST_COLUMNS:
         raise FormatError(f"its {columns:,} columns are more than the {_MOST_COLUMNS:,} that are read")
 

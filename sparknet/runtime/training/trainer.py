@@ -123,7 +123,7 @@ class _Run:
         encoded = self.backend.encode(bound, layout, shares, workers)
         rows = self._check_splits(encoded)
         shards = encoded.shards()
-        course = plan_course(self.net.train, rows["train"], len(shards))
+        course = plan_course(self.net.train, rows["train"], len(shards), self.net.source)
         done = self.resumed.standing.history if self.resumed else ()
         self.progress(
             Prepared(
