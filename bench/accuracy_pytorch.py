@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from numpy.typing import NDArray
+from peers import Recurrent, Residual, load
 from torch import Tensor, nn
 
 torch.set_num_threads(1)
@@ -25,33 +26,6 @@ class Dropout(nn.Dropout):
         if self.training and self.masks is not None:
             return x * torch.from_numpy(next(self.masks))
         return super().forward(x)
-
-
-class Residual(nn.Module):
-    """SparkNet pads a stride of 2 at the far edge alone, as TensorFlow does, so the padding is written out here."""
-
-    def __init__(self, channels: int, filters: int, stride: int = 1) -> None:
-        super().__init__()
-        self.short = nn.Sequential()
-        if stride > 1:
-            self.short = nn.Sequential(nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters))
-        self.body = nn.Sequential(
-            nn.ZeroPad2d((0, 1, 0, 1) if stride > 1 else 1),
-            nn.Conv2d(channels, filters, 3, stride, bias=False), nn.BatchNorm2d(filters), nn.ReLU(),
-            nn.Conv2d(filters, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.short(x))
-
-
-class Recurrent(nn.Module):
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
-        super().__init__()
-        self.loop, self.head = kind(8, 64, batch_first=True), nn.Linear(64, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.loop(x)[0][:, -1])
 
 
 class Transformer(nn.Module):
@@ -87,11 +61,11 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     ),
     "residual": lambda: nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(),
-        Residual(16, 16), Residual(16, 32, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
+        Residual(16, 16), Residual(16, 32, 2, far_edge=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10),
     ),
-    "RNN": lambda: Recurrent(nn.RNN),
-    "LSTM": lambda: Recurrent(nn.LSTM),
-    "GRU": lambda: Recurrent(nn.GRU),
+    "RNN": lambda: Recurrent(nn.RNN, 64, 10),
+    "LSTM": lambda: Recurrent(nn.LSTM, 64, 10),
+    "GRU": lambda: Recurrent(nn.GRU, 64, 10),
     "transformer": Transformer,
     "autoencoder": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8),
@@ -122,7 +96,7 @@ class Peer:
 
     def __init__(self, name: str, tensors: list[NDArray[np.float32]], training: Training) -> None:
         self.model, self.clip = MODELS[name](), training.clip
-        _load(self.model, tensors)
+        load(self.model, tensors)
         kind = torch.optim.AdamW if training.weight_decay else torch.optim.Adam
         self.optimizer = kind(self.model.parameters(), training.lr, weight_decay=training.weight_decay)
         self.schedule = _schedule(self.optimizer, training) if training.warmup else None
@@ -170,14 +144,3 @@ def _schedule(optimizer: torch.optim.Optimizer, training: Training) -> torch.opt
     up = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / (warm + 1), total_iters=warm)
     down = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, training.steps - warm)
     return torch.optim.lr_scheduler.SequentialLR(optimizer, [up, down], [warm])
-
-
-def _load(model: nn.Module, tensors: list[NDArray[np.float32]]) -> None:
-    """Only `nn.Linear` keeps its weights the other way round; attention has a subclass of it that does not."""
-    linear = {id(m.weight) for m in model.modules() if type(m) is nn.Linear}
-    parameters = model.in_order() if isinstance(model, Transformer) else model.parameters()
-    with torch.no_grad():
-        for p, tensor in zip(parameters, tensors, strict=True):
-            array = tensor.T if id(p) in linear else tensor
-            assert p.shape == array.shape, "the nets are not the same"
-            p.copy_(torch.from_numpy(array))

@@ -8,31 +8,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from peers import Recurrent, Residual, load
 from torch import Tensor, nn
-
-
-class Residual(nn.Module):
-    def __init__(self, channels: int, filters: int, stride: int = 1) -> None:
-        super().__init__()
-        self.short = nn.Sequential()
-        if stride > 1:
-            self.short = nn.Sequential(nn.Conv2d(channels, filters, 1, stride, bias=False), nn.BatchNorm2d(filters))
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, filters, 3, stride, 1, bias=False), nn.BatchNorm2d(filters), nn.ReLU(),
-            nn.Conv2d(filters, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.body(x) + self.short(x))
-
-
-class Recurrent(nn.Module):
-    def __init__(self, kind: type[nn.RNNBase]) -> None:
-        super().__init__()
-        self.loop, self.head = kind(8, 100, batch_first=True), nn.Linear(100, 6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.loop(x)[0][:, -1])
 
 
 class Encoder(nn.Module):
@@ -85,9 +62,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
         Residual(16, 16), Residual(16, 32, 2), Residual(32, 64, 2),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10),
     ),
-    "LSTM": lambda: Recurrent(nn.LSTM),
-    "GRU": lambda: Recurrent(nn.GRU),
-    "RNN": lambda: Recurrent(nn.RNN),
+    "LSTM": lambda: Recurrent(nn.LSTM, 100, 6),
+    "GRU": lambda: Recurrent(nn.GRU, 100, 6),
+    "RNN": lambda: Recurrent(nn.RNN, 100, 6),
     "dense autoencoder": lambda: nn.Sequential(
         nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 32), nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 784),
     ),
@@ -106,7 +83,7 @@ def stepper(
     """One training step on the k-th batch, which gives its loss."""
     torch.set_num_threads(threads)
     model = next(make for start, make in MODELS.items() if name.startswith(start))()
-    _load(model, tensors)
+    load(model, tensors)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.001)
     x = torch.from_numpy(data["x"])
     labels = torch.from_numpy(data["label"]) if "label" in data else None
@@ -126,12 +103,3 @@ def stepper(
         return loss.item()
 
     return step
-
-
-def _load(model: nn.Module, tensors: list[np.ndarray]) -> None:
-    """Only `nn.Linear` keeps its weights the other way round; PyTorch's attention has a subclass that does not."""
-    linear = {id(m.weight) for m in model.modules() if type(m) is nn.Linear}
-    parameters = model.in_order() if isinstance(model, Transformer) else model.parameters()
-    with torch.no_grad():
-        for p, array in zip(parameters, tensors, strict=True):
-            p.copy_(torch.from_numpy(array.T if id(p) in linear else array))
