@@ -36,7 +36,7 @@ def compile(
         layers=_rows(typed),
         inputs=_inputs(typed),
         targets=_targets(typed),
-        predictions=tuple(Prediction(*p) for o in typed.net.outputs for p in predictions(o)),
+        predictions=tuple(Prediction(*p) for o in typed.net.outputs for p in predictions(o, typed.types)),
         metrics=metric_names(typed.net),
         statistics=statistics(typed.net),
         parameters=parameter_slots(typed),

@@ -218,7 +218,8 @@ class CompiledNet:
         - `class`: `NAME` int64[N], the index of the likeliest class, and `NAME_probability` float32[N, classes];
         - `float`: the numbers `NAME` float32[N, n];
         - `bool`: `NAME` bool[N, n], whether the probability is 0.5 or more, and `NAME_probability` float32[N, n];
-        - `like`: the reconstruction `NAME` and `NAME_error` float32[N], its mean squared error in each row.
+        - `like`: the reconstruction `NAME` and `NAME_error` float32[N], its mean squared error in each row; of a net
+          with an `encoder` also `NAME_code`, what that gives.
 
         The metadata of the model hold the `.net` text that it was compiled from, `sparknet.net`, and its digest,
         `sparknet.net.sha256`; and, where they are given, `sparknet.bindings`: what has been learnt of the columns

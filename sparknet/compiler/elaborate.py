@@ -46,6 +46,8 @@ class Body:
     models: Models
     work: Work = field(default_factory=Work)
     at_hand: ValueId | None = None
+    code: ValueId | None = None
+    """What the `encoder` above has given."""
     broken: bool = False
     values: dict[str, ValueId] = field(default_factory=dict)
     inputs: list[NetInput] = field(default_factory=list)
@@ -126,6 +128,7 @@ class Body:
                 self.run(statement.then if self._condition(statement.condition) else statement.orelse)
             case syntax.Part():
                 self.run(statement.body)
+                self.code = self.at_hand if statement.name.text == "encoder" else self.code
 
     # ----- inputs and outputs -----
 
@@ -143,7 +146,8 @@ class Body:
         like = statement.type.name.text if kind == "like" else None
         value = self._chain(statement.value) if statement.value else self._hand(statement)
         label = self.scope.label(statement.type)
-        self.outputs.append(NetOutput(statement.name.text, kind, shape, value, label, like))
+        code = None if like is None else self.code
+        self.outputs.append(NetOutput(statement.name.text, kind, shape, value, label, like, code))
         self.at_hand = before
 
     def _new_port(self, name: syntax.Identifier) -> None:

@@ -72,7 +72,7 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
     }
     values = _forward(g, typed, tensors, _inputs(g, typed), seed=None).values
     for output in typed.net.outputs:
-        write_predictions(g, output, values)
+        write_predictions(g, output, values, typed.types)
     fold_normalisation(g)
     return g.model()
 

@@ -71,6 +71,8 @@ class NetOutput:
     label: Label
     like: ValueId | None = None
     """The input that an output of kind `like` reconstructs, which is its target."""
+    code: ValueId | None = None
+    """What the `encoder` of an output of kind `like` gives, where the net has one."""
 
     @property
     def type(self) -> str:

@@ -113,8 +113,8 @@ def _judged(g: GraphBuilder, output: NetOutput, value: Value, target: Value) -> 
     return Batch(g, output.kind, output.size, logits or value, target)
 
 
-def predictions(output: NetOutput) -> tuple[tuple[str, TensorType], ...]:
-    """Names and types of what inference gives for an output, without the batch."""
+def predictions(output: NetOutput, types: Mapping[ValueId, TensorType]) -> tuple[tuple[str, TensorType], ...]:
+    """Names and types of what inference gives for an output, without the batch; `types` are those of the net."""
     row = TensorType("float32", output.shape)
     match output.kind:
         case "class":
@@ -122,15 +122,27 @@ def predictions(output: NetOutput) -> tuple[tuple[str, TensorType], ...]:
         case "bool":
             return (output.name, TensorType("bool", output.shape)), (f"{output.name}_probability", row)
         case "like":
-            return (output.name, row), (f"{output.name}_error", TensorType("float32", ()))
+            found = ((output.name, row), (f"{output.name}_error", TensorType("float32", ())))
+            code = _code(output, types)
+            return found if code is None else (*found, (f"{output.name}_code", code))
         case "float":
             return ((output.name, row),)
 
 
-def write_predictions(g: GraphBuilder, output: NetOutput, values: Mapping[ValueId, Value]) -> None:
+def _code(output: NetOutput, types: Mapping[ValueId, TensorType]) -> TensorType | None:
+    """The type of the code; None where there is none, or one whose length varies from row to row."""
+    code = None if output.code is None else types[output.code]
+    return None if code is None or code.lengths is not None else TensorType("float32", code.shape)
+
+
+def write_predictions(
+    g: GraphBuilder, output: NetOutput, values: Mapping[ValueId, Value], types: Mapping[ValueId, TensorType]
+) -> None:
     """Declare the graph outputs of `predictions`."""
     computed = _predicted(g, output, values)
-    for (name, found), value in zip(predictions(output), computed, strict=True):
+    if output.code is not None and _code(output, types) is not None:
+        computed = (*computed, values[output.code])
+    for (name, found), value in zip(predictions(output, types), computed, strict=True):
         g.output(name, value, found.dtype, (BATCH, *found.shape))
 
 

@@ -20,7 +20,7 @@ RESERVED = _MEASURES | frozenset(
     {"loss", "parameters", "optimizer_state", "learning_rate", "seed", "new_parameters", "new_optimizer_state"}
 )
 """Names of the graphs' own inputs and outputs."""
-DERIVED = ("_probability", "_error", "_predicted", *sorted(f"_{name}" for name in _MEASURES))
+DERIVED = ("_probability", "_error", "_code", "_predicted", *sorted(f"_{name}" for name in _MEASURES))
 """What is appended to the name of an output to name what comes with it."""
 _RANKED = re.compile(r"(\w+_)?top_[0-9]+")
 """What the shares of classes among the likeliest few are called."""

@@ -95,7 +95,9 @@ def predictor(run: SavedRun) -> Predictor:
     outputs = tuple(p.name for p in run.manifest.predictions)
     beside = {*outputs} - {target.name for target in run.manifest.targets}
     beside = {
-        name for name in beside if name.endswith(("_probability", "_error")) and name.rpartition("_")[0] in outputs
+        name
+        for name in beside
+        if name.endswith(("_probability", "_error", "_code")) and name.rpartition("_")[0] in outputs
     }
     found = (run.encoders.get(p.name) for p in run.manifest.predictions)
     labels = tuple(encoder.terms if isinstance(encoder, Categories) else None for encoder in found)
@@ -110,7 +112,7 @@ def predictor(run: SavedRun) -> Predictor:
 def _new_column(output: str, beside: Container[str]) -> str:
     """The column of a graph's output: `NAME_predicted` for `NAME`, so that the data may hold what is true as `NAME`.
 
-    What stands `beside` an output, `NAME_probability` or `NAME_error`, keeps its name.
+    What stands `beside` an output, `NAME_probability`, `NAME_error` or `NAME_code`, keeps its name.
     """
     return output if output in beside else f"{output}_predicted"
 

@@ -77,20 +77,20 @@ RECONSTRUCTIONS: list[tuple[str, Any]] = [
 def test_like_compares_with_the_preprocessed_input(chain: str, criterion: Any, image: bool) -> None:
     shape, end = ("2, 2, 2", " -> reshape(2, 2, 2)") if image else ("8", "")
     text = (
-        f"net N {{\n input x: float[{shape}]\n encoder {{ flatten }}\n decoder {{ {chain}{end} }}\n"
+        f"net N {{\n input x: float[{shape}]\n encoder {{ flatten -> tanh }}\n decoder {{ {chain}{end} }}\n"
         ' output y: like x\n}\ndata {\n source = csv("x.csv")\n x = column("x") / 4\n}\n'
         "train { optimizer = sgd(lr: 1) }"
     )
     net = sparknet.compile(text)
     assert net.targets == ()
-    assert [p.name for p in net.predictions] == ["y", "y_error"]
+    assert [p.name for p in net.predictions] == ["y", "y_error", "y_code"]
     flat = draw(net)
     x = np.random.default_rng(2).uniform(0, 4, (5, 8)).astype(np.float32)
     wide = x.reshape(5, 2, 2, 2) if image else x
     step, evaluated, inferred = run(net, flat, x=wide)
     w1, b1, w2, b2 = (torch.tensor(flat[s.offset : s.offset + s.size].reshape(s.shape)) for s in net.parameters)
     w1.requires_grad = True
-    logits = torch.tanh(torch.tensor(x / 4) @ w1 + b1) @ w2 + b2
+    logits = torch.tanh(torch.tanh(torch.tensor(x / 4)) @ w1 + b1) @ w2 + b2
     loss = criterion(logits, torch.tensor(x / 4))
     loss.backward()
     assert w1.grad is not None
@@ -102,7 +102,27 @@ def test_like_compares_with_the_preprocessed_input(chain: str, criterion: Any, i
     np.testing.assert_allclose(evaluated["mse"], error.mean(), rtol=1e-5)
     np.testing.assert_allclose(inferred["y_error"], error, rtol=1e-4)
     np.testing.assert_allclose(inferred["y"].reshape(5, 8), rebuilt, rtol=1e-5)
+    np.testing.assert_allclose(inferred["y_code"], np.tanh(x / 4), rtol=1e-5)
     assert inferred["y"].shape == wide.shape
+
+
+def test_the_code_is_what_the_encoder_above_gives() -> None:
+    net = compiled(
+        "input x: float[4]\n encoder { dense(2) }\n output a: like x = x -> dense(4)\n dense(3)\n"
+        " encoder { relu }\n output b: like x = x -> dense(4)\n output c: float[3]"
+    )
+    codes = {p.name: p.type.shape for p in net.predictions if p.name.endswith("_code")}
+    assert codes == {"a_code": (2,), "b_code": (3,)}
+    with pytest.raises(SparkNetError, match="`y_code` is what the graphs call the code of `y`"):
+        compiled("input x: float[4]\n dense(4)\n output y: like x\n output y_code: float[4]")
+
+
+def test_a_code_that_varies_in_length_is_not_given() -> None:
+    net = compiled(
+        "input x: float[4, 1, variable: true]\n input z: float[1]\n encoder { x -> dense(2) }\n"
+        " output y: like z = z -> dense(1)"
+    )
+    assert [p.name for p in net.predictions] == ["y", "y_error"]
 
 
 def test_outputs_of_every_kind_side_by_side() -> None:

@@ -153,6 +153,7 @@ def test_outputs_of_every_kind(tmp_path: Path, spark: SparkSession) -> None:
         "tags_probability": (None, pa.list_(pa.float32())),
         "rebuilt": ("like x", pa.list_(pa.float32())),
         "rebuilt_error": (None, pa.float32()),
+        "rebuilt_code": (None, pa.list_(pa.float32())),
     }
     outputs = {name: kind for name, (kind, _) in kinds.items() if kind}
     made = rows(64, duplicates=False)
@@ -174,7 +175,9 @@ def test_outputs_of_every_kind(tmp_path: Path, spark: SparkSession) -> None:
     ]
     bindings = [f'  {n} = column("{n}")' for n in outputs if n != "rebuilt"]
     net.write_text(
-        "net N {\n  input x: float[2, 2]\n  h = flatten -> dense(8, relu)\n" + "\n".join(lines) + "\n}\n"
+        "net N {\n  input x: float[2, 2]\n  h = flatten -> dense(8, relu)\n  encoder { h -> dense(3) }\n"
+        + "\n".join(lines)
+        + "\n}\n"
         'data {\n  source = parquet("rows.parquet")\n  x = column("a")\n' + "\n".join(bindings) + "\n}\n"
         "train {\n  epochs = 2\n  batch = 8\n}\n"
     )
@@ -187,6 +190,7 @@ def test_outputs_of_every_kind(tmp_path: Path, spark: SparkSession) -> None:
     rebuilt = np.stack(here["rebuilt_predicted"].to_numpy())
     error = np.mean((rebuilt - values) ** 2, axis=1)
     np.testing.assert_allclose(here["rebuilt_error"].to_numpy(), error, rtol=1e-4)
+    assert {len(code) for code in here["rebuilt_code"].to_pylist()} == {3}
     assert here["tag_predicted"].to_pylist() == [p >= 0.5 for p in here["tag_probability"].to_pylist()]
     predict_to_file(tmp_path / "run", source, tmp_path / "there.parquet", OnSpark(spark=spark), keep=["a"])
     there = pq.read_table(tmp_path / "there.parquet")
