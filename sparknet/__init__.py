@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from sparknet.compiler import check, compile
     from sparknet.grammar import SparkNetError
     from sparknet.runtime.model import Model, load, train
+    from sparknet.runtime.tuning.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Model", "SparkNetError", "__version__", "check", "compile", "load", "train"]
+__all__ = ["Model", "SparkNetError", "__version__", "check", "compile", "load", "train", "tune"]
 
 _HOMES = {
     "Model": "sparknet.runtime.model",
@@ -20,6 +21,7 @@ _HOMES = {
     "compile": "sparknet.compiler",
     "load": "sparknet.runtime.model",
     "train": "sparknet.runtime.model",
+    "tune": "sparknet.runtime.tuning.tune",
 }
 
 

@@ -135,6 +135,57 @@ def run_command(
     run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root, data_roots, resume)
 
 
+@cli.command("tune")
+@click.argument("file", type=NET_FILE)
+@click.option("-o", "--output", type=NET_FILE, help="Folder for the search.  [default: runs/NAME-tune of FILE]")
+@click.option("--trials", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Trials at most.")
+@click.option("--metric", help="Score to compare trials by.  [default: that of early_stop, else the loss]")
+@click.option(
+    "--workers", type=click.IntRange(1, 10_000), help="Workers of each trial.  [default: as FILE says, else 1]"
+)
+@click.option(
+    "--parallel", type=click.IntRange(1, 10_000), help="Trials at a time.  [default: as many as there is room]"
+)
+@click.option(
+    "--batch", type=click.IntRange(1, 10_000), default=8, show_default=True, help="Trials asked for together."
+)
+@click.option("--no-pruning", is_flag=True, help="Train every trial to its end.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), help="Seconds after which no trial begins.")
+@click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
+@click.option("--local", is_flag=True, help="Train in this process, without Spark and Java.")
+@click.option("--resume", is_flag=True, help="Go on with the search in the output folder.")
+@click.option(
+    "--data", "data_roots", multiple=True, metavar="DIR_OR_URI", help="Where FILE may read data, beside its own folder."
+)
+@_set
+@_root
+def tune_command(
+    file: Path,
+    output: Path | None,
+    trials: int,
+    metric: str | None,
+    workers: int | None,
+    parallel: int | None,
+    batch: int,
+    no_pruning: bool,
+    timeout: float | None,
+    master: str | None,
+    local: bool,
+    resume: bool,
+    data_roots: tuple[str, ...],
+    settings: tuple[str, ...],
+    root: Path | None,
+) -> None:
+    """Find the best values for the choices of FILE, by its validation rows, and save the run with them."""
+    _check_where(master, local)
+    from sparknet.cli.tune import tune_file
+    from sparknet.runtime.tuning.tune import Options
+
+    options = Options(trials, metric, workers, parallel, batch, not no_pruning, timeout, resume)
+    folder = output or Path("runs") / f"{file.stem}-tune"
+    tune_file(file, folder, options, master, local, settings, root, data_roots)
+
+
 @cli.command("predict")
 @click.argument("run", type=NET_FILE)
 @click.option("--input", "source", help="Rows to score: a file, a folder, or a source such as 'digits()'.")

@@ -27,8 +27,13 @@ from sparknet.grammar.tree import make
 MAX_OPTIONS = 1000
 _LARGEST = 10**15
 
-_SAME_ROWS = frozenset({"source", "split", "train", "validation", "test"})
-"""Keys of `data` that decide which rows a trial is scored on."""
+_FIXED = {
+    **dict.fromkeys(("data.source", "data.split", "data.train"), "all trials are scored on the same rows"),
+    **dict.fromkeys(("data.validation", "data.test"), "all trials are scored on the same rows"),
+    "train.metrics": "all trials are measured alike",
+    "train.engine": "an environment has one engine",
+}
+"""Keys that hold no choice, and why."""
 
 Tree = TypeVar("Tree")
 
@@ -340,6 +345,5 @@ def _inside(expr: syntax.Expr, path: str) -> Iterator[tuple[str, syntax.Call]]:
 def _check_place(section: str, key: str, call: syntax.Call, scope: Scope) -> None:
     if section == "predict":
         raise scope.error("E0215", "`predict` holds no choices: they are made before", call, "write one of them")
-    if section == "data" and key in _SAME_ROWS:
-        message = f"`{key}` holds no choice: all trials are scored on the same rows"
-        raise scope.error("E0215", message, call, "write one of them")
+    if why := _FIXED.get(f"{section}.{key}"):
+        raise scope.error("E0215", f"`{key}` holds no choice: {why}", call, "write one of them")

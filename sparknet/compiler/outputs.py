@@ -50,10 +50,10 @@ def measured(net: ElaboratedNet) -> tuple[Measured, ...]:
     )
 
 
-def judge(net: ElaboratedNet) -> Judge:
-    """By which score its rounds are compared: the one that `early_stop` names, else the loss."""
+def judge(net: ElaboratedNet, metric: str | None = None) -> Judge:
+    """By which score its rounds are compared: the one that is given or that `early_stop` names, else the loss."""
     early_stop = net.train.early_stop
-    name = "loss" if early_stop is None else early_stop.metric
+    name = metric or ("loss" if early_stop is None else early_stop.metric)
     lower = {f"{m.prefix}{metric.label}": metric.lower_is_better for m in measured(net) for metric in m.metrics}
     return Judge(name, lower.get(name, True))
 

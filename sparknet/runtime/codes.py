@@ -62,4 +62,11 @@ CODES: dict[str, str] = {
     # ----- engines -----
     "R0070": "the package of another engine",
     "R0071": "a net that an engine refuses",
+    # ----- searches -----
+    "R0090": "Optuna is not installed",
+    "R0091": "a net without choices",
+    "R0092": "no validation rows to compare trials on",
+    "R0093": "scores that cannot be compared",
+    "R0094": "a search in which no trial finished",
+    "R0095": "a search that cannot be gone on with",
 }

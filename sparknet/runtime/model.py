@@ -164,7 +164,7 @@ def train(
     frames = {
         key: rows for key, rows in (("train", data), ("validation", validation), ("test", test)) if rows is not None
     }
-    _check_frames(frames, spark)
+    check_frames(frames, spark)
     if not isinstance(net, CompiledNet):
         net = compile(net, settings=settings, root=root)
     elif settings:
@@ -186,7 +186,8 @@ def _log(event: Event) -> None:
         getLogger("sparknet").info(event.text)
 
 
-def _check_frames(frames: dict[str, object], spark: SparkSession | None) -> None:
+def check_frames(frames: dict[str, object], spark: SparkSession | None) -> None:
+    """Raise SparkNetError for frames, by their splits, that cannot be trained on or do not go together."""
     for key, rows in frames.items():
         check_frame(rows, "data" if key == "train" else key)
     check_alike(frames)

@@ -105,7 +105,7 @@ def run_local(
     `data` takes the place of the sources, by their keys. `callback` as in `trainer.train`.
     """
     output = None if output is None else Path(output)
-    places, engine = _check_before(net, output, data_roots, given=data)
+    places, engine = check_before(net, output, data_roots, given=data)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"):
         counting = engine if progress is None else CountedEngine(engine, progress)
@@ -125,7 +125,7 @@ def run_spark(
     on = on or OnSpark()
     output = None if output is None else Path(output)
     frames = on.frames()
-    places, engine = _check_before(net, output, data_roots, given=frames)
+    places, engine = check_before(net, output, data_roots, given=frames)
     net, resumed = _resumed(net, output, progress, resume)
     with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark.backend import SparkBackend
@@ -226,7 +226,7 @@ def _check_trains(net: CompiledNet) -> None:
         )
 
 
-def _check_before(
+def check_before(
     net: CompiledNet,
     output: Path | None,
     data_roots: Sequence[str | Path],

@@ -20,6 +20,7 @@ SCORES = {
     "diabetes": 0.25,  # r2; linear regression explains about a third of the variance too
     "iris": 0.9,
     "rnn": 0.95,
+    "search": 0.93,
 }
 """The accuracy, or of a regression the r2, that the test rows reach at least, or the mean squared error that is left at
 most."""
