@@ -14,7 +14,7 @@ from typing import Any
 from sparknet.compiler.arguments import bind
 from sparknet.compiler.criteria import LOSSES, Criterion
 from sparknet.compiler.metrics import METRICS, Metric
-from sparknet.compiler.net import LayerUse, NetOutput
+from sparknet.compiler.net import LayerUse, NetInput, NetOutput
 from sparknet.compiler.scope import Scope, Word, describe, evaluate, unknown_word
 from sparknet.compiler.translate import word, written
 from sparknet.grammar import syntax
@@ -30,10 +30,11 @@ _FEW = 8
 
 @dataclass(frozen=True)
 class Judged:
-    """The outputs of a net, and the layers that lead to them."""
+    """The outputs of a net, the layers that lead to them, and the inputs where these begin."""
 
     outputs: Sequence[NetOutput]
     layers: Sequence[LayerUse]
+    inputs: Sequence[NetInput]
 
     def ends_in_sigmoid(self, output: NetOutput) -> bool:
         """Whether the numbers of an output come out of a sigmoid, layers that only move numbers not counted."""

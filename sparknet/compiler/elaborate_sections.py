@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from sparknet.compiler.arguments import bind, explain_entries, plain
 from sparknet.compiler.bindings import elaborate_binding, is_prepared
+from sparknet.compiler.elaborate_feeding import FEEDING_KEYS, elaborate_feeding
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.engines import check_settings
 from sparknet.compiler.functions import Fed
@@ -142,11 +143,12 @@ def _elaborated(
     values: dict[str, Any] = {}
     entries = _entries(section, list(model.model_fields), scope, problems)
     for entry in entries.values():
-        value = None if entry.key.text in LOSS_KEYS else _value(entry, scope, problems)
+        value = None if entry.key.text in (*LOSS_KEYS, *FEEDING_KEYS) else _value(entry, scope, problems)
         if value is not None:
             values[entry.key.text] = value
     if judged is not None:
         values |= elaborate_losses(entries, judged, scope, problems)
+        values |= elaborate_feeding(entries, judged.inputs, judged.outputs, scope, problems)
     try:
         return model.model_validate({key: plain(value) for key, value in values.items()})
     except ValidationError as error:

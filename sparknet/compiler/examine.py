@@ -55,7 +55,7 @@ def examine(
     sections = unique_sections(file, source, problems)
     scope = Scope(source, lets, placement)
     sections, keys = _chosen(sections, scope, choices, problems)
-    judged = None if body.broken else Judged(body.outputs, body.layers)
+    judged = None if body.broken else Judged(body.outputs, body.layers, body.inputs)
     train = elaborate_train(sections.get("train"), judged, scope, problems)
     lost = tuple(_ports(nets[0].body)) if body.broken else ()
     data, preprocessing = elaborate_data(sections.get("data"), body.inputs, body.outputs, scope, problems, lost)

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field, field_validator
 
+from sparknet.compiler.augmentations import AnyAugmentation
 from sparknet.compiler.criteria import Loss
 from sparknet.compiler.encoders import AnyEncoder
 from sparknet.compiler.metrics import AnyMetric
@@ -171,6 +172,10 @@ class TrainSection(Setting):
     """What each class of an output counts; 1 where left out."""
     metrics: dict[str, tuple[AnyMetric, ...]] = Field(default_factory=dict)
     """What is measured of an output, by its name; one left out is measured by the metric of its kind."""
+    balance: str | None = None
+    """The output whose classes come equally often among the examples of every worker."""
+    augment: dict[str, tuple[AnyAugmentation, ...]] = Field(default_factory=dict)
+    """What may change the images of a training step, by the name of the input."""
     clip: Clip | None = None
     """How the gradient is kept small before the optimizer sees it."""
     early_stop: Patience | None = None

@@ -186,6 +186,15 @@ WORDS: dict[str, dict[str, str]] = {
             "softmax": "logsoftmax",
         }
     ),
+    "augmentation": _by_word(
+        {
+            "flip": "hflip horizontalflip randomhorizontalflip randomflip mirror fliplr",
+            "shift": "translate translation randomtranslation randomtranslate affine",
+            "crop": "zoom randomzoom randomcrop randomresizedcrop resizedcrop",
+            "rotate": "rotation randomrotation",
+            "noise": "gaussiannoise gaussnoise",
+        }
+    ),
     "init": _by_word(
         {
             "he": "henormal heuniform kaiming kaimingnormal kaiminguniform msra",
@@ -291,6 +300,8 @@ KEYS: dict[str, dict[str, str]] = {
             "schedule = {value}": "scheduler lrscheduler lrschedule lrpolicy",
             "accumulate = {value}": "gradientaccumulationsteps accumulategradbatches accumulationsteps itersize",
             "workers = {value}": "numworkers nworkers executors replicas",
+            "augment = {value}": "augmentation augmentations dataaugmentation transform transforms",
+            "balance = {value}": "balanced oversample balancedsampler",
             "seed = {value}": "randomseed randomstate manualseed",
         }
     ),

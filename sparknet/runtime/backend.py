@@ -14,6 +14,7 @@ from sparknet.runtime.encoding.learning import Terms
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
 
@@ -78,6 +79,10 @@ class Backend(Protocol):
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
         """The moments of the encoded training rows, for some of the ports."""
+        ...
+
+    def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
+        """The classes of each worker's encoded training rows, by a field of the layout."""
         ...
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:

@@ -28,6 +28,7 @@ from sparknet.runtime.engines.base import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.sources.places import Place, open_table
 from sparknet.runtime.sources.readers import Table
+from sparknet.runtime.training.balance import Classes, classes_of, count_classes
 from sparknet.runtime.training.rounds import (
     Evaluation,
     EvaluationTask,
@@ -109,6 +110,14 @@ class LocalBackend:
         """As `Backend.moments`."""
         training = (block for (split, _), blocks in self._blocks.items() if split == "train" for block in blocks)
         return moments_of(training, layout, axes)
+
+    def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
+        """As `Backend.classes`."""
+        return {
+            worker: classes_of(field, count_classes(blocks, layout, field))
+            for (split, worker), blocks in self._blocks.items()
+            if split == "train"
+        }
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""

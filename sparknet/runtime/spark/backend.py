@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cached_property, reduce
 from typing import cast
 
+import numpy as np
 import pyarrow as pa
 from pyspark import InheritableThread
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -39,11 +40,13 @@ from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.problems import changed, problem
 from sparknet.runtime.spark.tasks import (
     BLOCK_SCHEMA,
+    CLASS_SCHEMA,
     MOMENT_SCHEMA,
     PROFILE_SCHEMA,
     RESULT_SCHEMA,
     ROW_SCHEMA,
     TERM_SCHEMA,
+    CountClasses,
     EncodeRows,
     EvaluateRound,
     MomentBlocks,
@@ -54,6 +57,7 @@ from sparknet.runtime.spark.tasks import (
     as_evaluation,
     read_results,
 )
+from sparknet.runtime.training.balance import BlockClasses, Classes, classes_of
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
 
 JOB_SECONDS = 3600.0
@@ -168,6 +172,15 @@ class SparkBackend:
             part = Moments.model_validate_json(row["moments"])
             found[row["port"]] = found[row["port"]].merge(part) if row["port"] in found else part
         return found
+
+    def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
+        """As `Backend.classes`."""
+        job = CountClasses(layout, field, self._digests["train"])
+        found: dict[int, list[BlockClasses]] = {}
+        for row in self._collect(self._split("train").mapInArrow(job, CLASS_SCHEMA), "counting classes").to_pylist():
+            block = row["index"], np.array(row["kinds"], np.int64), np.array(row["counts"], np.int64)
+            found.setdefault(row["worker"], []).append(block)
+        return {worker: classes_of(field, blocks) for worker, blocks in found.items()}
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""

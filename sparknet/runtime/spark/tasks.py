@@ -22,6 +22,7 @@ from sparknet.runtime.encoding.profile import profile_batches
 from sparknet.runtime.encoding.terms import terms_of
 from sparknet.runtime.engines.base import Engine, Sums
 from sparknet.runtime.problems import changed
+from sparknet.runtime.training.balance import count_classes
 from sparknet.runtime.training.rounds import (
     Evaluation,
     EvaluationTask,
@@ -53,6 +54,15 @@ _BLOCKS = pa.schema(
         ("rows", pa.int32()),
         ("payload", pa.binary()),
         ("digest", pa.binary()),
+    ]
+)
+
+_CLASSES = pa.schema(
+    [
+        ("worker", pa.int32()),
+        ("index", pa.int32()),
+        ("kinds", pa.list_(pa.int64())),
+        ("counts", pa.list_(pa.int64())),
     ]
 )
 
@@ -195,6 +205,25 @@ class MomentBlocks:
         if found:
             texts = [moments.model_dump_json() for moments in found.values()]
             yield pa.RecordBatch.from_pydict({"port": pa.array(found, pa.int32()), "moments": texts})
+
+
+CLASS_SCHEMA = "worker int, index int, kinds array<bigint>, counts array<bigint>"
+
+
+@dataclass(frozen=True)
+class CountClasses:
+    """The classes of the blocks that the partition holds, by a field of the layout."""
+
+    layout: Layout
+    field: int
+    digests: BlockDigests
+
+    def __call__(self, batches: Batches) -> Batches:
+        """A row for each block."""
+        for block in read_blocks(batches, self.digests):
+            for index, kinds, counts in count_classes([block], self.layout, self.field):
+                row = {"worker": block.worker, "index": index, "kinds": kinds.tolist(), "counts": counts.tolist()}
+                yield pa.RecordBatch.from_pylist([row], _CLASSES)
 
 
 # ----- rounds -----

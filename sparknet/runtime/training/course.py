@@ -13,6 +13,7 @@ from sparknet.grammar import Source, syntax
 from sparknet.grammar.diagnostics import Label
 from sparknet.grammar.parse import parse
 from sparknet.runtime.problems import problem
+from sparknet.runtime.training.augment import Augmented
 from sparknet.runtime.training.rounds import Plan
 
 
@@ -33,7 +34,13 @@ class Course:
         return plan.position // self.epoch_steps + 1
 
 
-def plan_course(train: TrainSection, rows: int, workers: int, source: Source | None = None) -> Course:
+def plan_course(
+    train: TrainSection,
+    rows: int,
+    workers: int,
+    source: Source | None = None,
+    augmented: tuple[Augmented, ...] = (),
+) -> Course:
     """The rounds: each epoch's steps cut into the fewest equal stretches of at most `sync.every` steps.
 
     The last epoch of a run whose length is given in steps ends early, and so does the round in which workers cease to
@@ -55,7 +62,7 @@ def plan_course(train: TrainSection, rows: int, workers: int, source: Source | N
             stops.add(together)
         for start, stop in pairwise(sorted(stops)):
             common = start < together
-            plans.append(Plan(len(plans), start, stop - start, train.step_rows, train.seed, rates, common))
+            plans.append(Plan(len(plans), start, stop - start, train.step_rows, train.seed, rates, common, augmented))
     return Course(tuple(plans), epoch_steps)
 
 

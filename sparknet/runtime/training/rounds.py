@@ -20,6 +20,9 @@ from sparknet.compiler.sections import SplitName
 from sparknet.runtime import spool
 from sparknet.runtime.encoding.encode import Block, Layout
 from sparknet.runtime.engines.base import Engine, Feeds, Floats, Graph, Step, Sums, Trained, weighted
+from sparknet.runtime.training.augment import Augmented, augment
+from sparknet.runtime.training.balance import Classes, Picks, balanced
+from sparknet.runtime.training.draws import permutation
 from sparknet.runtime.training.gathering import Indices, Rows, rows_of
 
 EVALUATION_BATCH = 256
@@ -37,6 +40,8 @@ class Plan:
     rates: Rates
     synchronous: bool = False
     """Whether the workers average the gradient of every step, not the weights behind the last one."""
+    augmented: tuple[Augmented, ...] = ()
+    """What may change the images that a step takes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Shard:
     worker: int
     rows: int
     block_rows: int
+    classes: Classes | None = None
+    """The classes that come equally often, where the run balances them."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +111,6 @@ class Evaluation:
 # ----- the order of examples -----
 
 
-def _permutation(count: int, *salt: int) -> Indices:
-    """A random order of `count` things, the same on every machine and with every version of numpy."""
-    key = int.from_bytes(blake2b(np.array(salt, "<i8").tobytes(), digest_size=16).digest(), "little")
-    draws = np.random.Philox(key=key).random_raw(count)
-    return np.argsort(draws, kind="stable").astype(np.int64)
-
-
 def epoch_order(seed: int, shard: Shard, epoch: int, start: int = 0, stop: int | None = None) -> Indices:
     """The rows of a shard in the order of one epoch, or a stretch of it, int64[rows].
 
@@ -118,11 +118,11 @@ def epoch_order(seed: int, shard: Shard, epoch: int, start: int = 0, stop: int |
     """
     stop = shard.rows if stop is None else min(stop, shard.rows)
     parts, passed = [], 0
-    for block in _permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1):
+    for block in permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1):
         first = int(block) * shard.block_rows
         size = min(shard.block_rows, shard.rows - first)
         if start < passed + size and passed < stop:
-            rows = _permutation(size, seed, shard.worker, epoch, int(block)) + first
+            rows = permutation(size, seed, shard.worker, epoch, int(block)) + first
             parts.append(rows[max(start - passed, 0) : stop - passed])
         passed += size
     return np.concatenate(parts)
@@ -138,9 +138,18 @@ def examples(plan: Plan, shard: Shard) -> Indices:
     return np.concatenate(parts)
 
 
+def picks(plan: Plan, shard: Shard) -> Picks:
+    """What a round trains on, in order, and the blocks where that lies: steps * batch rows."""
+    if shard.classes is None:
+        chosen = examples(plan, shard)
+        return Picks(chosen // shard.block_rows, chosen % shard.block_rows)
+    start, stop = plan.position * plan.batch, (plan.position + plan.steps) * plan.batch
+    return balanced(shard.classes, plan.seed, shard.worker, start, stop)
+
+
 def blocks_needed(plan: Plan, shard: Shard) -> tuple[int, ...]:
     """The indices of the blocks that a round reads."""
-    return tuple(int(block) for block in np.unique(examples(plan, shard) // shard.block_rows))
+    return tuple(int(block) for block in np.unique(picks(plan, shard).blocks))
 
 
 def step_seed(seed: int, worker: int, step: int) -> int:
@@ -158,8 +167,8 @@ def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[
     Raises ValueError where a block that the plan needs does not come.
     """
     began = perf_counter()
-    chosen = examples(task.plan, shard)
-    with rows_of(task.layout, len(chosen), task.held) as rows:
+    chosen = picks(task.plan, shard)
+    with rows_of(task.layout, len(chosen.blocks), task.held) as rows:
         _put(rows, task.layout, chosen, shard, blocks)
         steps = _steps(task.layout, task.plan, shard.worker, rows)
         if task.plan.synchronous:
@@ -188,23 +197,27 @@ def _gradient(engine: Engine, task: RoundTask, step: Step) -> Trained:
     return Trained(vector, np.zeros(0, np.float32), weighted(loss, found.values(), step.rows), 1, broken)
 
 
-def _put(rows: Rows, layout: Layout, chosen: Indices, shard: Shard, blocks: Iterable[Block]) -> None:
+def _put(rows: Rows, layout: Layout, chosen: Picks, shard: Shard, blocks: Iterable[Block]) -> None:
     """Put the chosen rows where the round takes them, from blocks as they stream by."""
-    block_of, missing = chosen // shard.block_rows, len(chosen)
+    missing = len(chosen.blocks)
     for block in blocks:
-        here = np.flatnonzero(block_of == block.index)
+        here = np.flatnonzero(chosen.blocks == block.index)
         missing -= len(here)
         if len(here):
-            row = chosen[here] - block.index * shard.block_rows
+            row = chosen.ranks[here]
+            if shard.classes is not None and chosen.kinds is not None:
+                row = shard.classes.rows(block, layout, chosen.kinds[here], row)
             rows.put(here, [stored[row] for stored in block.arrays(layout)])
     if missing:
-        raise ValueError(f"{missing} of {len(chosen)} examples lie in blocks that did not arrive")
+        raise ValueError(f"{missing} of {len(chosen.blocks)} examples lie in blocks that did not arrive")
 
 
 def _steps(layout: Layout, plan: Plan, worker: int, rows: Rows) -> Iterator[Step]:
     for step in range(plan.steps):
         seed = step_seed(plan.seed, worker, plan.position + step)
-        feeds = feed(layout, rows.get(step * plan.batch, (step + 1) * plan.batch))
+        fields = rows.get(step * plan.batch, (step + 1) * plan.batch)
+        fields = augment(fields, plan.augmented, plan.seed, worker, plan.position + step)
+        feeds = feed(layout, fields)
         yield Step(feeds, plan.batch, plan.rates.at(plan.position + step), seed)
 
 

@@ -24,6 +24,7 @@ from sparknet.runtime.encoding.learning import learners, teach
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
+from sparknet.runtime.training.augment import augmented_fields
 from sparknet.runtime.training.checkpoints import Checkpoint, Checkpoints, check_data, describe_run, folder_of
 from sparknet.runtime.training.course import Course, plan_course
 from sparknet.runtime.training.records import Callback, Note, Prepared, Progress, RoundRecord, Score
@@ -116,14 +117,16 @@ class _Run:
         bound = self.backend.resolve(bound_ports(self.net))
         profiles = self.backend.profile(bound)
         workers = self._workers(profiles)
-        layout = choose_layout(bound, reduce(Profile.merge, profiles.values()))
+        profile = reduce(Profile.merge, profiles.values())
+        layout = choose_layout(bound, profile)
+        augmented = augmented_fields(self.net.train.augment, layout, profile.ranges)
         shares = {key: supply.split for key, supply in self.data.supplies.items()}
         if learners(bound):
             bound = self._taught(bound, layout, shares)
         encoded = self.backend.encode(bound, layout, shares, workers)
         rows = self._check_splits(encoded)
-        shards = encoded.shards()
-        course = plan_course(self.net.train, rows["train"], len(shards), self.net.source)
+        shards = self._balanced(encoded.shards(), layout)
+        course = plan_course(self.net.train, rows["train"], len(shards), self.net.source, augmented)
         done = self.resumed.standing.history if self.resumed else ()
         self.progress(
             Prepared(
@@ -207,6 +210,14 @@ class _Run:
                 )
             )
         return settings.workers
+
+    def _balanced(self, shards: Sequence[Shard], layout: Layout) -> Sequence[Shard]:
+        """The shards with the classes that come equally often, where the file names an output."""
+        names = [field.port.name for field in layout.fields]
+        if self.net.train.balance is None:
+            return shards
+        classes = self.backend.classes(layout, names.index(self.net.train.balance))
+        return [replace(shard, classes=classes[shard.worker]) for shard in shards]
 
     def _check_splits(self, encoded: Encoded) -> dict[str, int]:
         labels = {split: supply.label for supply in self.data.supplies.values() for split in supply.split}

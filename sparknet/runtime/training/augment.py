@@ -1,0 +1,136 @@
+"""Images changed at random before a training step takes them, as `sparknet.compiler.augmentations` says.
+
+What becomes of an image is a function of (seed, worker, step, row): the same after any failure, on any cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparknet.compiler.augmentations import AnyAugmentation, Crop, Flip, Noise, Rotate, Shift
+from sparknet.runtime.encoding.columns import Numbers
+from sparknet.runtime.encoding.encode import Layout
+from sparknet.runtime.encoding.profile import Range
+from sparknet.runtime.training.draws import draw, normal, uniform
+
+_SALT = -6
+"""Sets these draws apart from those of dropout and of the order of rows."""
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What may change the images of one field of the layout, whose numbers go from `low` to `high`."""
+
+    field: int
+    augmentations: tuple[AnyAugmentation, ...]
+    low: float
+    high: float
+
+
+def augmented_fields(
+    augment: Mapping[str, tuple[AnyAugmentation, ...]], layout: Layout, ranges: Sequence[Range]
+) -> tuple[Augmented, ...]:
+    """What the `train` section says of each input, with the range that its column was found to have."""
+    return tuple(
+        Augmented(index, augment[field.port.name], ranges[index].low, ranges[index].high)
+        for index, field in enumerate(layout.fields)
+        if field.port.name in augment
+    )
+
+
+def augment(
+    fields: Sequence[Numbers], augmented: Sequence[Augmented], seed: int, worker: int, step: int
+) -> list[Numbers]:
+    """The fields of a batch, its images `[rows, channels, height, width]` changed; what is given stays as it is."""
+    found = list(fields)
+    for each in augmented:
+        for number, augmentation in enumerate(each.augmentations):
+            salt = (seed, worker, step, _SALT, each.field, number)
+            found[each.field] = _changed(found[each.field], augmentation, each, salt)
+    return found
+
+
+def _changed(images: Numbers, augmentation: AnyAugmentation, each: Augmented, salt: tuple[int, ...]) -> Numbers:
+    rows = len(images)
+    match augmentation:
+        case Flip():
+            return _flipped(images, draw(rows, *salt) >> np.uint64(63) == 1, augmentation.axis == "vertical")
+        case Shift():
+            return _shifted(images, augmentation.pixels, draw(2 * rows, *salt).reshape(rows, 2))
+        case Crop():
+            return _cropped(images, augmentation.share, uniform(draw(3 * rows, *salt).reshape(rows, 3)))
+        case Rotate():
+            return _rotated(images, np.radians(augmentation.degrees) * (2 * uniform(draw(rows, *salt)) - 1))
+        case Noise():
+            noise = normal(draw(images.size, *salt)).reshape(images.shape)
+            noise *= np.float32(augmentation.deviation * (each.high - each.low))
+            noise += images
+            return np.clip(noise, np.float32(each.low), np.float32(each.high), out=noise)
+
+
+def _flipped(images: Numbers, chosen: NDArray[np.bool_], upside_down: bool) -> Numbers:
+    turned = images.copy()
+    turned[chosen] = images[chosen, :, ::-1] if upside_down else images[chosen, :, :, ::-1]
+    return turned
+
+
+def _shifted(images: Numbers, pixels: int, drawn: NDArray[np.uint64]) -> Numbers:
+    rows, _, height, width = images.shape
+    padded = np.pad(images, ((0, 0), (0, 0), (pixels, pixels), (pixels, pixels)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(2, 3))
+    down, right = (drawn % np.uint64(2 * pixels + 1)).astype(np.int64).T
+    return windows[np.arange(rows), :, down, right]
+
+
+def _cropped(images: Numbers, share: float, drawn: NDArray[np.float64]) -> Numbers:
+    """Windows of one share of both sides, stretched."""
+    _, _, height, width = images.shape
+    size = share + (1 - share) * drawn[:, 0]
+    sides = []
+    for side, place in ((height, drawn[:, 1]), (width, drawn[:, 2])):
+        first = place * (1 - size) * side
+        sides.append(first[:, None] + (np.arange(side) + 0.5) * size[:, None] - 0.5)
+    down, right = sides
+    return _sampled(images, down[:, :, None], right[:, None, :])
+
+
+def _rotated(images: Numbers, angles: NDArray[np.float64]) -> Numbers:
+    """Each around its middle."""
+    _, _, height, width = images.shape
+    down = (np.arange(height) - (height - 1) / 2)[:, None]
+    right = (np.arange(width) - (width - 1) / 2)[None, :]
+    cosine, sine = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
+    return _sampled(
+        images,
+        cosine * down - sine * right + (height - 1) / 2,
+        sine * down + cosine * right + (width - 1) / 2,
+    )
+
+
+def _sampled(images: Numbers, down: NDArray[np.float64], right: NDArray[np.float64]) -> Numbers:
+    """The images between their pixels, float32, at places that broadcast to `[rows, height, width]`, bilinear."""
+    rows, channels, height, width = images.shape
+    flat = images.astype(np.float32).reshape(rows, channels, height * width)
+    top, low_weight = _between(down, height)
+    left, right_weight = _between(right, width)
+    corner = (top * width + left).reshape(rows, 1, height * width)
+
+    def pixels(offset: int) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = np.take_along_axis(flat, corner + offset, axis=2)
+        return found.reshape(images.shape)
+
+    beside, below = (1 if width > 1 else 0), (width if height > 1 else 0)
+    upper = pixels(0) + (pixels(beside) - pixels(0)) * right_weight
+    lower = pixels(below) + (pixels(below + beside) - pixels(below)) * right_weight
+    return upper + (lower - upper) * low_weight
+
+
+def _between(places: NDArray[np.float64], side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The pixel before each place, and the weight of the one behind it, with an axis for the channels."""
+    inside = np.clip(places, 0, side - 1)
+    before = np.minimum(inside.astype(np.int64), max(side - 2, 0))
+    return before, (inside - before).astype(np.float32)[:, None]
