@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from sparknet.compiler.sections import SplitName
 from sparknet.runtime.backend import Encoded, digest_of
 from sparknet.runtime.encoding.binding import (
     BoundPort,
@@ -20,10 +19,12 @@ from sparknet.runtime.encoding.binding import (
     typed,
     within,
 )
-from sparknet.runtime.encoding.encode import Block, Layout, Shares, encode_local
+from sparknet.runtime.encoding.encode import Layout, Shares
 from sparknet.runtime.encoding.learning import Terms, learn_local
+from sparknet.runtime.encoding.local import encode_local
 from sparknet.runtime.encoding.moments import Axes, Moments, moments_of
 from sparknet.runtime.encoding.profile import Profile, check_profile, profile_batches
+from sparknet.runtime.encoding.store import BlockStore
 from sparknet.runtime.engines.base import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.sources.places import Place, open_table
@@ -35,6 +36,7 @@ from sparknet.runtime.training.rounds import (
     RoundTask,
     Shard,
     WorkerResult,
+    blocks_needed,
     evaluate,
     train_round,
 )
@@ -48,7 +50,7 @@ def usable_cpus() -> int:
 
 
 class LocalBackend:
-    """Blocks in memory and a pool of threads; ONNX Runtime lets go of the interpreter while it computes."""
+    """Blocks in memory or a file, and a pool of threads; ONNX Runtime lets go of the interpreter meanwhile."""
 
     def __init__(
         self, data: Mapping[str, Place | Table], engine: Engine | None = None, before: str = "training"
@@ -57,7 +59,7 @@ class LocalBackend:
         self._labels = {key: each.label if isinstance(each, Place) else None for key, each in data.items()}
         self._before = before
         self.engine = engine or OnnxRuntimeEngine()
-        self._blocks: dict[tuple[SplitName, int], list[Block]] = {}
+        self._store = BlockStore()
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
 
     @property
@@ -97,44 +99,49 @@ class LocalBackend:
 
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
-        self._blocks = {}
+        self._store.close()
+        self._store = BlockStore()
+        found = []
         for key, table in self._tables.items():
             for block in encode_local(table.batches(all_columns(bound)), bound, layout, shares[key], workers):
-                self._blocks.setdefault((block.split, block.worker), []).append(block)
-        rows = {place: sum(block.rows for block in blocks) for place, blocks in self._blocks.items()}
-        every = (block for blocks in self._blocks.values() for block in blocks)
-        digest = digest_of((block.split, block.worker, block.index, block.digest()) for block in every)
-        return Encoded(rows, layout.block_rows, digest)
+                found.append((block.split, block.worker, block.index, block.digest()))
+                self._store.add(block)
+        return Encoded(self._store.rows(), layout.block_rows, digest_of(found))
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
         """As `Backend.moments`."""
-        training = (block for (split, _), blocks in self._blocks.items() if split == "train" for block in blocks)
+        training = (
+            block for place in self._store.places() if place[0] == "train" for block in self._store.blocks(place)
+        )
         return moments_of(training, layout, axes)
 
     def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
         """As `Backend.classes`."""
         return {
-            worker: classes_of(field, count_classes(blocks, layout, field))
-            for (split, worker), blocks in self._blocks.items()
+            worker: classes_of(field, count_classes(self._store.blocks((split, worker)), layout, field))
+            for split, worker in self._store.places()
             if split == "train"
         }
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""
-        return self._side_by_side(
-            partial(train_round, self.engine, task, shard, self._blocks[("train", shard.worker)]) for shard in shards
-        )
+        works = []
+        for shard in shards:
+            needed = blocks_needed(task.plan, shard) if self._store.spooled else None
+            blocks = self._store.blocks(("train", shard.worker), needed)
+            works.append(partial(train_round, self.engine, task, shard, blocks))
+        return self._side_by_side(works)
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
-        workers = sorted(worker for split, worker in self._blocks if split == task.split)
+        places = [place for place in self._store.places() if place[0] == task.split]
         return self._side_by_side(
-            partial(evaluate, self.engine, task, worker, self._blocks[(task.split, worker)]) for worker in workers
+            partial(evaluate, self.engine, task, place[1], self._store.blocks(place)) for place in places
         )
 
     def close(self) -> None:
         """As `Backend.close`."""
-        self._blocks = {}
+        self._store.close()
         self._pool.shutdown(cancel_futures=True)
 
     def _side_by_side(self, works: Iterable[Callable[[], Result]]) -> list[Result]:

@@ -17,6 +17,9 @@ from sparknet.runtime.problems import problem
 HELD_BYTES = 64 << 20
 """What a worker holds in memory of the rows that it is given; more goes to a file."""
 
+LOCAL_BYTES = 256 << 20
+"""What a run in this process holds in memory of the rows of all workers; more goes to files."""
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 

@@ -45,6 +45,17 @@ def test_rows_in_files_give_the_same_bytes(
     assert vectors(run_spark(net, on=OnSpark(spark=spark))) == held
 
 
+@pytest.mark.parametrize("held", [100, 1000, 1 << 20])
+def test_blocks_in_files_give_the_same_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr("sparknet.runtime.encoding.encode.BLOCK_BYTES", 17 * 10)
+    net = small_net(folder, epochs=1, workers=3, more="\n  sync = average(every: 3)\n  balance = kind")
+    whole = run_local(net)
+    monkeypatch.setattr(spool, "LOCAL_BYTES", 300)
+    monkeypatch.setattr(spool, "HELD_BYTES", held)
+    monkeypatch.setattr("sparknet.runtime.encoding.local._AT_ONCE", 7)
+    assert vectors(run_local(net)) == vectors(whole)
+
+
 def test_rows_are_written_in_few_pieces() -> None:
     """The rows of a block lie side by side in the stream of a worker, but for where epochs meet."""
     shard = rounds.Shard(worker=0, rows=1000, block_rows=100)
@@ -56,8 +67,10 @@ def test_a_full_disk_is_one_clear_error(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(spool, "HELD_BYTES", 100)
     monkeypatch.setenv("SPARK_LOCAL_DIRS", str(folder))
     net = small_net(folder, epochs=1, workers=1)
-    with largest_file(200), pytest.raises(SparkNetError) as error:
-        run_local(net)
-    assert only(error) == f"R0034 no room in `{folder}` for rows that do not fit into memory: File too large"
+    for size, local in ((200, 1 << 20), (200, 100)):
+        monkeypatch.setattr(spool, "LOCAL_BYTES", local)
+        with largest_file(size), pytest.raises(SparkNetError) as error:
+            run_local(net)
+        assert only(error) == f"R0034 no room in `{folder}` for rows that do not fit into memory: File too large"
     assert {path.name for path in folder.iterdir()} == {"rows.parquet", "small.net"}
     run_local(net)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import SPLITS, SplitName
-from sparknet.runtime.encoding.binding import BoundPort, bounded
+from sparknet.runtime.encoding.binding import BoundPort
 from sparknet.runtime.encoding.columns import Numbers
 from sparknet.runtime.encoding.profile import Profile, Range
 from sparknet.runtime.encoding.terms import identities
@@ -170,16 +170,25 @@ def split_limits(shares: Shares) -> list[tuple[SplitName, int]]:
     return limits
 
 
-def row_key(digest: bytes, copy: int) -> str:
-    """The key of a row, 64 hexadecimal digits."""
-    return sha256(f"{digest.hex().upper()}:{copy}".encode()).hexdigest()
+def row_keys(digests: Iterable[bytes], copies: Iterable[int]) -> Bytes:
+    """The keys of rows, uint8[rows, 32]."""
+    keys = [
+        sha256(f"{digest.hex().upper()}:{copy}".encode()).digest() for digest, copy in zip(digests, copies, strict=True)
+    ]
+    return np.frombuffer(b"".join(keys), np.uint8).reshape(-1, 32)
 
 
-def place(key: str, limits: Sequence[tuple[SplitName, int]], workers: int) -> tuple[SplitName, int]:
-    """The split and the worker of a row."""
-    draw = int(key[:SPLIT_DIGITS], 16)
-    split = next(split for split, limit in limits if draw < limit)
-    return split, int(key[SPLIT_DIGITS : SPLIT_DIGITS + WORKER_DIGITS], 16) * workers >> 4 * WORKER_DIGITS
+def place(
+    keys: Bytes, limits: Sequence[tuple[SplitName, int]], workers: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The split of each row, by its number in `limits`, and its worker."""
+    first, second = np.ascontiguousarray(keys[:, :16]).view(">u8").astype(np.uint64).T
+    beyond = np.uint64(64 - 4 * SPLIT_DIGITS)
+    split = np.searchsorted([limit for _, limit in limits], (first >> beyond).astype(np.int64), side="right")
+    rest = np.uint64(4 * WORKER_DIGITS - (64 - 4 * SPLIT_DIGITS))
+    share = ((first & np.uint64((1 << int(beyond)) - 1)) << rest) | (second >> (np.uint64(64) - rest))
+    worker = share * np.uint64(workers) >> np.uint64(4 * WORKER_DIGITS)
+    return split.astype(np.int64), worker.astype(np.int64)
 
 
 # ----- places to blocks -----
@@ -220,56 +229,3 @@ class Packer:
         block = Block(*self._place, self._index, self._rows, payload)
         self._held, self._rows, self._index = [], 0, self._index + 1
         return block
-
-
-def placed(
-    batches: Iterable[pa.RecordBatch],
-    bound: Sequence[BoundPort],
-    layout: Layout,
-    shares: Shares,
-    workers: int,
-    numbers_only: bool = False,
-) -> Iterator[tuple[pa.RecordBatch, Bytes, list[tuple[int, SplitName, str]]]]:
-    """Each batch with its payloads, as in `encode_batch`, and for each row the worker, the split and the key."""
-    limits = split_limits(shares)
-    copies: dict[bytes, int] = {}
-    for batch in bounded(batches, bound):
-        payloads = encode_batch(batch, bound, layout, numbers_only)
-        places: list[tuple[int, SplitName, str]] = []
-        for digest in digests(payloads, layout, batch, bound):
-            copies[digest] = copy = copies.get(digest, 0) + 1
-            key = row_key(digest, copy)
-            split, worker = place(key, limits, workers)
-            places.append((worker, split, key))
-        yield batch, payloads, places
-
-
-def encode_local(
-    batches: Iterable[pa.RecordBatch],
-    bound: Sequence[BoundPort],
-    layout: Layout,
-    shares: Shares,
-    workers: int,
-) -> list[Block]:
-    """All blocks of a table, by worker, split and index: what Spark's encoding gives, without Spark."""
-    parts: list[Bytes] = []
-    order: list[tuple[int, SplitName, str]] = []
-    for _, payloads, places in placed(batches, bound, layout, shares, workers):
-        parts.append(payloads)
-        order.extend(places)
-    if not parts:
-        return []
-    return _pack_in_order(np.concatenate(parts), order, layout)
-
-
-def _pack_in_order(rows: Bytes, order: Sequence[tuple[int, SplitName, str]], layout: Layout) -> list[Block]:
-    packer = Packer(layout)
-    blocks: list[Block] = []
-    ranked = sorted(range(len(order)), key=lambda i: order[i])
-    start = 0
-    for stop in range(1, len(ranked) + 1):
-        here = order[ranked[start]][:2]
-        if stop == len(ranked) or order[ranked[stop]][:2] != here:
-            blocks.extend(packer.add(*here, rows[ranked[start:stop]]))
-            start = stop
-    return [*blocks, *packer.finish()]

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 
 from sparknet.compiler.encoders import Categories, Tokens
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.encoding.binding import BoundPort
-from sparknet.runtime.encoding.encode import Layout, Shares, placed
+from sparknet.runtime.encoding.encode import Layout, Shares
+from sparknet.runtime.encoding.local import training_rows
 from sparknet.runtime.encoding.terms import most_frequent, taught, terms_of
 from sparknet.runtime.problems import listing, problem
 
@@ -44,8 +44,7 @@ def learn_local(
     learning = learners(bound)
     counts: dict[int, Counter[str]] = {index: Counter() for index in learning}
     for batches, shares in sources:
-        for batch, _, places in placed(batches, bound, layout, shares, 1, numbers_only=True):
-            training = batch.filter(pa.array(np.array([split == "train" for _, split, _ in places], np.bool_)))
+        for training in training_rows(batches, bound, layout, shares):
             for index, each in learning.items():
                 for terms in terms_of(training.column(each.column), each.encoder):
                     counts[index].update(terms)
