@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
 from sparknet.compiler.sections import SplitName
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.encoding.binding import BoundPort
 from sparknet.runtime.encoding.encode import Layout, Shares
 from sparknet.runtime.encoding.learning import Terms
@@ -45,6 +47,17 @@ def digest_of(blocks: Iterable[tuple[SplitName, int, int, bytes]]) -> str:
     return found.hexdigest()
 
 
+@contextmanager
+def explained(backend: Backend, bound: Sequence[BoundPort]) -> Iterator[None]:
+    """Where an encoding fails that is the first to decode some files, look for one that is bad, and say which."""
+    try:
+        yield
+    except SparkNetError:
+        if any(each.decodes for each in bound):
+            backend.profile(bound)
+        raise
+
+
 class Backend(Protocol):
     """Holds the data and runs a function for each worker. Results come back in worker order."""
 
@@ -62,10 +75,11 @@ class Backend(Protocol):
         """The ports with the columns that the data has for them; raises SparkNetError for columns that do not fit."""
         ...
 
-    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
         """Check every row of the columns of resolved ports; raises SparkNetError for what cannot be used.
 
-        The data comes from one source or several, each under a name of its own, as in the `data` section.
+        The data comes from one source or several, each under a name of its own, as in the `data` section. Images and
+        recordings need no `decode` where `encode` follows: it says of a bad one what would have been said here.
         """
         ...
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from sparknet.runtime.backend import Encoded, digest_of
+from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
     BoundPort,
     all_columns,
@@ -82,12 +82,12 @@ class LocalBackend:
                 check_types(found, table.schema)
         return found
 
-    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
         """As `Backend.profile`."""
         profiles = {}
         for key, table in self._tables.items():
             with within(key, self._tables):
-                profiles[key] = profile_batches(table.batches(all_columns(bound)), bound)
+                profiles[key] = profile_batches(table.batches(all_columns(bound)), bound, decode)
                 check_profile(profiles[key], bound, self._before)
         return profiles
 
@@ -102,10 +102,11 @@ class LocalBackend:
         self._store.close()
         self._store = BlockStore()
         found = []
-        for key, table in self._tables.items():
-            for block in encode_local(table.batches(all_columns(bound)), bound, layout, shares[key], workers):
-                found.append((block.split, block.worker, block.index, block.digest()))
-                self._store.add(block)
+        with explained(self, bound):
+            for key, table in self._tables.items():
+                for block in encode_local(table.batches(all_columns(bound)), bound, layout, shares[key], workers):
+                    found.append((block.split, block.worker, block.index, block.digest()))
+                    self._store.add(block)
         return Encoded(self._store.rows(), layout.block_rows, digest_of(found))
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:

@@ -30,7 +30,7 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
     """
     with closing(backend):
         bound = backend.resolve(scored_ports(run))
-        ((key, profile),) = backend.profile(bound).items()
+        ((key, profile),) = backend.profile(bound, decode=False).items()
         if profile.rows == 0:
             raise problem("R0020", "the data holds no rows")
         layout = choose_layout(bound, profile)

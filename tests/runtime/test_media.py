@@ -116,6 +116,14 @@ def test_batches_are_decoded_in_parts(digits: Path, monkeypatch: pytest.MonkeyPa
     assert run_local(net).parameters.tobytes() == whole
 
 
+def test_images_are_decoded_once(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[bytes] = []
+    once = images.read_image
+    monkeypatch.setattr(images, "read_image", lambda data, encoder: (decoded.append(data), once(data, encoder))[1])
+    trained = run_local(net_of(digits, "image  = image", **{**IMAGES, "epochs": 1}))
+    assert len(decoded) == sum(trained.rows.values())
+
+
 @pytest.mark.parametrize(
     ("data", "why"),
     [

@@ -58,14 +58,25 @@ class BoundPort:
     beside: str | None = None
     """A column that says which file a cell is, for messages."""
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the cells are files that take long to decode."""
+        return isinstance(self.encoder, Pixels | Spectrogram)
+
+    def glance(self, batch: pa.RecordBatch) -> Column:
+        """As `read`, but of files no more than whether they are there; they give no numbers."""
+        if not self.decodes:
+            return self.read(batch)
+        bad = np.asarray(batch.column(self.columns[0]).is_null(), np.bool_)
+        if not bad.any():
+            return Column(None, bad)
+        return Column(None, bad, self._beside(batch, BadCell("R0010", int(np.argmax(bad)), "is null")))
+
     def read(self, batch: pa.RecordBatch) -> Column:
         """What the port takes from the columns of a batch."""
         if self.encoder is not None:
             found = encode_cells(batch.column(self.columns[0]), self.encoder, self.port)
-            if found.first is None or self.beside is None:
-                return found
-            path = show(batch.column(self.beside)[found.first.row])
-            return replace(found, first=replace(found.first, text=f"{found.first.text} ({path})"))
+            return found if found.first is None else replace(found, first=self._beside(batch, found.first))
         if len(self.columns) == 1:
             return read_column(batch.column(self.columns[0]), self.port)
         one = replace(self.port, type=replace(self.port.type, shape=(1,)))
@@ -77,6 +88,12 @@ class BoundPort:
         bad = np.logical_or.reduce([part.bad for part in parts])
         arrays = [part.numbers for part in parts if part.numbers is not None]
         return Column(None if len(arrays) < len(parts) else np.concatenate(arrays, axis=1), bad, first)
+
+    def _beside(self, batch: pa.RecordBatch, cell: BadCell) -> BadCell:
+        """The bad cell with the file that it is."""
+        if self.beside is None:
+            return cell
+        return replace(cell, text=f"{cell.text} ({show(batch.column(self.beside)[cell.row])})")
 
 
 def bind(ports: Sequence[Port], bindings: Iterable[Binding]) -> tuple[BoundPort, ...]:

@@ -77,20 +77,23 @@ class Profile(_Record):
         return Profile(rows=self.rows + later.rows, ranges=ranges, bad=self.bad + later.bad, firsts=firsts)
 
 
-def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort]) -> Profile:
-    """The profile of some batches that hold the bound columns, by name."""
+def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort], decode: bool = True) -> Profile:
+    """The profile of some batches that hold the bound columns, by name.
+
+    Without `decode`, images and recordings are left for the encoding to find bad: it has to decode them anyway.
+    """
     total = Profile.empty(len(bound))
     for batch in bounded(batches, bound):
-        total = total.merge(profile_batch(batch, bound))
+        total = total.merge(profile_batch(batch, bound, decode))
     return total
 
 
-def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> Profile:
+def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], decode: bool = True) -> Profile:
     """The profile of one batch."""
     bad = np.zeros(batch.num_rows, np.bool_)
     firsts, ranges = [], []
     for index, each in enumerate(bound):
-        column = each.read(batch)
+        column = each.read(batch) if decode else each.glance(batch)
         bad |= column.bad
         if column.first is not None:
             firsts.append(BadRow.of(column.first, index))
@@ -179,6 +182,8 @@ def _known_range(each: BoundPort) -> Range | None:
             return Range(low=0, high=255)
         case Spectrogram() if each.port.measures is None:
             return Range(low=-1, high=1, whole=False)
+        case Spectrogram():
+            return Range(low=1, high=each.encoder.frames)
         case Tokens() if each.port.measures is None:
             return Range(low=0, high=each.encoder.vocabulary - 1)
         case _:

@@ -20,7 +20,7 @@ from pyspark.storagelevel import StorageLevel
 
 from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import Label
-from sparknet.runtime.backend import Encoded, digest_of
+from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
     BoundPort,
     all_columns,
@@ -107,18 +107,18 @@ class SparkBackend:
                 check_types(found, schemas[key])
         return found
 
-    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
         """As `Backend.profile`."""
         profiles = {}
         for key, data in self._data.items():
             with within(key, self._data):
-                profiles[key] = self._profile(data, bound, self._labels.get(key))
+                profiles[key] = self._profile(data, bound, decode, self._labels.get(key))
                 check_profile(profiles[key], bound, self._before)
         return profiles
 
-    def _profile(self, data: DataFrame, bound: Sequence[BoundPort], label: Label | None) -> Profile:
+    def _profile(self, data: DataFrame, bound: Sequence[BoundPort], decode: bool, label: Label | None) -> Profile:
         chosen, plain = select_plain(data, bound)
-        found = self._collect(chosen.mapInArrow(ProfileRows(plain), PROFILE_SCHEMA), "checking the data", label)
+        found = self._collect(chosen.mapInArrow(ProfileRows(plain, decode), PROFILE_SCHEMA), "checking the data", label)
         rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
         parts = [Profile.model_validate_json(row["profile"]) for row in rows]
         return reduce(Profile.merge, parts, Profile.empty(len(bound)))
@@ -153,7 +153,8 @@ class SparkBackend:
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
         self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
-        counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
+        with explained(self, bound):
+            counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
         found: dict[tuple[SplitName, int], int] = {}
         self._digests = {}
         for row in counts:

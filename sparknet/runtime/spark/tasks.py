@@ -72,6 +72,7 @@ class ProfileRows:
     """The profile of each partition, as JSON."""
 
     bound: tuple[BoundPort, ...]
+    decode: bool
 
     def __call__(self, batches: Batches) -> Batches:
         """One row: the partition's number and its profile."""
@@ -79,7 +80,7 @@ class ProfileRows:
 
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
-        profile = profile_batches(batches, self.bound).model_dump_json()
+        profile = profile_batches(batches, self.bound, self.decode).model_dump_json()
         yield pa.RecordBatch.from_pydict({"partition": pa.array([partition], pa.int32()), "profile": [profile]})
 
 

@@ -115,7 +115,7 @@ class _Run:
     def run(self) -> TrainedNet:
         graph = self.backend.engine.training_graph(self.net)
         bound = self.backend.resolve(bound_ports(self.net))
-        profiles = self.backend.profile(bound)
+        profiles = self.backend.profile(bound, decode=False)
         workers = self._workers(profiles)
         profile = reduce(Profile.merge, profiles.values())
         layout = choose_layout(bound, profile)
