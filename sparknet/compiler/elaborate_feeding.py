@@ -144,7 +144,7 @@ def _balance(entry: syntax.Entry, outputs: Sequence[NetOutput], scope: Scope) ->
         message = "`balance` needs an output `class[...]` or `bool[1]`, and this net has none"
         raise scope.error("E0502", message, entry.key, "remove this line")
     value = entry.value
-    help = "write " + " or ".join(f"`balance = {name}`" for name in fitting)
+    help = "write " + " or ".join(f"`{name}`" for name in fitting)
     if not isinstance(value, syntax.Name):
         found = f"`{value.name.text}(...)`" if isinstance(value, syntax.Call) else describe(evaluate(value, scope))
         raise scope.error("E0502", f"`balance` must name an output, found {found}", value, help)

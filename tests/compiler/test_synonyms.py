@@ -13,6 +13,7 @@ import pytest
 
 import sparknet
 from sparknet.compiler import synonyms
+from sparknet.compiler.augmentations import AUGMENTATIONS
 from sparknet.compiler.criteria import LOSSES
 from sparknet.compiler.elaborate_sections import CALLS
 from sparknet.compiler.forms import EXAMPLES, form_of
@@ -43,6 +44,7 @@ CONTEXTS = {
     "the type of an output": _net("float[3]", "dense(10)", "@"),
     "a key of train": _net("float[3]", "dense(3)", "float[3]", "train {\n @\n}"),
     "a key of train, of classes": _net("float[3]", "dense(3)", "class[3]", "train {\n @\n}"),
+    "a key of train, of images": _net("float[1, 8, 8]", "flatten -> dense(3)", "class[3]", "train {\n @\n}"),
     "a key of data": _net("float[1]", "dense(3)", "class[3]", 'data {\n @\n y = column("b")\n}'),
 }
 ADDED = ("source = iris()", 'x = column("a")')
@@ -137,7 +139,7 @@ def test_every_word_leads_to_something_that_is_there() -> None:
     assert {name for names in synonyms.ARGUMENTS.values() for name in names.split()} <= every | {"vocabulary"}
     assert set(EXAMPLES) <= every
     tables = {"activation": ACTIVATIONS, "optimizer": CALLS["optimizer"], "schedule": CALLS["schedule"]}
-    for key, table in (tables | {"source": SOURCES, "loss": LOSSES, "metric": METRICS}).items():
+    for key, table in (tables | {"source": SOURCES, "augmentation": AUGMENTATIONS, "loss": LOSSES, "metric": METRICS}).items():
         assert {word.partition("(")[0] for word in synonyms.WORDS[key].values()} <= set(table)
 
 
