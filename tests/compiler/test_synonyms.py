@@ -14,6 +14,7 @@ import pytest
 import sparknet
 from sparknet.compiler import synonyms
 from sparknet.compiler.augmentations import AUGMENTATIONS
+from sparknet.compiler.choices import Range
 from sparknet.compiler.criteria import LOSSES
 from sparknet.compiler.elaborate_sections import CALLS
 from sparknet.compiler.forms import EXAMPLES, form_of
@@ -133,13 +134,16 @@ def test_every_word_leads_to_something_that_is_there() -> None:
     for name, keys in sections.items():
         assert {line.partition(" = ")[0] for line in synonyms.KEYS[name].values()} <= keys
     every = {name for form in forms.values() for name in form.names}
+    every |= {*form_of(Range).names}
     every |= {
         name for table in (*CALLS.values(), LOSSES, METRICS) for each in table.values() for name in form_of(each).names
     }
     assert {name for names in synonyms.ARGUMENTS.values() for name in names.split()} <= every | {"vocabulary"}
     assert set(EXAMPLES) <= every
     tables = {"activation": ACTIVATIONS, "optimizer": CALLS["optimizer"], "schedule": CALLS["schedule"]}
-    for key, table in (tables | {"source": SOURCES, "augmentation": AUGMENTATIONS, "loss": LOSSES, "metric": METRICS}).items():
+    for key, table in (
+        tables | {"source": SOURCES, "augmentation": AUGMENTATIONS, "loss": LOSSES, "metric": METRICS}
+    ).items():
         assert {word.partition("(")[0] for word in synonyms.WORDS[key].values()} <= set(table)
 
 
