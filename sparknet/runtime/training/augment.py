@@ -17,6 +17,8 @@ from sparknet.runtime.encoding.encode import Layout
 from sparknet.runtime.encoding.profile import Range
 from sparknet.runtime.training.draws import draw, normal, uniform
 
+Indices = NDArray[np.int64]
+
 _SALT = -6
 """Sets these draws apart from those of dropout and of the order of rows."""
 
@@ -66,7 +68,7 @@ def _changed(images: Numbers, augmentation: AnyAugmentation, each: Augmented, sa
         case Rotate():
             return _rotated(images, np.radians(augmentation.degrees) * (2 * uniform(draw(rows, *salt)) - 1))
         case Noise():
-            noise = normal(draw(images.size, *salt)).reshape(images.shape)
+            noise = normal(images.size, *salt).reshape(images.shape)
             noise *= np.float32(augmentation.deviation * (each.high - each.low))
             noise += images
             return np.clip(noise, np.float32(each.low), np.float32(each.high), out=noise)
@@ -87,50 +89,59 @@ def _shifted(images: Numbers, pixels: int, drawn: NDArray[np.uint64]) -> Numbers
 
 
 def _cropped(images: Numbers, share: float, drawn: NDArray[np.float64]) -> Numbers:
-    """Windows of one share of both sides, stretched."""
-    _, _, height, width = images.shape
+    """Windows of one share of both sides, stretched: first along the height, then along the width, float32."""
+    rows, _, height, width = images.shape
     size = share + (1 - share) * drawn[:, 0]
-    sides = []
-    for side, place in ((height, drawn[:, 1]), (width, drawn[:, 2])):
-        first = place * (1 - size) * side
-        sides.append(first[:, None] + (np.arange(side) + 0.5) * size[:, None] - 0.5)
-    down, right = sides
-    return _sampled(images, down[:, :, None], right[:, None, :])
+    top, down = _between(_window(size, drawn[:, 1], height), height)
+    left, right = _between(_window(size, drawn[:, 2], width), width)
+    each = np.arange(rows)[:, None]
+    found = _mixed(images[each, :, top], images[each, :, _next(top, height)], down[:, :, None, None])
+    beside = _next(left, width)
+    for row in range(rows):  # an image at a time, as all its lines have the same places
+        line = found[row]
+        found[row] = _mixed(line.take(left[row], axis=2), line.take(beside[row], axis=2), right[row])
+    return np.ascontiguousarray(found.transpose(0, 2, 1, 3))
+
+
+def _window(size: NDArray[np.float64], place: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+    """Where the pixels of a side come from, `[rows, side]`."""
+    return (place * (1 - size) * side)[:, None] + (np.arange(side) + 0.5) * size[:, None] - 0.5
 
 
 def _rotated(images: Numbers, angles: NDArray[np.float64]) -> Numbers:
-    """Each around its middle."""
-    _, _, height, width = images.shape
+    """Each around its middle, float32."""
+    rows, channels, height, width = images.shape
     down = (np.arange(height) - (height - 1) / 2)[:, None]
     right = (np.arange(width) - (width - 1) / 2)[None, :]
     cosine, sine = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
-    return _sampled(
-        images,
-        cosine * down - sine * right + (height - 1) / 2,
-        sine * down + cosine * right + (width - 1) / 2,
-    )
+    top, low = _between(cosine * down - sine * right + (height - 1) / 2, height)
+    left, far = _between(sine * down + cosine * right + (width - 1) / 2, width)
+    below, beside = _next(top, height), _next(left, width)
+    low, far = low[:, None], far[:, None]
+    planes = (np.arange(rows * channels) * (height * width)).reshape(rows, channels, 1, 1)
+    flat = images.reshape(-1)
+
+    def line(lines: Indices) -> NDArray[np.float32]:
+        begin = planes + (lines * width)[:, None]
+        return _mixed(flat.take(begin + left[:, None]), flat.take(begin + beside[:, None]), far)
+
+    return _mixed(line(top), line(below), low)
 
 
-def _sampled(images: Numbers, down: NDArray[np.float64], right: NDArray[np.float64]) -> Numbers:
-    """The images between their pixels, float32, at places that broadcast to `[rows, height, width]`, bilinear."""
-    rows, channels, height, width = images.shape
-    flat = images.astype(np.float32).reshape(rows, channels, height * width)
-    top, low_weight = _between(down, height)
-    left, right_weight = _between(right, width)
-    corner = (top * width + left).reshape(rows, 1, height * width)
-
-    def pixels(offset: int) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = np.take_along_axis(flat, corner + offset, axis=2)
-        return found.reshape(images.shape)
-
-    beside, below = (1 if width > 1 else 0), (width if height > 1 else 0)
-    upper = pixels(0) + (pixels(beside) - pixels(0)) * right_weight
-    lower = pixels(below) + (pixels(below + beside) - pixels(below)) * right_weight
-    return upper + (lower - upper) * low_weight
-
-
-def _between(places: NDArray[np.float64], side: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The pixel before each place, and the weight of the one behind it, with an axis for the channels."""
+def _between(places: NDArray[np.float64], side: int) -> tuple[Indices, NDArray[np.float32]]:
+    """The pixel before each place, the border where it lies outside, and the weight of the one behind it."""
     inside = np.clip(places, 0, side - 1)
-    before = np.minimum(inside.astype(np.int64), max(side - 2, 0))
-    return before, (inside - before).astype(np.float32)[:, None]
+    before = inside.astype(np.int64)
+    return before, (inside - before).astype(np.float32)
+
+
+def _next(pixels: Indices, side: int) -> Indices:
+    return np.minimum(pixels + 1, side - 1)
+
+
+def _mixed(one: Numbers, other: Numbers, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    found = other.astype(np.float32)
+    found -= one
+    found *= weight
+    found += one
+    return found

@@ -29,12 +29,19 @@ def uniform(drawn: NDArray[np.uint64]) -> NDArray[np.float64]:
     return (drawn >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def normal(drawn: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """Nearly normal numbers of mean 0 and deviation 1: the sum of the four 16-bit parts of each draw, within 3.5.
+def normal(count: int, *salt: int) -> NDArray[np.float32]:
+    """Nearly normal numbers of mean 0 and deviation 1, float32[count]: each the sum of four bytes of a draw.
 
-    Each part has the mean 65535 / 2 and the variance (2 ** 32 - 1) / 12. A sum of whole numbers is exact everywhere,
-    which the logarithm and cosine of a true normal number are not.
+    A byte has the mean 255 / 2 and the variance (256 ** 2 - 1) / 12. A sum of whole numbers is the same everywhere,
+    which the logarithm and the cosine in a true normal number are not, and quicker.
     """
-    sums = drawn.astype("<u8", copy=False).view("<u2").reshape(*drawn.shape, 4).sum(axis=-1, dtype=np.int64)
-    centred: NDArray[np.float64] = (sums - 2 * 65535) / np.sqrt((2.0**32 - 1) / 3)
-    return centred.astype(np.float32)
+    drawn = draw(-(-count // 2), *salt).astype("<u8", copy=False)
+    for shift, mask in ((8, 0x00FF00FF00FF00FF), (16, 0x0000FFFF0000FFFF)):
+        beside = drawn >> np.uint64(shift)
+        beside &= np.uint64(mask)
+        drawn &= np.uint64(mask)
+        drawn += beside  # of bytes to 16 bits, then of those to 32
+    sums: NDArray[np.float32] = drawn.view("<u4")[:count].astype(np.float32)
+    sums -= np.float32(2 * 255)
+    sums *= np.float32(np.sqrt(3 / (256**2 - 1)))
+    return sums
