@@ -22,6 +22,7 @@ from sparknet.runtime.engines.base import Feeds, Graph, OnnxRuntimeEngine
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources.places import place_of
+from sparknet.runtime.training.rounds import WorkerResult, train_round
 from sparknet.runtime.training.trainer import TrainedNet, data_section, train
 from sparknet.runtime.training.workers import outer_step
 from tests.runtime.conftest import only, rows, small_net
@@ -105,6 +106,23 @@ def test_a_step_of_all_workers_is_one_on_all_of_their_rows(folder: Path, more: s
     assert not np.array_equal(parameters, net.initial_parameters())
     mean = sum(record.train.loss * record.train.rows for record in trained.history)
     assert mean / sum(record.train.rows for record in trained.history) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_uneven_shards_are_weighted_by_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pq.write_table(rows(60, duplicates=False), tmp_path / "rows.parquet")
+    found: list[WorkerResult] = []
+
+    def watched(*arguments: Any) -> WorkerResult:
+        found.append(train_round(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr("sparknet.runtime.local.train_round", watched)
+    trained = run_local(small_net(tmp_path, workers=3, batch=4, steps=3))
+    shares = np.array([result.rows for result in found], np.float64)
+    assert len({*shares}) == len(found) == 3
+    every = np.stack([result.parameters for result in found]).astype(np.float64)
+    np.testing.assert_allclose(trained.parameters, shares @ every / shares.sum(), rtol=1e-6, atol=1e-7)
+    assert np.abs(trained.parameters - every.mean(axis=0)).max() > 1e-5
 
 
 def test_running_numbers_are_averaged(folder: Path) -> None:
