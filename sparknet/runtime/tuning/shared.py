@@ -14,6 +14,7 @@ from sparknet.runtime.encoding.learning import Terms
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
 
 Result = TypeVar("Result")
@@ -123,9 +124,10 @@ class _View:
         """As `Backend.resolve`."""
         return self._shared.once(f"resolve {_text(bound)}", lambda: self._shared.first.resolve(bound))
 
-    def profile(self, bound: Sequence[BoundPort]) -> dict[str, Profile]:
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
         """As `Backend.profile`."""
-        return self._shared.once(f"profile {_text(bound)}", lambda: self._shared.first.profile(bound))
+        key = f"profile {_text(bound)} {decode}"
+        return self._shared.once(key, lambda: self._shared.first.profile(bound, decode))
 
     def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
         """As `Backend.learn`."""
@@ -143,6 +145,11 @@ class _View:
         held = self._holding()
         key = f"moments {sorted(axes.items())!r} {held.key}"
         return self._shared.once(key, lambda: held.backend.moments(layout, axes))
+
+    def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
+        """As `Backend.classes`."""
+        held = self._holding()
+        return self._shared.once(f"classes {field} {held.key}", lambda: held.backend.classes(layout, field))
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
         """As `Backend.train`."""
