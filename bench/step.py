@@ -72,12 +72,11 @@ class Peer:
 
 
 def prepare(name: str, folder: Path) -> int:
-    """Write the step graph, the weights and the batches; gives the multiply-adds of a step's products, about."""
+    """Write the weights and the batches; gives the multiply-adds of a step's products, about."""
     import sparknet
     from sparknet.compiler.summary import summarize
 
     net, bench = sparknet.compile(NETS[name].source), NETS[name]
-    (folder / "step.onnx").write_bytes(net.step.SerializeToString())
     parameters = net.initial_parameters()
     np.savez(folder / "start.npz", parameters=parameters, state=net.initial_optimizer_state())
     trained = [s for s in net.parameters if s.kind == "trained"]

@@ -65,16 +65,17 @@ def stock_onnxruntime(name: str, folder: Path, data: dict[str, np.ndarray], thre
     """Stock ONNX Runtime: steps come as an iterator, as in a round of training."""
     import onnxruntime as ort
 
-    from sparknet.runtime.engines.base import Graph, OnnxRuntimeEngine, Step
+    import sparknet
+    from sparknet.runtime.engines.base import OnnxRuntimeEngine, Step
 
     if threads > 1:  # training takes one thread a task slot; this is for the bench alone
         fields = ort.SessionOptions.intra_op_num_threads
         ort.SessionOptions.intra_op_num_threads = property(fields.fget, lambda o, _: fields.fset(o, threads))
     with np.load(folder / "start.npz") as start:
         flow = [start["parameters"], start["state"]]
-    graph = Graph("training step", (folder / "step.onnx").read_bytes(), int("label" in data))
-    batches = [{key: array[k] for key, array in data.items()} for k in range(BATCHES)]
     engine, rows = OnnxRuntimeEngine(), NETS[name].batch
+    graph = engine.training_graph(sparknet.compile(NETS[name].source))
+    batches = [{key: array[k] for key, array in data.items()} for k in range(BATCHES)]
 
     def take(steps: Iterator[Step]) -> Any:
         trained = engine.train(graph, flow[0], flow[1], steps)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from math import prod
 
 from sparknet.compiler.graph import GraphBuilder, Node, Value
 
@@ -17,6 +19,7 @@ _BROADCAST = frozenset({"Add", "Div", "Mul", "Sub"})
 
 def quicken(g: GraphBuilder) -> None:
     """Apply all rules to a graph whose outputs are declared, and to the bodies of its loops."""
+    _logarithms_of_products(g)
     for node in list(g.nodes):
         for body in node.attributes.values():
             if isinstance(body, GraphBuilder):
@@ -48,6 +51,42 @@ def _softplus(g: GraphBuilder, node: Node) -> Value:
 def _reduce_sum_square(g: GraphBuilder, node: Node) -> Value:
     x, *axes = node.inputs
     return g.op("ReduceSum", g.op("Mul", x, x), *axes, **node.attributes)
+
+
+_MOST_FACTORS = 64
+"""Each factor is between 1/2 and 1, so a product of so many is far above the smallest float32."""
+
+
+def _logarithms_of_products(g: GraphBuilder) -> None:
+    """A mean of `log(1 + e^x) - y` needs one logarithm for many numbers: the sum of logarithms is that of a product."""
+    reads = Counter(v for node in g.nodes for v in node.reads)
+    for node in list(g.nodes):
+        less = g.producer(node.inputs[0]) if node.op == "ReduceMean" and len(node.inputs) == 1 else None
+        softplus = g.producer(less.inputs[0]) if less is not None and less.op == "Sub" else None
+        if less is None or softplus is None or softplus.op != "Softplus":
+            continue
+        if reads[less.output] == reads[softplus.output] == 1:
+            factors = _factors(g, softplus.inputs[0])
+            if factors > 1:
+                _put(g, node, partial(_mean_of_softplus, softplus=softplus, less=less, factors=factors))
+
+
+def _factors(g: GraphBuilder, x: Value) -> int:
+    """How many numbers of a row make up one product: as many as divide the row."""
+    g.infer([x])
+    sizes = [size for size in g.shape(x)[1:] if isinstance(size, int)]
+    row = prod(sizes) if len(sizes) == g.rank(x) - 1 else 1
+    return max(k for k in range(1, _MOST_FACTORS + 1) if row % k == 0)
+
+
+def _mean_of_softplus(g: GraphBuilder, node: Node, softplus: Node, less: Node, factors: int) -> Value:
+    """As `_softplus`, with the logarithms of products of `factors` numbers."""
+    (x,) = softplus.inputs
+    below = g.op("Reshape", g.op("Sigmoid", g.op("Abs", x)), g.ints(-1, factors))
+    product = g.op("ReduceProd", below, g.ints(1), keepdims=0)
+    logarithm = g.op("ReduceMean", g.op("Log", product), **node.attributes)
+    above = g.op("ReduceMean", g.op("Sub", g.op("Relu", x), less.inputs[1]), **node.attributes)
+    return g.op("Sub", above, g.op("Mul", logarithm, g.constant(1 / factors)))
 
 
 def _spread_by_the_reader(g: GraphBuilder) -> None:

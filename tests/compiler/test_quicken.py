@@ -56,3 +56,19 @@ def test_copies_that_the_reader_makes_by_itself(reader: str, stays: bool) -> Non
     quicken(g)
     assert any(node.op == "Expand" for node in g.live(g.outputs)) == stays
     assert np.array_equal(values(g), before)
+
+
+@pytest.mark.parametrize(("width", "logarithms"), [(6, 3), (67, 3 * 67), (128, 3 * 2)])
+def test_the_logarithm_of_products(width: int, logarithms: int) -> None:
+    g = GraphBuilder("g", "float64")
+    g.input("x", "float64", (BATCH, width))
+    losses = g.op("Sub", g.op("Softplus", "x"), g.op("Mul", "x", g.constant(0.3)))
+    g.output("y", g.op("ReduceMean", losses, keepdims=0), "float64", ())
+    x = np.random.default_rng(0).standard_normal((3, width)) * 100
+    before = ReferenceEvaluator(g.model()).run(None, {"x": x})[0]
+    quicken(g)
+    (log,) = [node for node in g.live(g.outputs) if node.op == "Log"]
+    g.output("log", log.output, "float64", ("M",) if logarithms < 3 * width else (BATCH, width))
+    after, taken = ReferenceEvaluator(g.model()).run(None, {"x": x})
+    assert np.allclose(after, before, rtol=1e-12)
+    assert taken.size == logarithms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from math import isfinite
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from sparknet.compiler.apart import Part
     from sparknet.compiler.compiled import CompiledNet
 
 Floats = NDArray[np.float32]
@@ -28,6 +29,8 @@ class Graph:
     name: str
     model: bytes
     metrics: int
+    apart: tuple[Part, ...] = field(default=(), kw_only=True)
+    """Of a training step, the parts in which the optimizer's state goes in and comes out."""
 
     @cached_property
     def digest(self) -> str:
@@ -112,28 +115,34 @@ class OnnxRuntimeEngine:
 
     def training_graph(self, net: CompiledNet) -> Graph:
         """The whole step as one graph."""
-        return Graph("training step", net.step.SerializeToString(deterministic=True), net.statistics_size)
+        from sparknet.compiler.apart import state_apart
+
+        step, parts = state_apart(net.step, net.optimizer_state)
+        return Graph("training step", step.SerializeToString(deterministic=True), net.statistics_size, apart=parts)
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""
         session = _session(graph)
-        sums, taken = Sums(metrics=(0.0,) * graph.metrics), 0
+        sums, taken, broken = Sums(metrics=(0.0,) * graph.metrics), 0, False
+        names = [part.taken for part in graph.apart]
+        state = np.split(optimizer_state, np.cumsum([part.size for part in graph.apart[:-1]]))
         for step in steps:
             feeds: dict[str, NDArray[Any]] = {
                 **step.feeds,
+                **dict(zip(names, state, strict=True)),
                 "parameters": parameters,
-                "optimizer_state": optimizer_state,
                 "learning_rate": np.asarray(step.learning_rate, np.float32),
                 "seed": np.asarray(step.seed, np.int64),
             }
-            loss, *metrics, parameters, optimizer_state = session.run(feeds)
+            (loss, *metrics, parameters), state = _parted(session.run(feeds), len(names))
             taken += 1
             sums = sums.add(weighted(loss, metrics, step.rows))
-            if not isfinite(loss):
-                return Trained(parameters, optimizer_state, sums, taken, taken - 1)
-        finite = bool(np.isfinite(parameters).all() and np.isfinite(optimizer_state).all())
-        broken = None if finite else taken - 1
-        return Trained(parameters, optimizer_state, sums, taken, broken)
+            broken = not isfinite(loss)
+            if broken:
+                break
+        else:
+            broken = not (np.isfinite(parameters).all() and all(np.isfinite(part).all() for part in state))
+        return Trained(parameters, np.concatenate(state), sums, taken, taken - 1 if broken else None)
 
     def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:
         """As `Engine.evaluate`."""
@@ -148,6 +157,11 @@ class OnnxRuntimeEngine:
         """As `Engine.infer`."""
         session = _session(graph)
         return dict(zip(session.outputs, session.run(feeds), strict=True))
+
+
+def _parted(outputs: list[NDArray[Any]], count: int) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """What a step gives, and the last `count` of it."""
+    return outputs[:-count], outputs[-count:]
 
 
 def weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:

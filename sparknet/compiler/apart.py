@@ -1,0 +1,70 @@
+"""The step graph with its optimizer state in parts.
+
+`step.onnx` takes and gives the state as one vector, which is easy to use and costs a copy in and a copy out. Whoever
+runs many steps keeps the parts apart in between: views of one vector are free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sparknet.compiler.lazy import Lazy
+
+if TYPE_CHECKING:
+    import onnx
+
+    from sparknet.compiler.layout import Slot
+else:
+    onnx = Lazy("onnx")
+
+STATE, NEW_STATE = "optimizer_state", "new_optimizer_state"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of the optimizer's state: the input that takes it, the output that gives it anew, its length."""
+
+    taken: str
+    given: str
+    size: int
+
+
+def state_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.ModelProto, tuple[Part, ...]]:
+    """A step graph without the `Split` of its optimizer state and the `Concat` of the new one.
+
+    Args:
+        step: The graph, as `CompiledNet.step`; it is not changed.
+        slots: The parts of the state, in their order.
+
+    Returns:
+        The graph, whose inputs and outputs end with the parts where there are several, and the parts.
+    """
+    if len(slots) < 2:
+        return step, (Part(STATE, NEW_STATE, sum(slot.size for slot in slots)),)
+    cut = onnx.ModelProto()
+    cut.CopyFrom(step)
+    graph = cut.graph
+    makers = {name: node for node in graph.node for name in node.output}
+    split = next(node for node in graph.node if STATE in node.input)
+    joined = [makers[NEW_STATE]]
+    while joined[-1].op_type == "Identity":
+        joined.append(makers[joined[-1].input[0]])
+    if (split.op_type, joined[-1].op_type) != ("Split", "Concat"):
+        raise AssertionError("the step graph does not split and join the optimizer's state")
+    pairs = zip(slots, split.output, joined[-1].input, strict=True)
+    parts = tuple(Part(taken, given, slot.size) for slot, taken, given in pairs)
+    for node in (split, *joined):
+        graph.node.remove(node)
+    _replace(graph.input, STATE, {part.taken: part.size for part in parts})
+    _replace(graph.output, NEW_STATE, {part.given: part.size for part in parts})
+    return cut, parts
+
+
+def _replace(entries: Sequence[onnx.ValueInfoProto], name: str, sizes: dict[str, int]) -> None:
+    """Vectors of the given lengths, of the same element type, behind the others in the place of `name`."""
+    whole = next(entry for entry in entries if entry.name == name)
+    dtype = whole.type.tensor_type.elem_type
+    entries.remove(whole)  # type: ignore[attr-defined]
+    entries.extend(onnx.helper.make_tensor_value_info(key, dtype, [size]) for key, size in sizes.items())  # type: ignore[attr-defined]
