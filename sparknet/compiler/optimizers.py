@@ -91,32 +91,36 @@ class Adam(Optimizer):
     weight_decay: Factor = 0.0
 
     def state(self, parameters: int) -> tuple[tuple[str, int], ...]:
-        """Running mean of the gradient and of its square; `step` counts the updates so far."""
-        return (("step", 1), ("mean", parameters), ("square", parameters))
+        """Running sums of the gradient and of its square; `step` counts the updates so far.
+
+        The sums are the running means over `1 - beta1` and `1 - beta2`, which spares two passes over the vectors.
+        """
+        return (("step", 1), ("gradients", parameters), ("squares", parameters))
 
     def update(self, g: GraphBuilder, u: Update) -> tuple[Value, State]:
         """As `Optimizer.update`."""
-        state = self._moments(g, u, _with_decay(g, u, self.weight_decay))
+        state = self._sums(g, u, _with_decay(g, u, self.weight_decay))
         direction, factor = self._direction(g, state)
         return _step(g, u.p, direction, g.op("Mul", u.lr, factor)), state
 
-    def _moments(self, g: GraphBuilder, u: Update, grad: Value) -> State:
+    def _sums(self, g: GraphBuilder, u: Update, grad: Value) -> State:
         return {
             "step": g.op("Add", u.state["step"], g.constant(1.0)),
-            "mean": _blend(g, u.state["mean"], grad, self.beta1),
-            "square": _blend(g, u.state["square"], g.op("Mul", grad, grad), self.beta2),
+            "gradients": _accumulate(g, u.state["gradients"], grad, self.beta1),
+            "squares": _accumulate(g, u.state["squares"], g.op("Mul", grad, grad), self.beta2),
         }
 
     def _direction(self, g: GraphBuilder, state: State) -> tuple[Value, Value]:
         """A vector and a scalar, whose product is `(mean / c1) / (sqrt(square / c2) + eps)`, `c1 = 1 - beta1^step`.
 
         Written so that the corrections cost no pass over the vectors (Kingma & Ba, 2015, end of section 2): it is
-        `mean / (sqrt(square) + eps sqrt(c2))` times `sqrt(c2) / c1`.
+        `gradients / (sqrt(squares) + eps root)` times `root (1 - beta1) / c1`, `root = sqrt(c2 / (1 - beta2))`.
         """
-        root = g.op("Sqrt", _bias_correction(g, self.beta2, state["step"]))
-        deviation = g.op("Add", g.op("Sqrt", state["square"]), g.op("Mul", root, g.constant(self.eps)))
-        factor = g.op("Div", root, _bias_correction(g, self.beta1, state["step"]))
-        return g.op("Div", state["mean"], deviation), factor
+        weight = g.constant(1 - self.beta2)
+        root = g.op("Sqrt", g.op("Div", _bias_correction(g, self.beta2, state["step"]), weight))
+        deviation = g.op("Add", g.op("Sqrt", state["squares"]), g.op("Mul", root, g.constant(self.eps)))
+        whole = g.op("Div", _bias_correction(g, self.beta1, state["step"]), g.constant(1 - self.beta1))
+        return g.op("Div", state["gradients"], deviation), g.op("Div", root, whole)
 
 
 class AdamW(Adam):
@@ -128,7 +132,7 @@ class AdamW(Adam):
 
     def update(self, g: GraphBuilder, u: Update) -> tuple[Value, State]:
         """As `Optimizer.update`; the parameters shrink by `1 - lr * weight_decay` first."""
-        state = self._moments(g, u, u.grad)
+        state = self._sums(g, u, u.grad)
         shrink = g.op("Sub", g.constant(1.0), g.op("Mul", u.lr, g.constant(self.weight_decay)))
         direction, factor = self._direction(g, state)
         return _step(g, g.op("Mul", u.p, shrink), direction, g.op("Mul", u.lr, factor)), state
@@ -147,7 +151,7 @@ class Lamb(Adam):
 
     def update(self, g: GraphBuilder, u: Update) -> tuple[Value, State]:
         """As `Optimizer.update`."""
-        state = self._moments(g, u, u.grad)
+        state = self._sums(g, u, u.grad)
         step = g.op("Mul", *self._direction(g, state))
         step = g.op("Add", step, g.op("Mul", u.p, g.constant(self.weight_decay)))
         pairs = zip(_pieces(g, u.p, u.sizes), _pieces(g, step, u.sizes), strict=True)

@@ -11,8 +11,9 @@ import numpy as np
 from sparknet.compiler.layout import Slot
 from sparknet.runtime.engines.base import Floats
 
-MOMENTS = {"mean": "momentum0", "square": "momentum1"}
-"""What the package calls the parts of Adam's state."""
+MOMENTS = {"gradients": "momentum0", "squares": "momentum1"}
+"""What the package calls the parts of Adam's state. They are means there, sums in the step graph: a state of one engine
+means nothing to the other."""
 
 _STEP_FIELD = 6
 """Where the table of an `OptimizerGroup` says where its step lies (schema of the package's version 1.19)."""
