@@ -10,6 +10,7 @@ import click
 from sparknet import __version__
 from sparknet.cli.report import FORMATS, Format, Report
 from sparknet.grammar import SparkNetError
+from sparknet.runtime.spark.waits import JOB_SECONDS, START_SECONDS, Waits
 
 NET_FILE = click.Path(path_type=Path)
 
@@ -17,6 +18,23 @@ _set = click.option(
     "--set", "settings", multiple=True, metavar="NAME=VALUE", help="Change a let, or a key: train.epochs=2."
 )
 _root = click.option("--root", type=NET_FILE, help="Folder that imports may reach.  [default: that of FILE]")
+_SECONDS = click.FloatRange(0, min_open=True)
+_job_timeout = click.option(
+    "--job-timeout",
+    type=_SECONDS,
+    default=JOB_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a job on Spark may take, such as a round.",
+)
+_start_timeout = click.option(
+    "--start-timeout",
+    type=_SECONDS,
+    default=START_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long Spark may take to start and to give executors.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -109,12 +127,19 @@ def schema_command() -> None:
 @click.argument("file", type=NET_FILE)
 @click.option("-o", "--output", type=NET_FILE, help="Folder for the run.  [default: runs/NAME of FILE]")
 @click.option("--workers", type=click.IntRange(1, 10_000), help="Workers, instead of what FILE says.")
-@click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
+@click.option("--master", help="Spark master, such as local[4], spark://host:7077 or sc://host.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Train in this process, without Spark and Java.")
 @click.option("--resume", is_flag=True, help="Go on with the run that was not finished, from its newest checkpoint.")
 @click.option(
+    "--checkpoints",
+    metavar="DIR_OR_URI",
+    help="Where checkpoints lie, such as s3a://bucket/run.  [default: FOLDER.checkpoints]",
+)
+@click.option(
     "--data", "data_roots", multiple=True, metavar="DIR_OR_URI", help="Where FILE may read data, beside its own folder."
 )
+@_job_timeout
+@_start_timeout
 @_set
 @_root
 def run_command(
@@ -124,7 +149,10 @@ def run_command(
     master: str | None,
     local: bool,
     resume: bool,
+    checkpoints: str | None,
     data_roots: tuple[str, ...],
+    job_timeout: float,
+    start_timeout: float,
     settings: tuple[str, ...],
     root: Path | None,
 ) -> None:
@@ -132,7 +160,9 @@ def run_command(
     _check_where(master, local)
     from sparknet.cli.run import run_file
 
-    run_file(file, output or Path("runs") / file.stem, workers, master, local, settings, root, data_roots, resume)
+    waits = Waits(job_timeout, start_timeout)
+    output = output or Path("runs") / file.stem
+    run_file(file, output, workers, master, local, settings, root, data_roots, resume, waits, checkpoints)
 
 
 @cli.command("tune")
@@ -191,16 +221,25 @@ def tune_command(
 @click.option("--input", "source", help="Rows to score: a file, a folder, or a source such as 'digits()'.")
 @click.option("--output", type=NET_FILE, help="Where the scored rows go: a .parquet or .json file.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep only this column of the input (repeatable).")
-@click.option("--master", help="Spark master, such as local[4] or spark://host:7077.  [default: local[*]]")
+@click.option("--master", help="Spark master, such as local[4], spark://host:7077 or sc://host.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Score in this process, without Spark and Java.")
+@_job_timeout
+@_start_timeout
 def predict_command(
-    run: Path, source: str | None, output: Path | None, keep: tuple[str, ...], master: str | None, local: bool
+    run: Path,
+    source: str | None,
+    output: Path | None,
+    keep: tuple[str, ...],
+    master: str | None,
+    local: bool,
+    job_timeout: float,
+    start_timeout: float,
 ) -> None:
     """Score rows with the trained net in the folder RUN."""
     _check_where(master, local)
     from sparknet.cli.predict import predict_rows
 
-    predict_rows(run, source, output, keep or None, master, local)
+    predict_rows(run, source, output, keep or None, master, local, Waits(job_timeout, start_timeout))
 
 
 def _check_where(master: str | None, local: bool) -> None:

@@ -15,8 +15,9 @@ from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import CompiledNet, compile
 from sparknet.compiler.folder import check_output
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.spark.java import find_java
-from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.spark.java import lacks_java
+from sparknet.runtime.spark.masters import check_master, chosen_master
+from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 from sparknet.runtime.training.trainer import TrainedNet
 
 NO_JAVA = (
@@ -35,6 +36,8 @@ def run_file(
     root: Path | None = None,
     data_roots: Sequence[str] = (),
     resume: bool = False,
+    waits: Waits = DEFAULT_WAITS,
+    checkpoints: str | None = None,
 ) -> None:
     """Train the net in `file`, show how it goes and leave the run in `output`; raises SparkNetError."""
     console = make_console()
@@ -49,16 +52,18 @@ def run_file(
     line(console, "train", tables.settings(net))
     if choices := defaults_of(net.typed):
         line(console, "choices", choices)
-    if not local and master is None and find_java() is None:
+    if not local and lacks_java(master):
         line(console, "note", NO_JAVA)
         local = True
-    where = "in this process" if local else f"on {master or 'local[*]'}"
+    where = "in this process" if local else f"on {chosen_master(master)}"
     display = TrainingDisplay(console, where, net.train.step_rows, rates=bool(net.train.schedule))
     try:
         if local:
-            trained = run_local(net, output, display, data_roots, resume)
+            trained = run_local(net, output, display, data_roots, resume, checkpoint_place=checkpoints)
         else:
-            trained = run_spark(net, output, display, OnSpark(master), data_roots, resume)
+            trained = run_spark(
+                net, output, display, OnSpark(master, waits=waits), data_roots, resume, checkpoint_place=checkpoints
+            )
     finally:
         display.stop()
     _summary(console, net, trained, output)

@@ -8,7 +8,7 @@ CODES: dict[str, str] = {
     "R0002": "a column that the data lacks",
     "R0003": "a file that is not what it should be",
     "R0004": "no `data` section, or one without a source",
-    "R0005": "a path that only Spark can read",
+    "R0005": "a path that only Spark, or only this machine, can read",
     "R0006": "several columns of one name",
     "R0007": "data outside the folder of the file",
     "R0008": "sources or files that do not go together",
@@ -48,6 +48,7 @@ CODES: dict[str, str] = {
     "R0045": "checkpoints of a run that was not finished",
     "R0046": "no checkpoint to resume from",
     "R0047": "a checkpoint of another run",
+    "R0048": "a place for checkpoints that is out of reach or of no use",
     # ----- predictions -----
     "R0050": "predictions that cannot be written",
     "R0051": "a column of that name exists",
@@ -57,8 +58,12 @@ CODES: dict[str, str] = {
     # ----- Spark -----
     "R0060": "no Java that Spark runs on",
     "R0061": "Spark does not start",
-    "R0062": "pyspark is not installed",
+    "R0062": "pyspark, or what it needs for Spark Connect, is not installed",
     "R0063": "a master that Spark does not know",
+    "R0064": "a cluster that gives no executors",
+    "R0065": "a setting of Spark that leaves a run no room",
+    "R0066": "executors whose Python is not fit for the run",
+    "R0067": "executors with too little memory",
     # ----- engines -----
     "R0070": "the package of another engine",
     "R0071": "a net that an engine refuses",

@@ -43,10 +43,14 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     """What pyspark raises, where it is in use at all: importing it takes long, and it may not be installed."""
     if "pyspark" not in sys.modules:
         return ()
-    from py4j.protocol import Py4JError  # type: ignore[import-untyped]
     from pyspark.errors import PySparkException
 
-    return (PySparkException, Py4JError)
+    found: list[type[Exception]] = [PySparkException]
+    if "py4j.protocol" in sys.modules:  # classic Spark
+        found.append(sys.modules["py4j.protocol"].Py4JError)
+    if "grpc" in sys.modules:  # Spark Connect
+        found.append(sys.modules["grpc"].RpcError)
+    return tuple(found)
 
 
 def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
@@ -56,8 +60,10 @@ def worker_failure(doing: str, error: Exception, label: Label | None = None) -> 
 
 def first_cause(error: Exception) -> str:
     """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
+    text = str(details() if callable(details) else error)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
     java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    text = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
-    return re.sub(r"^[\w.$]+(Error|Exception): ", "", text)[:500]
+    cause = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
+    return re.sub(r"^[\w.$]+(Error|Exception): ", "", cause)[:500]

@@ -15,7 +15,7 @@ from sparknet.runtime.problems import problem
 DAMAGED = "R0042"
 
 
-def damaged(path: Path, why: str) -> SparkNetError:
+def damaged(path: Path | str, why: str) -> SparkNetError:
     """The error for a file that is not what it should be."""
     return problem(DAMAGED, f"`{path}` is damaged: {why}", helps=["take the folder from a backup, or train again"])
 
@@ -33,11 +33,21 @@ def read_file(path: Path, cap: int, expected: SavedFile | None = None) -> bytes:
         if not path.is_file() or path.is_symlink():
             raise damaged(path, "it is not a regular file")
         size = os.fstat(descriptor).st_size
-        if size > cap:
-            raise damaged(path, f"its {size:,} bytes are more than the {cap:,} allowed")
-        if expected is not None and size != expected.bytes:
-            raise damaged(path, f"it has {size:,} bytes, the manifest says {expected.bytes:,}")
+        check_size(path, size, cap, expected)
         data = file.read(size)
+    return verified(path, data, expected)
+
+
+def check_size(path: Path | str, size: int, cap: int, expected: SavedFile | None) -> None:
+    """Raise SparkNetError for a file of more than `cap` bytes, or of others than `expected`, before it is read."""
+    if size > cap:
+        raise damaged(path, f"its {size:,} bytes are more than the {cap:,} allowed")
+    if expected is not None and size != expected.bytes:
+        raise damaged(path, f"it has {size:,} bytes, the manifest says {expected.bytes:,}")
+
+
+def verified(path: Path | str, data: bytes, expected: SavedFile | None) -> bytes:
+    """What was read of a file; raises SparkNetError where that is not what a manifest lists."""
     if expected is not None and sha256(data).hexdigest() != expected.sha256:
         raise damaged(path, "its contents are not those that the manifest lists")
     return data

@@ -34,6 +34,7 @@ from sparknet.runtime.sources.frames import (
     with_columns,
 )
 from sparknet.runtime.sources.places import in_memory
+from sparknet.runtime.spark.waits import JOB_SECONDS, START_SECONDS, Waits
 from sparknet.runtime.training.records import Event, Note, RoundRecord
 
 if TYPE_CHECKING:
@@ -94,9 +95,11 @@ class Model:
 
     def _scored(self, data: Any) -> Any:
         if is_spark(data):
+            from sparknet.runtime.spark.connect import words_for
             from sparknet.runtime.spark.predict import predict_frame
 
-            return predict_frame(self.run, data)
+            with words_for(data):
+                return predict_frame(self.run, data)
         read = columns_of(bound_inputs(self.run.manifest, self.run.encoders))
         return with_columns(data, predict_table(self.run, as_arrow(data, read)))
 
@@ -109,8 +112,11 @@ class Model:
         with diagnosed("evaluating"):
             if is_spark(data):
                 from sparknet.runtime.spark.backend import SparkBackend
+                from sparknet.runtime.spark.connect import words_for
 
-                found = score(self.run, self.net, SparkBackend({"data": cast("DataFrame", data)}, before="scoring"))
+                frame = cast("DataFrame", data)
+                with words_for(frame):
+                    found = score(self.run, self.net, SparkBackend({"data": frame}, before="scoring"))
             else:
                 table = in_memory(as_arrow(data, columns_of(scored_ports(self.run))))
                 found = score(self.run, self.net, LocalBackend({"data": table}, before="scoring"))
@@ -136,9 +142,12 @@ def train(
     callback: Callable[[RoundRecord], bool | None] | None = None,
     output: str | Path | None = None,
     resume: bool = False,
+    checkpoints: str | None = None,
     spark: SparkSession | None = None,
     root: str | Path | None = None,
     data_roots: Sequence[str | Path] = (),
+    job_timeout: float = JOB_SECONDS,
+    start_timeout: float = START_SECONDS,
 ) -> Model:
     """Train a net: on Spark where the rows are a Spark DataFrame, in this process else.
 
@@ -153,10 +162,13 @@ def train(
         callback: Called after each round with its record: `round`, `train.loss`, `score.metrics` and so on. Where it
             returns True, the run ends with that round; what it raises is raised.
         output: A run folder to leave; the checkpoints that the net asks for lie beside it.
-        resume: Whether to go on from the newest checkpoint of `output`.
+        resume: Whether to go on from the newest checkpoint of `output`, or at `checkpoints`.
+        checkpoints: A folder or URI for the checkpoints, such as `s3a://bucket/run`.
         spark: A session to read the sources of the `data` section with, where there is no `data`.
         root: The folder below which imports may reach; by default that of the file.
         data_roots: Folders or URIs below which the `data` section may name sources, beside the folder of the file.
+        job_timeout: Seconds that a job on Spark may take, such as a round.
+        start_timeout: Seconds that Spark may take to give executors.
 
     Raises:
         SparkNetError: For mistakes in the net, columns and rows that do not fit, and runs that break.
@@ -172,12 +184,12 @@ def train(
     fed, keys = fed_by(net, frames) if frames else (net, {})
     given: dict[str, Any] = {keys[key]: rows for key, rows in frames.items()}
     if spark is not None or is_spark(data):
-        on = OnSpark(spark=spark, data=given or None)
-        trained = run_spark(fed, output, _log, on, data_roots=data_roots, resume=resume, callback=callback)
+        on = OnSpark(spark=spark, data=given or None, waits=Waits(job_timeout, start_timeout))
+        trained = run_spark(fed, output, _log, on, data_roots, resume, callback, checkpoints)
     else:
         read = columns_of(fed.data.bindings if fed.data is not None else ())
         tables = {key: in_memory(as_arrow(rows, read)) for key, rows in given.items()}
-        trained = run_local(fed, output, _log, data_roots, resume, tables, callback)
+        trained = run_local(fed, output, _log, data_roots, resume, tables, callback, checkpoints)
     return Model(run_folder.finished(fed, trained), net)
 
 

@@ -30,11 +30,13 @@ from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources.places import Place, check_source, place_of
 from sparknet.runtime.sources.readers import Table
-from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.spark.masters import check_master, chosen_master
+from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 from sparknet.runtime.training import checkpoints
 from sparknet.runtime.training.checkpoints import Checkpoint
 from sparknet.runtime.training.counted import CountedEngine
 from sparknet.runtime.training.records import Callback, Note, Progress
+from sparknet.runtime.training.stores import Store
 from sparknet.runtime.training.trainer import TrainedNet, data_section, train
 
 if TYPE_CHECKING:
@@ -45,13 +47,15 @@ if TYPE_CHECKING:
 class OnSpark:
     """Which Spark: the session of `data` or `spark`, else one that runs in this process, else one of our own.
 
-    Ours is at `master`, by default local[*], and the only one that is stopped at the end. `data` takes the place of the
+    Ours is at `master`, by default where spark-submit or SPARK_REMOTE say or local[*], and the only one that is
+    stopped at the end. `data` takes the place of the
     source in the `.net` file; of a file with sources apart it is a map: `{"train": df, "test": other}`.
     """
 
     master: str | None = None
     spark: SparkSession | None = None
     data: DataFrame | Mapping[str, DataFrame] | None = None
+    waits: Waits = DEFAULT_WAITS
 
     def frames(self) -> dict[str, DataFrame]:
         """What `data` gives, by the keys of the `data` section."""
@@ -65,8 +69,11 @@ class OnSpark:
         _need_pyspark()
         frames = list(self.frames().values())
         given = frames[0].sparkSession if frames else self.spark
+        from sparknet.runtime.spark.connect import words_for
+
         if given is not None:
-            yield given
+            with words_for(given):
+                yield given
             return
         from sparknet.runtime.spark.session import running_session, start_session
 
@@ -74,17 +81,19 @@ class OnSpark:
         if running is not None:
             if progress is not None:
                 progress(Note("using the Spark session of this process, which is left running"))
-            yield running
+            with words_for(running):
+                yield running
             return
         check_master(self.master)
         if progress is not None:
-            progress(Note(f"starting Spark on {self.master or 'local[*]'}"))
+            progress(Note(f"starting Spark on {chosen_master(self.master)}"))
         began = perf_counter()
-        own = start_session(self.master)
+        own = start_session(self.master, seconds=self.waits.start)
         try:
             if progress is not None:
                 progress(Note(f"Spark started in {perf_counter() - began:.1f} s"))
-            yield own
+            with words_for(own):
+                yield own
         finally:
             own.stop()
 
@@ -97,19 +106,22 @@ def run_local(
     resume: bool = False,
     data: Mapping[str, Table] | None = None,
     callback: Callback | None = None,
+    checkpoint_place: str | None = None,
 ) -> TrainedNet:
     """Train in this process, without Spark or Java; where `output` is given, leave a run folder there.
 
     The `.net` file may name data below its own folder and below `data_roots`, folders or URIs. With `resume` the run
     of `output` that was not finished goes on from its newest checkpoint; raises SparkNetError where that cannot be.
-    `data` takes the place of the sources, by their keys. `callback` as in `trainer.train`.
+    `data` takes the place of the sources, by their keys. `callback` as in `trainer.train`. Checkpoints lie beside
+    `output`, or at the URI or path that `checkpoint_place` names.
     """
     output = None if output is None else Path(output)
     places, engine = check_before(net, output, data_roots, given=data)
-    net, resumed = _resumed(net, output, progress, resume)
+    store = _store(net, output, checkpoint_place, resume)
+    net, resumed = _resumed(net, store, progress, resume)
     with diagnosed("training"):
         counting = engine if progress is None else CountedEngine(engine, progress)
-        return _run(net, LocalBackend(data or places, counting), output, progress, resumed, callback)
+        return _run(net, LocalBackend(data or places, counting), output, store, progress, resumed, callback)
 
 
 def run_spark(
@@ -120,22 +132,34 @@ def run_spark(
     data_roots: Sequence[str | Path] = (),
     resume: bool = False,
     callback: Callback | None = None,
+    checkpoint_place: str | None = None,
 ) -> TrainedNet:
     """Train on Spark; where `output` is given, leave a run folder there. The rest as in `run_local`."""
     on = on or OnSpark()
     output = None if output is None else Path(output)
     frames = on.frames()
     places, engine = check_before(net, output, data_roots, given=frames)
-    net, resumed = _resumed(net, output, progress, resume)
+    store = _store(net, output, checkpoint_place, resume)
+    net, resumed = _resumed(net, store, progress, resume)
     with diagnosed("training"), on.session(progress) as spark:
         from sparknet.runtime.spark.backend import SparkBackend
+        from sparknet.runtime.spark.cluster import inspect, settings_of
+        from sparknet.runtime.spark.jobs import waited
+        from sparknet.runtime.spark.memory import check_memory
         from sparknet.runtime.spark.sources import open_frame
 
-        if frames:
-            return _run(net, SparkBackend(frames, engine=engine), output, progress, resumed, callback)
-        opened = {key: open_frame(spark, place) for key, place in places.items()}
-        labels = {key: place.label for key, place in places.items()}
-        return _run(net, SparkBackend(opened, labels, engine=engine), output, progress, resumed, callback)
+        cluster = inspect(spark, on.waits.start)
+        check_memory(net, cluster, settings_of(spark))
+        for text in cluster.notes:
+            (progress or (lambda event: None))(Note(text))
+        labels = {} if frames else {key: place.label for key, place in places.items()}
+
+        def opened() -> dict[str, DataFrame]:
+            return {key: open_frame(spark, place) for key, place in places.items()}
+
+        frames = frames or waited(spark, on.waits.job, "opening the data", opened)
+        backend = SparkBackend(frames, labels, cluster, on.waits, engine=engine)
+        return _run(net, backend, output, store, progress, resumed, callback)
 
 
 @dataclass(frozen=True)
@@ -172,7 +196,7 @@ def predict_to_file(
     with diagnosed("predicting"), on.session() as spark:
         from sparknet.runtime.spark.predict import predict_spark
 
-        return Predicted(target, predict_spark(run, place, target, spark, keep))
+        return Predicted(target, predict_spark(run, place, target, spark, keep, on.waits))
 
 
 def load_run(folder: str | Path) -> SavedRun:
@@ -184,30 +208,40 @@ def _run(
     net: CompiledNet,
     backend: Backend,
     output: Path | None,
+    store: Store | None,
     progress: Progress | None,
     resumed: Checkpoint | None,
     callback: Callback | None,
 ) -> TrainedNet:
     with closing(backend):
-        trained = train(net, backend, progress, output, resumed, callback)
+        trained = train(net, backend, progress, store, resumed, callback)
     if output is not None:
         run_folder.save(output, run_folder.finished(net, trained), net.models)
-        checkpoints.remove(checkpoints.folder_of(output))
+    if store is not None:
+        checkpoints.remove(store)
     return trained
 
 
+def _store(net: CompiledNet, output: Path | None, place: str | None, resume: bool) -> Store | None:
+    """Where the checkpoints of a run lie; raises SparkNetError for a place that nothing would be written to."""
+    if place is not None and net.train.checkpoint is None and not resume:
+        helps = ["write `checkpoint = rounds(5)` into the `train` section, or add `--set train.checkpoint=rounds(5)`"]
+        raise problem("R0048", f"there are no checkpoints for `{place}`: the net asks for none", helps=helps)
+    if resume and output is None and place is None:
+        raise ValueError("`resume` needs the `output` that the run was to have, or the place of its checkpoints")
+    return checkpoints.place_of(output, place)
+
+
 def _resumed(
-    net: CompiledNet, output: Path | None, progress: Progress | None, resume: bool
+    net: CompiledNet, store: Store | None, progress: Progress | None, resume: bool
 ) -> tuple[CompiledNet, Checkpoint | None]:
     """The checkpoint to go on from, if any, and the net with as many workers as it had then."""
-    if output is None:
-        if resume:
-            raise ValueError("`resume` needs the `output` that the run was to have")
+    if store is None:
         return net, None
     if not resume:
-        checkpoints.check_none(output)
+        checkpoints.check_none(store)
         return net, None
-    found = checkpoints.newest(output, net, progress or (lambda event: None))
+    found = checkpoints.newest(store, net, progress or (lambda event: None))
     return net.with_train(workers=found.reached.workers), found
 
 

@@ -23,7 +23,9 @@ from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources.places import place_of
 from sparknet.runtime.spark.backend import SparkBackend
+from sparknet.runtime.spark.cluster import Cluster
 from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.spark.waits import Waits
 from sparknet.runtime.training.records import Prepared
 from sparknet.runtime.training.trainer import data_section, train
 from tests.runtime.conftest import only, rows, small_net
@@ -355,7 +357,9 @@ def test_a_loss_that_is_not_finite(tmp_path: Path, spark: SparkSession) -> None:
 
 def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None:
     net = net_of(tmp_path, rows())
-    backend = SparkBackend({"source": spark.read.parquet(str(tmp_path / "rows.parquet"))}, slots=1, job_seconds=0.05)
+    frame = spark.read.parquet(str(tmp_path / "rows.parquet"))
+    backend = SparkBackend({"source": frame}, cluster=Cluster(1, ()), waits=Waits(job=0.05))
     with pytest.raises(SparkNetError) as error:
         train(net, backend)
-    assert only(error).startswith("R0032 ")
+    assert only(error).startswith("R0032 checking the data: no answer from Spark in ")
+    assert "--job-timeout" in error.value.diagnostics[0].helps[1]

@@ -13,13 +13,12 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from pyspark import InheritableThread
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
 
 from sparknet.compiler.sections import SplitName
-from sparknet.grammar.diagnostics import Label
+from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
     BoundPort,
@@ -37,7 +36,9 @@ from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile, check_profile
 from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.problems import changed, problem
+from sparknet.runtime.problems import changed
+from sparknet.runtime.spark.cluster import Cluster, inspect
+from sparknet.runtime.spark.jobs import rows_of
 from sparknet.runtime.spark.tasks import (
     BLOCK_SCHEMA,
     CLASS_SCHEMA,
@@ -57,11 +58,9 @@ from sparknet.runtime.spark.tasks import (
     as_evaluation,
     read_results,
 )
+from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 from sparknet.runtime.training.balance import BlockClasses, Classes, classes_of
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
-
-JOB_SECONDS = 3600.0
-"""How long to wait for one Spark job: a pass over the data, a round, an evaluation."""
 
 
 class SparkBackend:
@@ -71,8 +70,8 @@ class SparkBackend:
         self,
         data: Mapping[str, DataFrame],
         labels: Mapping[str, Label | None] | None = None,
-        slots: int | None = None,
-        job_seconds: float = JOB_SECONDS,
+        cluster: Cluster | None = None,
+        waits: Waits = DEFAULT_WAITS,
         before: str = "training",
         engine: Engine | None = None,
     ) -> None:
@@ -80,8 +79,8 @@ class SparkBackend:
         self._data = data
         self._labels = labels or {}
         self._spark: SparkSession = next(iter(data.values())).sparkSession
-        self._known_slots = slots
-        self._job_seconds = job_seconds
+        self._known_cluster = cluster
+        self._waits = waits
         self._before = before
         self._blocks: DataFrame | None = None
         self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
@@ -89,9 +88,14 @@ class SparkBackend:
         self.engine = engine or OnnxRuntimeEngine()
 
     @cached_property
+    def cluster(self) -> Cluster:
+        """What the executors have."""
+        return self._known_cluster or inspect(self._spark, self._waits.start)
+
+    @property
     def slots(self) -> int:
         """As `Backend.slots`."""
-        return self._known_slots or count_slots(self._spark)
+        return self.cluster.slots
 
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
@@ -218,47 +222,19 @@ class SparkBackend:
         return self._blocks.filter(sf.col("split") == split)
 
     def _collect(self, frame: DataFrame, doing: str, label: Label | None = None) -> pa.Table:
-        """Run a job and wait for it, `job_seconds` at most; a failure says what was being done and the first cause.
-
-        The job runs in a thread of its own. One that is late is left to itself: tags, which would let us call it off,
-        do not reach Python's jobs in Spark 4.3 (`interruptTag` finds none), and `interruptAll` would hit the caller's.
-        """
-        found: list[pa.Table] = []
-        failed: list[Exception] = []
-
-        def run() -> None:
-            try:
-                found.append(frame.toArrow())
-            except Exception as error:
-                failed.append(error)
-
-        job = InheritableThread(target=run, name="sparknet-job", daemon=True, session=self._spark)
-        job.start()
-        job.join(self._job_seconds)
-        if failed and "R0023" in str(failed[0]):  # raised by `changed` in a worker
-            raise changed("the data") from failed[0]
-        if failed:
-            raise worker_failure(doing, failed[0], label) from failed[0]
-        if not found:
-            raise problem(
-                "R0032",
-                f"{doing}: no answer from Spark in {self._job_seconds:,.0f} s",
-                helps=["see Spark's log: are there executors, and free task slots?"],
-            )
-        return found[0]
+        """Run a job and wait for it, `job_seconds` at most; a failure says what was being done and the first cause."""
+        self.cluster  # noqa: B018  # nothing runs where it could not
+        try:
+            return rows_of(frame, self._waits.job, doing)
+        except SparkNetError:
+            raise
+        except Exception as error:
+            if "R0023" in str(error):  # raised by `changed` in a worker
+                raise changed("the data") from error
+            raise worker_failure(doing, error, label) from error
 
 
 # ----- pieces that prediction shares -----
-
-
-def count_slots(spark: SparkSession) -> int:
-    """How many tasks the session means to run at once, learned without the SparkContext (Spark Connect has none).
-
-    That is `spark.default.parallelism`, by default the cores; it bounds only how many workers there are by default.
-    """
-    numbers = spark.range(1 << 20).select(sf.spark_partition_id().alias("partition"))  # a partition a core
-    last = int(numbers.agg(sf.max("partition").alias("last")).toArrow().column("last")[0].as_py())
-    return last + 1
 
 
 def quoted(name: str) -> Column:

@@ -22,7 +22,10 @@ from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources.places import Place
 from sparknet.runtime.spark.backend import SparkBackend, check_frame, folds_case, select_plain
+from sparknet.runtime.spark.cluster import inspect, make_ready
+from sparknet.runtime.spark.jobs import waited
 from sparknet.runtime.spark.sources import file_url, open_frame
+from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 
 _TYPES: dict[str, DataType] = {"long": LongType(), "float": FloatType(), "bool": BooleanType()}
 _TYPES["text"] = StringType()
@@ -30,19 +33,20 @@ _TYPES |= {f"{kind}s": ArrayType(element) for kind, element in _TYPES.items()}
 
 
 _WRITERS: dict[str, Callable[[DataFrameWriter, str], None]] = {
-    ".parquet": DataFrameWriter.parquet,
-    ".orc": DataFrameWriter.orc,
+    ".parquet": lambda writer, path: writer.parquet(path),
+    ".orc": lambda writer, path: writer.orc(path),
     ".csv": lambda writer, path: writer.csv(path, header=True, escape='"'),
-    ".json": DataFrameWriter.json,
-    ".jsonl": DataFrameWriter.json,
+    ".json": lambda writer, path: writer.json(path),
+    ".jsonl": lambda writer, path: writer.json(path),
 }
 
 
 def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None) -> DataFrame:
     """`data` with predictions beside its columns, computed when the result is used.
 
-    The columns are checked at once; a bad row fails the query that meets it.
+    The columns are checked at once, and the executors once a session; a bad row fails the query that meets it.
     """
+    make_ready(data.sparkSession)
     found = predictor(run)
     found = replace(found, bound=with_paths(found.bound, data.columns))
     check_frame(data, found.bound)
@@ -57,21 +61,30 @@ def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = N
 
 
 def predict_spark(
-    run: SavedRun, place: Place, output: Path, spark: SparkSession, keep: Sequence[str] | None = None
+    run: SavedRun,
+    place: Place,
+    output: Path,
+    spark: SparkSession,
+    keep: Sequence[str] | None = None,
+    waits: Waits = DEFAULT_WAITS,
 ) -> int:
     """Predict on Spark; `output` becomes a folder of files. Returns the number of rows."""
     check_target(output)
-    data = open_frame(spark, place)
+    cluster = inspect(spark, waits.start)
+    data = waited(spark, waits.job, "opening the data", lambda: open_frame(spark, place))
     predicted = predict_frame(run, data, keep)
     check_columns_of(output, to_arrow_schema(predicted.schema))
-    backend = SparkBackend({"input": data}, {"input": place.label}, before="scoring")
+    backend = SparkBackend({"input": data}, {"input": place.label}, cluster, waits, before="scoring")
     rows = backend.profile(with_paths(predictor(run).bound, data.columns))["input"].rows
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
-        writer = predicted.write.mode("errorifexists")
+        writer = predicted.write.mode("error")
         target = file_url(partial)
-        _WRITERS[output.suffix](writer, target)
+        waited(spark, waits.job, "predicting", lambda: _WRITERS[output.suffix](writer, target))
         check_target(output)
+        if not partial.exists():
+            message = f"`{output}` was written where Spark's executors run, which is not here"
+            raise problem("R0050", message, helps=["write to a folder that this machine and the cluster share"])
         partial.rename(output)
     except PySparkException as error:
         raise worker_failure("predicting", error) from error

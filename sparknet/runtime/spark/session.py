@@ -7,16 +7,19 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyspark import SparkContext
-from pyspark.sql import SparkSession
+from pyspark.sql import SparkSession, is_remote
 
 import sparknet
+from sparknet.runtime.failures import first_cause
 from sparknet.runtime.problems import problem
-from sparknet.runtime.spark.java import check_java
+from sparknet.runtime.spark.connect import connect
+from sparknet.runtime.spark.java import check_java, java_note
+from sparknet.runtime.spark.masters import SUBMITTED, chosen_master, is_connect
+from sparknet.runtime.spark.waits import LONGER, START_SECONDS, LateError, in_time
 
 _TRIES = 4
 """How often Spark tries a task before the job fails; its own default on clusters."""
@@ -53,27 +56,42 @@ def running_session() -> SparkSession | None:
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
-    if os.environ.get("SPARK_CONNECT_MODE_ENABLED"):
+    if is_remote():
         return None
+    from pyspark import SparkContext
+
     context = SparkContext._active_spark_context
     return None if context is None or context._jsc is None else SparkSession(context)
 
 
-def start_session(master: str | None = None, name: str = "sparknet") -> SparkSession:
-    """A session on `master` (by default this machine, a task slot a core); raises SparkNetError where none starts."""
+def start_session(master: str | None = None, name: str = "sparknet", seconds: float = START_SECONDS) -> SparkSession:
+    """A session on `master`, by default as `chosen_master` says; raises SparkNetError where none starts."""
+    master = chosen_master(master)
+    if is_connect(master):
+        return connect(master, seconds)
+    if master == SUBMITTED:
+        return _started(SparkSession.builder, master, seconds)
     check_java()
-    master = master or "local[*]"
     with tempfile.TemporaryDirectory(prefix="sparknet-") as folder, _environment(master), _quiet_start():
         log4j = Path(folder, "log4j2.properties")
         log4j.write_text(_LOG4J, "utf-8")
         builder = SparkSession.builder.master(_with_retries(master)).appName(name)
         for key, value in _settings(master, log4j).items():
             builder = builder.config(key, value)
-        try:
-            return builder.getOrCreate()
-        except Exception as error:
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise problem("R0061", f"Spark does not start on `{master}`: {first[:300]}") from error
+        return _started(builder, master, seconds)
+
+
+def _started(builder: SparkSession.Builder, master: str, seconds: float) -> SparkSession:
+    """A session; a cluster's scheduler, which may have no room for us for hours, is waited for so long."""
+    try:
+        # On the main thread pyspark calls jobs off at Ctrl-C.
+        return builder.getOrCreate() if master.startswith("local") else in_time(seconds, builder.getOrCreate)
+    except LateError as error:
+        helps = ["has the cluster room for one more application?", LONGER]
+        raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
+    except Exception as error:
+        message = f"Spark does not start on `{master}`: {first_cause(error)}"
+        raise problem("R0061", message, notes=java_note()) from error
 
 
 def _with_retries(master: str) -> str:
@@ -117,21 +135,26 @@ def _is_in_process(master: str) -> bool:
 @contextmanager
 def _environment(master: str) -> Iterator[None]:
     """Environment variables that Spark reads once, at its start."""
-    wanted = {"PYSPARK_PYTHON": sys.executable}
+    wanted: dict[str, str | None] = {"PYSPARK_PYTHON": sys.executable}
     if not master.startswith("local"):  # on a cluster, this interpreter's path may mean nothing
         wanted["PYSPARK_PYTHON"] = os.environ.get("PYSPARK_PYTHON", sys.executable)
+    wanted["SPARK_REMOTE"] = None  # or pyspark would go there, whatever the master
     if _is_in_process(master):
         wanted["SPARK_LOCAL_IP"] = "127.0.0.1"
     before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    _set_environment(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager

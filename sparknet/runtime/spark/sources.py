@@ -24,6 +24,7 @@ from sparknet.compiler.sources import (
     TableSource,
     TextSource,
 )
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.failures import first_cause
 from sparknet.runtime.problems import problem
 from sparknet.runtime.sources.builtin import read_built_in
@@ -64,9 +65,18 @@ def open_frame(spark: SparkSession, place: Place) -> DataFrame:
         raise unreadable(source, place.label, path, error) from error
     except Exception as error:
         if isinstance(error, AnalysisException) and error.getCondition() == "PATH_NOT_FOUND":
-            raise missing(place, path) from error
+            raise _unseen(place, path) if is_here(source) else missing(place, path) from error
         # pyspark lets some of Java's own through
         raise unreadable(source, place.label, path, first_cause(error)) from error
+
+
+def _unseen(place: Place, path: str) -> SparkNetError:
+    """The source is on this machine, and Spark runs on others."""
+    helps = [
+        "put it where this machine and the cluster find it under one path: `s3a://`, `hdfs://`, a shared folder",
+        "from Python, `sparknet.train(net, spark.createDataFrame(rows))` sends the rows",
+    ]
+    return problem("R0005", f"`{path}` is on this machine, where Spark does not see it", label=place.label, helps=helps)
 
 
 def _table(spark: SparkSession, place: Place, name: str) -> DataFrame:

@@ -1,15 +1,15 @@
 """Checkpoints: what a run has reached, written so that it can go on from there as if nothing had happened.
 
-They lie beside the folder that the run will leave, in `NAME.checkpoints`, a folder each: `checkpoint.json` with the
-digests of the other files, `progress.json`, the vectors as safetensors, and the rounds so far as JSON lines. Each is
-written under another name first, so that a run that is killed while it writes leaves the one before.
+They lie beside the folder that the run will leave, in `NAME.checkpoints`, or where a URI says, a folder each:
+`checkpoint.json` with the digests of the other files, `progress.json`, the vectors as safetensors, and the rounds so
+far as JSON lines. `stores` writes each whole or not at all, so that a run that is killed while it writes leaves the one
+before.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,14 +24,15 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from sparknet.compiler.compiled import CompiledNet
-from sparknet.compiler.folder import Count, Entry, SavedFile, Text, digests, manifest_bytes, write_folder
+from sparknet.compiler.folder import Count, Entry, SavedFile, Text, digests, manifest_bytes
 from sparknet.compiler.sections import Checkpointing, EveryRounds
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.engines.base import Floats
-from sparknet.runtime.hostile import DAMAGED, damaged, explain, read_file
+from sparknet.runtime.hostile import DAMAGED, damaged, explain
 from sparknet.runtime.problems import problem
 from sparknet.runtime.training.records import Note, Progress, read_history, write_history
 from sparknet.runtime.training.standing import Standing, Weights, momentum_size
+from sparknet.runtime.training.stores import LocalStore, Store, open_store
 from sparknet.runtime.versions import versions
 
 _INDEX, _PROGRESS, _VECTORS, _HISTORY = "checkpoint.json", "progress.json", "vectors.safetensors", "metrics.jsonl"
@@ -42,7 +43,6 @@ _HEADER = 1 << 16
 _NAMES = ("parameters", "optimizer_state", "momentum")
 _NAMES_KEPT = ("kept.parameters", "kept.optimizer_state")
 _NAME = re.compile(r"round-[0-9]{1,12}")
-_LEFTOVER = re.compile(r"\.round-[0-9]{1,12}\.[0-9a-f]+\.partial")
 _KEPT = 2
 """So many checkpoints are there at a time: the newest, and the one before in case that one is damaged."""
 
@@ -79,7 +79,6 @@ class Reached(Entry):
 class Checkpoint:
     """A checkpoint as read; `seconds` is what the run took until then."""
 
-    path: Path
     reached: Reached
     standing: Standing
 
@@ -114,9 +113,11 @@ def describe_run(net: CompiledNet, workers: int, data: str) -> Reached:
     )
 
 
-def folder_of(output: Path) -> Path:
-    """Where the checkpoints of a run lie."""
-    return output.with_name(f"{output.name}.checkpoints")
+def place_of(output: Path | None, uri: str | None) -> Store | None:
+    """Where the checkpoints of a run lie: at the URI or path that is given, else beside its folder; None without."""
+    if uri is not None:
+        return open_store(uri, _INDEX)
+    return None if output is None else LocalStore(output.with_name(f"{output.name}.checkpoints"))
 
 
 # ----- writing -----
@@ -126,7 +127,7 @@ def folder_of(output: Path) -> Path:
 class Checkpoints:
     """Writes checkpoints when they are due; what cannot be written is told, and the run goes on."""
 
-    folder: Path
+    store: Store
     policy: Checkpointing
     reached: Reached
     """What all checkpoints of the run have in common."""
@@ -145,18 +146,18 @@ class Checkpoints:
         reached = self.reached.model_copy(
             update={"rounds": rounds, "kept_round": standing.kept_round, "seconds": seconds}
         )
-        path = self.folder / f"round-{rounds}"
+        name = f"round-{rounds}"
         try:
-            _remove(path)
-            _write(path, reached, standing)
+            self.store.remove(name)
+            self.store.write(name, _contents(reached, standing))
+            _prune(self.store, _KEPT, rounds)
         except SparkNetError as error:
             self.progress(Note(f"no checkpoint after round {rounds}: {error.diagnostics[0].message}"))
-        else:
-            _prune(self.folder, _KEPT, rounds)
         self.last = perf_counter()
 
 
-def _write(path: Path, reached: Reached, standing: Standing) -> None:
+def _contents(reached: Reached, standing: Standing) -> dict[str, bytes]:
+    """The files of a checkpoint, the one that lists the others last."""
     vectors = {"parameters": standing.weights.parameters, "optimizer_state": standing.weights.optimizer_state}
     vectors |= {"momentum": standing.momentum}
     if standing.kept_round != reached.rounds:
@@ -167,84 +168,69 @@ def _write(path: Path, reached: Reached, standing: Standing) -> None:
         _VECTORS: save_tensors({name: np.ascontiguousarray(vector) for name, vector in vectors.items()}),
         _HISTORY: write_history(standing.history),
     }
-    write_folder(path, {**contents, _INDEX: manifest_bytes(Index(files=digests(contents)))})
+    return {**contents, _INDEX: manifest_bytes(Index(files=digests(contents)))}
 
 
-def remove(folder: Path) -> None:
-    """Remove all checkpoints of a run that is finished, and nothing else that may lie there."""
-    _prune(folder)
-    with suppress(OSError):
-        folder.rmdir()
+def remove(store: Store) -> None:
+    """Remove all checkpoints of a run that is finished, if they can be, and nothing else that may lie there."""
+    with suppress(SparkNetError):
+        _prune(store)
 
 
-def _prune(folder: Path, keep: int = 0, rounds: int = 0) -> None:
+def _prune(store: Store, keep: int = 0, rounds: int = 0) -> None:
     """Remove checkpoints but for the newest `keep` of at most `rounds` rounds: later ones were found damaged."""
-    with suppress(OSError):
-        for leftover in folder.iterdir():
-            if _LEFTOVER.fullmatch(leftover.name):
-                _remove(leftover)
-    found = list(_found(folder))
-    kept = [path for path in found if _rounds_of(path) <= rounds][:keep]
-    for path in found:
-        if path not in kept:
-            _remove(path)
+    found = _found(store)
+    kept = [name for name in found if _rounds_of(name) <= rounds][:keep]
+    for name in found:
+        if name not in kept:
+            store.remove(name)
+    store.tidy()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
+def _found(store: Store) -> list[str]:
+    """The checkpoints in a place, newest first."""
+    return sorted((name for name in store.names() if _NAME.fullmatch(name)), key=_rounds_of, reverse=True)
 
 
-def _found(folder: Path) -> Iterator[Path]:
-    """The checkpoints in a folder, newest first."""
-    try:
-        named = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)]
-    except OSError:
-        return
-    yield from sorted(named, key=_rounds_of, reverse=True)
-
-
-def _rounds_of(path: Path) -> int:
+def _rounds_of(name: str) -> int:
     """The rounds that the name of a checkpoint says."""
-    return int(path.name.removeprefix("round-"))
+    return int(name.removeprefix("round-"))
 
 
 # ----- reading -----
 
 
-def check_none(output: Path) -> None:
+def check_none(store: Store) -> None:
     """Raise SparkNetError where a run that was not finished left checkpoints, which a new one would overwrite."""
-    folder = folder_of(output)
-    if next(_found(folder), None) is not None:
+    if _found(store):
         raise problem(
             "R0045",
-            f"`{folder}` holds checkpoints of a run that was not finished",
+            f"`{store.where}` holds checkpoints of a run that was not finished",
             helps=["`sparknet run --resume` goes on with that run", "to begin anew, remove the folder"],
         )
 
 
-def newest(output: Path, net: CompiledNet, progress: Progress) -> Checkpoint:
+def newest(store: Store, net: CompiledNet, progress: Progress) -> Checkpoint:
     """The newest checkpoint that is whole; raises SparkNetError where there is none, or where it is of another run."""
-    folder = folder_of(output)
     faults: list[str] = []
-    for path in _found(folder):
+    for name in _found(store):
         try:
-            found = _read(path, net)
+            found = _read(store, name, net)
         except SparkNetError as error:
             if error.diagnostics[0].code != DAMAGED:
                 raise
             faults.append(error.diagnostics[0].message)
             progress(Note(faults[-1]))
             continue
-        progress(Note(f"resuming after round {found.reached.rounds}, from `{path}`"))
+        progress(Note(f"resuming after round {found.reached.rounds}, from `{store.place(name)}`"))
         _note_versions(found.reached, progress)
         return found
     why = "none of its checkpoints is whole" if faults else "there is no checkpoint of it"
     raise problem(
         "R0046",
-        f"`{output}` cannot be resumed: {why}",
-        notes=faults[:3] or [f"looked in `{folder}`"],
-        helps=["without `--resume` the run begins anew" + (f"; remove `{folder}` first" if faults else "")],
+        f"the run cannot be resumed: {why}",
+        notes=faults[:3] or [f"looked in `{store.where}`"],
+        helps=["without `--resume` the run begins anew" + (f"; remove `{store.where}` first" if faults else "")],
     )
 
 
@@ -254,35 +240,35 @@ def check_data(reached: Reached, digest: str, label: Label | None) -> None:
         raise _changed("the rows are not those that it was trained on", label)
 
 
-def _read(path: Path, net: CompiledNet) -> Checkpoint:
+def _read(store: Store, name: str, net: CompiledNet) -> Checkpoint:
     """A checkpoint; raises SparkNetError for one that is damaged, and for one of another run than that of `net`."""
-    index = _parsed(Index, path / _INDEX, read_file(path / _INDEX, 1 << 20))
+    index = _parsed(Index, store.place(name, _INDEX), store.read(name, _INDEX, 1 << 20))
     if set(index.files) != {*_CAPS, _VECTORS}:
-        raise damaged(path / _INDEX, "it does not list the files of a checkpoint")
-    data = {name: read_file(path / name, cap, index.files[name]) for name, cap in _CAPS.items()}
-    reached = _parsed(Reached, path / _PROGRESS, data[_PROGRESS])
+        raise damaged(store.place(name, _INDEX), "it does not list the files of a checkpoint")
+    data = {file: store.read(name, file, cap, index.files[file]) for file, cap in _CAPS.items()}
+    reached = _parsed(Reached, store.place(name, _PROGRESS), data[_PROGRESS])
     _check_same(reached, net)
     try:
         history = read_history(data[_HISTORY])
     except ValueError as error:
-        raise damaged(path / _HISTORY, str(error)) from error
+        raise damaged(store.place(name, _HISTORY), str(error)) from error
     if [record.round for record in history] != list(range(1, reached.rounds + 1)):
-        raise damaged(path / _HISTORY, f"its rounds are not those that `{_PROGRESS}` counts")
+        raise damaged(store.place(name, _HISTORY), f"its rounds are not those that `{_PROGRESS}` counts")
     if not 1 <= reached.kept_round <= reached.rounds:
-        raise damaged(path / _PROGRESS, "it keeps a round that was never taken")
+        raise damaged(store.place(name, _PROGRESS), "it keeps a round that was never taken")
     if any(score.metrics.keys() != {*net.metrics} for record in history for score in record.scores):
-        raise damaged(path / _HISTORY, "its metrics are not those of the net")
+        raise damaged(store.place(name, _HISTORY), "its metrics are not those of the net")
     lengths = _lengths(net, kept=reached.kept_round != reached.rounds)
-    packed = read_file(path / _VECTORS, 4 * sum(lengths.values()) + _HEADER, index.files[_VECTORS])
-    vectors = _vectors(path / _VECTORS, packed, lengths)
+    packed = store.read(name, _VECTORS, 4 * sum(lengths.values()) + _HEADER, index.files[_VECTORS])
+    vectors = _vectors(store.place(name, _VECTORS), packed, lengths)
     weights = Weights(vectors["parameters"], vectors["optimizer_state"])
     kept = weights
     if "kept.parameters" in vectors:
         kept = Weights(vectors["kept.parameters"], vectors["kept.optimizer_state"])
-    return Checkpoint(path, reached, Standing(weights, kept, vectors["momentum"], reached.kept_round, history))
+    return Checkpoint(reached, Standing(weights, kept, vectors["momentum"], reached.kept_round, history))
 
 
-def _parsed(model: type[Model], path: Path, data: bytes) -> Model:
+def _parsed(model: type[Model], path: str, data: bytes) -> Model:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -295,7 +281,7 @@ def _lengths(net: CompiledNet, kept: bool) -> dict[str, int]:
     return found | ({name: found[name.removeprefix("kept.")] for name in _NAMES_KEPT} if kept else {})
 
 
-def _vectors(path: Path, data: bytes, lengths: Mapping[str, int]) -> dict[str, Floats]:
+def _vectors(path: str, data: bytes, lengths: Mapping[str, int]) -> dict[str, Floats]:
     try:
         tensors = load_tensors(data)
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

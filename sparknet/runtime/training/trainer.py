@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from math import isfinite
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -25,12 +24,13 @@ from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
 from sparknet.runtime.training.augment import augmented_fields
-from sparknet.runtime.training.checkpoints import Checkpoint, Checkpoints, check_data, describe_run, folder_of
+from sparknet.runtime.training.checkpoints import Checkpoint, Checkpoints, check_data, describe_run
 from sparknet.runtime.training.course import Course, plan_course
 from sparknet.runtime.training.records import Callback, Note, Prepared, Progress, RoundRecord, Score
 from sparknet.runtime.training.rounds import EvaluationTask, Shard
 from sparknet.runtime.training.standing import Standing, Weights, momentum_size
 from sparknet.runtime.training.stopping import asks_to_stop, is_best, is_over
+from sparknet.runtime.training.stores import Store
 from sparknet.runtime.training.workers import DIVERGED, Workers
 
 
@@ -66,18 +66,18 @@ def train(
     net: CompiledNet,
     backend: Backend,
     progress: Progress | None = None,
-    output: Path | None = None,
+    store: Store | None = None,
     resumed: Checkpoint | None = None,
     callback: Callback | None = None,
 ) -> TrainedNet:
     """Train `net` on the data of its `data` section, which `backend` holds, on from `resumed` where that is given.
 
-    Checkpoints, where the net asks for some, are written beside `output`. `callback` gets each round's record; where it
+    Checkpoints, where the net asks for some, are written to `store`. `callback` gets each round's record; where it
     returns True, the run ends with that round.
 
     Raises SparkNetError for data that cannot be used, for a run that cannot start, and for one that diverges.
     """
-    return _Run(net, data_section(net), backend, progress or (lambda event: None), output, resumed, callback).run()
+    return _Run(net, data_section(net), backend, progress or (lambda event: None), store, resumed, callback).run()
 
 
 def data_section(net: CompiledNet) -> DataSection:
@@ -102,7 +102,7 @@ class _Run:
     data: DataSection
     backend: Backend
     progress: Progress
-    output: Path | None
+    store: Store | None
     resumed: Checkpoint | None
     callback: Callback | None
     began: float = field(default_factory=perf_counter)
@@ -240,11 +240,11 @@ class _Run:
         policy = self.net.train.checkpoint
         if policy is None:
             return None
-        if self.output is None:
+        if self.store is None:
             self.progress(Note("no checkpoints are written, for they lie beside the run's folder, and it has none"))
             return None
         reached = describe_run(self.net, workers, encoded.digest)
-        return Checkpoints(folder_of(self.output), policy, reached, self.progress)
+        return Checkpoints(self.store, policy, reached, self.progress)
 
     # ----- rounds -----
 

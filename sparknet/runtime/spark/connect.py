@@ -1,0 +1,115 @@
+"""Spark Connect: a session at a server elsewhere, and pyspark's functions speaking to the session that is meant."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import cast
+from urllib.parse import urlsplit
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sparknet.runtime.failures import first_cause
+from sparknet.runtime.problems import listing, problem
+from sparknet.runtime.spark.waits import START_SECONDS, LateError, in_time
+
+PORT = 15002
+LISTEN_SECONDS = 20.0
+"""How long a socket may take."""
+
+_PACKAGES = {"grpc": "grpcio", "grpc_status": "grpcio-status", "google.rpc": "googleapis-common-protos"}
+_PACKAGES["zstandard"] = "zstandard"
+_MODE = "SPARK_CONNECT_MODE_ENABLED"
+
+
+def is_connect_session(session: SparkSession) -> bool:
+    """Whether a session is one of Spark Connect, which has no context and no JVM."""
+    return type(session).__module__.startswith("pyspark.sql.connect.")
+
+
+@contextmanager
+def words_for(of: SparkSession | DataFrame) -> Iterator[None]:
+    """Let pyspark's functions make columns for the session of `of`, whatever else runs in this process.
+
+    They go by an environment variable that `SparkSession.builder` sets once. It is missing where a session was made by
+    `pyspark.sql.connect` directly, and it is in the way of a classic session beside one of Spark Connect.
+    """
+    session = of if not isinstance(of, DataFrame) else of.sparkSession
+    wanted = is_connect_session(session)
+    before = os.environ.get(_MODE)
+    if wanted == (before is not None):
+        yield
+        return
+    os.environ.pop(_MODE, None)
+    if wanted:
+        os.environ[_MODE] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(_MODE, None)
+        if before is not None:
+            os.environ[_MODE] = before
+
+
+def check_packages() -> None:
+    """Raise SparkNetError unless the packages that pyspark needs for Spark Connect are installed."""
+    missing = [package for module, package in _PACKAGES.items() if not _is_installed(module)]
+    if missing:
+        helps = ["pip install 'sparknet[connect]'"]
+        raise problem("R0062", f"Spark Connect needs {listing(missing)}, which this Python lacks", helps=helps)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # nor is the package around it
+        return False
+
+
+def connect(url: str, seconds: float = START_SECONDS) -> SparkSession:
+    """A session of our own at `url`; raises SparkNetError where no server answers in time.
+
+    Left to itself, the client would try again for many minutes.
+    """
+    check_packages()
+    _check_listens(url, seconds)
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    def first_call() -> SparkSession:
+        session = ConnectSession.builder.remote(url).create()
+        session.version  # noqa: B018
+        return cast(SparkSession, session)
+
+    try:
+        return in_time(seconds, first_call)
+    except LateError as error:
+        raise problem(
+            "R0061",
+            f"Spark Connect at `{url}` takes a connection, but does not answer in {seconds:g} s",
+            helps=["is it a Spark Connect server that listens there, and does it want `;use_ssl=true` or a token?"],
+        ) from error
+    except Exception as error:
+        raise problem("R0061", f"Spark Connect at `{url}`: {first_cause(error)}") from error
+
+
+def _check_listens(url: str, seconds: float) -> None:
+    """Raise SparkNetError where nothing listens at the host and port of `url`."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or PORT
+    except ValueError:
+        host, port = None, PORT
+    if host is None:
+        helps = [f"write `sc://host:{PORT}`, and parameters behind it as in `sc://host:443/;use_ssl=true;token=...`"]
+        raise problem("R0063", f"`{url}` is no address of a Spark Connect server", helps=helps)
+    try:
+        socket.create_connection((host, port), timeout=min(seconds, LISTEN_SECONDS)).close()
+    except OSError as error:
+        raise problem(
+            "R0061",
+            f"no Spark Connect server listens at `{host}:{port}`: {error.strerror or error}",
+            helps=["`start-connect-server.sh` of Spark starts one", "is the port right, and open to this machine?"],
+        ) from error

@@ -1,0 +1,54 @@
+"""How long to wait for Spark; these times change nothing of what comes out, so no `.net` file holds them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+JOB_SECONDS = 3600.0
+START_SECONDS = 300.0
+LONGER = "if it only needs longer, raise `--start-timeout`, or `start_timeout=` in Python"
+
+
+@dataclass(frozen=True)
+class Waits:
+    """Seconds. No wait for Spark is without one of these limits, and its message says which."""
+
+    job: float = JOB_SECONDS
+    """For one job: a pass over the data, a round, an evaluation."""
+    start: float = START_SECONDS
+    """For the session, and then until an executor has done its first task."""
+
+
+DEFAULT_WAITS = Waits()
+
+
+class LateError(Exception):
+    """There was no answer in the time that was given."""
+
+
+def in_time(
+    seconds: float, work: Callable[[], Result], thread: Callable[..., threading.Thread] = threading.Thread
+) -> Result:
+    """What `work` gives, or raises, in a thread of its own; raises LateError after `seconds` and leaves it behind."""
+    found: list[Result] = []
+    failed: list[Exception] = []
+
+    def run() -> None:
+        try:
+            found.append(work())
+        except Exception as error:
+            failed.append(error)
+
+    worker = thread(target=run, name="sparknet-wait", daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise LateError(f"no answer in {seconds:,.0f} s")
+    return found[0]

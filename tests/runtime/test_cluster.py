@@ -1,0 +1,110 @@
+"""What executors have and lack: looked at before the first job, and said with what to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.runs import OnSpark, run_spark
+from sparknet.runtime.spark import cluster
+from sparknet.runtime.spark.cluster import Found, Settings, compared, hoped, inspect, task_cpus
+from sparknet.runtime.spark.waits import Waits
+from sparknet.runtime.training.records import Event, Note
+from tests.runtime.conftest import only, small_net
+
+
+def test_what_is_found(spark: SparkSession) -> None:
+    found = inspect(spark)
+    assert (found.slots, len(found.found), found.notes) == (2, 2, ())
+    assert 1 << 28 < found.found[0].memory < 1 << 50
+
+
+def test_a_package_that_the_executors_lack(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "TASKS", "no_such_package.at_all")
+    with pytest.raises(SparkNetError) as error:
+        inspect(spark)
+    assert only(error).startswith("R0066 the executors' Python has no `no_such_package` on ")
+    assert error.value.diagnostics[0].helps
+
+
+def test_another_python(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark.sparkContext, "pythonVer", "3.99")  # what the driver says of itself
+    with pytest.raises(SparkNetError) as error:
+        inspect(spark)
+    assert only(error).startswith("R0066 Python is 3.")
+    assert only(error).endswith(" on the executors, 3.99 here")
+    assert "PYSPARK_PYTHON" in error.value.diagnostics[0].helps[0]
+
+
+def test_no_python(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spark.sparkContext, "pythonExec", "/no/such/python3")
+    with pytest.raises(SparkNetError) as error:
+        inspect(spark)
+    assert only(error).startswith("R0066 the executors cannot start Python: there is no `/no/such/python3` on ")
+
+
+def test_another_numpy(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = cluster.versions()
+    monkeypatch.setattr(cluster, "versions", lambda: here | {"numpy": "1.26.4"})
+    with pytest.raises(SparkNetError) as error:
+        inspect(spark)
+    assert only(error).startswith(f"R0066 numpy is {here['numpy']} on ")
+    assert only(error).endswith(", 1.26.4 here")
+
+
+def test_another_sparknet_that_stays(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent is what there is, which is not what it is said to be."""
+    monkeypatch.setattr(cluster, "source", lambda: "0123456789ab")
+    monkeypatch.setattr(spark, "addArtifacts", lambda path, pyfile: None)
+    with pytest.raises(SparkNetError) as error:
+        inspect(spark)
+    assert only(error).startswith("R0066 the executors' Python took another sparknet before this run, on ")
+
+
+def test_versions_that_differ_a_little(folder: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = cluster.versions()
+    monkeypatch.setattr(cluster, "versions", lambda: here | {"onnxruntime": "1.99.0"})
+    events: list[Event] = []
+    run_spark(small_net(folder, workers=2), progress=events.append, on=OnSpark(spark=spark))
+    (note,) = [event.text for event in events if isinstance(event, Note)]
+    assert note.startswith(f"onnxruntime is {here['onnxruntime']} on the executors (")
+    assert note.endswith("), 1.99.0 here: last digits may differ from a run here")
+
+
+def found_on(host: str, **versions: str) -> Found:
+    return Found(host=host, executor=1, memory=1 << 30, source=None, versions={**cluster.versions(), **versions})
+
+
+def test_executors_that_differ_among_each_other() -> None:
+    with pytest.raises(SparkNetError) as error:
+        compared([found_on("a", onnxruntime="1.31.0"), found_on("b", onnxruntime="1.32.0")])
+    assert only(error) == "R0066 onnxruntime is 1.32.0 on b, 1.31.0 on a"
+
+
+def test_nobody_takes_a_task(folder: Path, spark: SparkSession) -> None:
+    with pytest.raises(SparkNetError) as error:
+        run_spark(small_net(folder), on=OnSpark(spark=spark, waits=Waits(start=0.001)))
+    assert only(error).startswith("R0064 no executor of `local[2")
+    assert "--start-timeout" in error.value.diagnostics[0].helps[1]
+
+
+def settings(**values: str) -> Settings:
+    return lambda key, default: values.get(key.replace(".", "_"), default)
+
+
+def test_tasks_that_no_executor_can_run() -> None:
+    assert task_cpus(settings(spark_task_cpus="4")) == 4
+    with pytest.raises(SparkNetError) as error:
+        task_cpus(settings(spark_executor_cores="2", spark_task_cpus="4"))
+    assert only(error) == "R0065 no executor can run a task: each has 2 cores, a task takes 4"
+
+
+def test_fewer_executors_than_asked_for() -> None:
+    one = found_on("a")
+    (note,) = hoped(settings(spark_executor_instances="4"), [one, one])
+    assert note.startswith("1 of the 4 executors that `spark.executor.instances` asks for")
+    assert hoped(settings(spark_executor_instances="1"), [one]) == []
+    assert hoped(settings(spark_executor_instances="4", spark_dynamicAllocation_enabled="true"), [one]) == []

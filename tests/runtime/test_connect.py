@@ -1,0 +1,166 @@
+"""Spark Connect: a server in a process of its own, whose runs and predictions are those of any other Spark."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from socket import socket
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+import sparknet
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
+from sparknet.runtime.spark.connect import connect, words_for
+from sparknet.runtime.training.trainer import TrainedNet
+from tests.runtime.conftest import only, rows, small_net
+from tests.runtime.servers import ROOT, bare_python, connect_server
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server whose tasks find no sparknet until a session brings it."""
+    folder = tmp_path_factory.mktemp("connect")
+    with connect_server(folder, bare_python(folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def remote(url: str) -> Iterator[SparkSession]:
+    """A session that stands beside the classic one of the suite, if there is one, in the same process."""
+    session = connect(url)
+    yield session
+    session.stop()
+
+
+def vectors(trained: TrainedNet) -> tuple[bytes, bytes]:
+    return trained.parameters.tobytes(), trained.optimizer_state.tobytes()
+
+
+def test_the_bytes_are_those_of_classic_spark_and_of_none(
+    folder: Path, remote: SparkSession, spark: SparkSession
+) -> None:
+    net = small_net(folder, workers=2, more="\n  schedule = [cosine]\n  sync = average(every: 7)")
+    there, classic, here = (
+        run_spark(net, on=OnSpark(spark=remote)),
+        run_spark(net, on=OnSpark(spark=spark)),
+        run_local(net),
+    )
+    assert vectors(there) == vectors(classic) == vectors(here)
+    assert there.scores == classic.scores == here.scores
+
+
+def test_a_model_of_a_frame(folder: Path, remote: SparkSession) -> None:
+    small_net(folder, workers=2)
+    frame = remote.createDataFrame(rows().to_pandas())
+    assert type(frame).__module__ == "pyspark.sql.connect.dataframe"
+    there, here = (sparknet.train(folder / "small.net", each) for each in (frame, rows()))
+    assert there.run.parameters.tobytes() == here.run.parameters.tobytes()
+    scored = there.transform(frame).toArrow().sort_by("id")
+    assert scored.select(["id", "kind_predicted", "kind_probability"]).to_pylist() == (
+        here.transform(rows()).select(["id", "kind_predicted", "kind_probability"]).to_pylist()
+    )
+    assert there.evaluate(frame) == pytest.approx(here.evaluate(rows()), rel=1e-6)
+
+
+def test_categories_and_moments(folder: Path, remote: SparkSession) -> None:
+    """What is learnt from the data goes through windows, groups and jobs of its own."""
+    table = rows().append_column("name", pa.array([f"n{kind}" for kind in rows()["y"].to_pylist()]))
+    pq.write_table(table, folder / "rows.parquet")
+    text = small_net(folder, workers=2).source.text
+    (folder / "small.net").write_text(
+        text.replace('column("x") / 4', 'standardize(column("x"))').replace('column("y")', 'column("name")'), "utf-8"
+    )
+    net = sparknet.compile(folder / "small.net")
+    assert vectors(run_spark(net, on=OnSpark(spark=remote))) == vectors(run_local(net))
+
+
+def test_the_commands(folder: Path, url: str) -> None:
+    net = small_net(folder, workers=2)
+    run_local(net, folder / "here")
+    predict_to_file(folder / "here", folder / "rows.parquet", folder / "here.parquet", keep=["id"])
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAVA_HOME": str(folder)}  # no Java is needed on this side
+    for command in (
+        ["run", "small.net", "-o", "there", "--master", url],
+        ["predict", "there", "--input", "rows.parquet", "--output", "there.parquet", "--keep", "id", "--master", url],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "sparknet.cli.main", *command],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    for file in ("inference.onnx", "parameters.safetensors", "optimizer_state.safetensors"):
+        assert (folder / "there" / file).read_bytes() == (folder / "here" / file).read_bytes()
+    there, here = (pq.read_table(folder / f"{name}.parquet").sort_by("id").to_pylist() for name in ("there", "here"))
+    assert there == here
+
+
+@pytest.mark.parametrize("suffix", [".orc", ".csv", ".json"])
+def test_files_of_predictions(folder: Path, remote: SparkSession, suffix: str) -> None:
+    run_local(small_net(folder, workers=2), folder / "run")
+    found = predict_to_file(
+        folder / "run", folder / "rows.parquet", folder / f"out{suffix}", OnSpark(spark=remote), ["y"]
+    )
+    assert found.rows == 200
+    assert list(found.output.glob(f"*{suffix}"))
+
+
+# ----- what cannot work -----
+
+
+def test_a_bad_row_is_named(folder: Path, remote: SparkSession) -> None:
+    net = small_net(folder, workers=2)
+    with pytest.raises(SparkNetError) as error:
+        run_spark(net, on=OnSpark(data=remote.sql("SELECT array(1.0, 2.0, 3.0, NULL) AS x, 1 AS y")))
+    assert only(error).startswith("R0010 ")
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(SparkNetError) as error:
+        connect("sc://127.0.0.1:1")
+    assert only(error) == "R0061 no Spark Connect server listens at `127.0.0.1:1`: Connection refused"
+
+
+def test_who_listens_does_not_answer() -> None:
+    with socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        with pytest.raises(SparkNetError) as error:
+            connect(f"sc://127.0.0.1:{mute.getsockname()[1]}", seconds=1)
+    assert only(error).startswith("R0061 Spark Connect at `sc://127.0.0.1:")
+
+
+@pytest.mark.parametrize("url", ["sc://", "sc://:15002", "sc://host:port", "sc://[host"])
+def test_no_address(url: str) -> None:
+    with pytest.raises(SparkNetError) as error:
+        connect(url)
+    assert only(error) == f"R0063 `{url}` is no address of a Spark Connect server"
+
+
+def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = {"grpc", "google.rpc"}
+    monkeypatch.setattr("sparknet.runtime.spark.connect.find_spec", lambda name: None if name in lacking else name)
+    with pytest.raises(SparkNetError) as error:
+        connect("sc://127.0.0.1:1")
+    assert only(error) == ("R0062 Spark Connect needs `grpcio`, `googleapis-common-protos`, which this Python lacks")
+    assert error.value.diagnostics[0].helps == ("pip install 'sparknet[connect]'",)
+
+
+def test_words_of_two_sessions_in_one_process(remote: SparkSession, spark: SparkSession) -> None:
+    from pyspark.sql import functions as sf
+
+    for session in (spark, remote, spark):
+        with words_for(session):
+            assert session.range(3).agg(sf.sum("id").alias("all")).toArrow().to_pylist() == [{"all": 3}]
+    assert "SPARK_CONNECT_MODE_ENABLED" not in os.environ
