@@ -54,6 +54,9 @@ _CAPS = {
 }
 """The most bytes that are read of each file."""
 
+FILES = tuple(_CAPS)
+"""The names of the files of every run folder, beside which there may be copies of foreign models."""
+
 
 @dataclass(frozen=True)
 class SavedRun:

@@ -1,0 +1,246 @@
+"""The estimator that builds a net and trains it, and the model that scores with it: what all stages share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import pyarrow as pa
+from pyspark.ml.linalg import Vector, VectorUDT
+from pyspark.ml.param import Params
+from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.sql import functions as sf
+from pyspark.sql.types import DataType, DoubleType, StructField, StructType
+
+from sparknet.compiler import compile
+from sparknet.grammar import Source, closest
+from sparknet.ml import schema
+from sparknet.ml.params.columns import ColumnParams, RowParams, RowSetters
+from sparknet.ml.params.training import TrainingParams, TrainingSetters
+from sparknet.ml.persistence import Facts, StageReader, StageWriter
+from sparknet.ml.scoring import Added, Scorer, ScoreRows, Scores
+from sparknet.ml.summary import TrainingSummary
+from sparknet.runtime.encoding.binding import BoundPort, ambiguous, same_names
+from sparknet.runtime.engines.base import OnnxRuntimeEngine
+from sparknet.runtime.inference import Predictor, predictor
+from sparknet.runtime.model import Model, train
+from sparknet.runtime.problems import problem
+from sparknet.runtime.spark.backend import check_frame, folds_case, quoted, select_plain
+
+if TYPE_CHECKING:
+    import onnx
+    from pyspark.sql import DataFrame
+
+ALIASES = {"inputCol": "featuresCol", "outputCol": "predictionCol", "numIterations": "maxIter"}
+"""Other names of params, as constructors and `setParams` take them."""
+
+
+class Stage(Params):
+    """What estimators and models share: how params are given."""
+
+    def setParams(self, **params: Any) -> Self:
+        """Set params by their names; None leaves one as it is. Raises SparkNetError for a name that there is not."""
+        for name, value in params.items():
+            param = ALIASES.get(name, name)
+            if not self.hasParam(param):
+                self._refuse(name)
+            if param != name and params.get(param, value) != value:
+                message = f"`{name}` is {value!r} and `{param}` is {params[param]!r}, but they are one param"
+                raise problem("M0001", message, helps=["give one of the two"])
+            if value is not None:
+                self._set(**{param: value})
+        return self
+
+    def _refuse(self, name: str) -> None:
+        near = closest(name, [param.name for param in self.params])
+        helps = [f"did you mean `{near}`?"] if near else ["`explainParams()` lists them"]
+        raise problem("M0001", f"{type(self).__name__} has no param `{name}`", helps=helps)
+
+
+# ----- estimators -----
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a stage will train, and what the model is to know of it."""
+
+    source: Source
+    """The `.net` text."""
+    facts: Facts
+
+
+class NetEstimator(Stage, TrainingSetters, RowSetters, ColumnParams, MLWritable, MLReadable[Any]):
+    """Base of the estimators: checks, a net, its training."""
+
+    model_class: ClassVar[type[NetModel]]
+    _input_kwargs: dict[str, Any]
+
+    @abstractmethod
+    def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
+        """The net for the rows; `validates` says whether some are for validation. Raises SparkNetError."""
+
+    def specFor(self, dataset: DataFrame) -> str:
+        """The `.net` text of the net that `fit` would train on the rows: `sparknet.train` makes the same model of it.
+
+        Raises SparkNetError for params and columns that do not fit.
+        """
+        return self._checked(dataset).source.text
+
+    def _checked(self, dataset: DataFrame) -> Plan:
+        """The plan, all checked that can be before a job starts."""
+        indicator = self._indicator()
+        if indicator is not None:
+            schema.check_flag(schema.column(dataset, indicator, "validationIndicatorCol"), "validationIndicatorCol")
+        elif self.getPatience() is not None:
+            message = "`patience` goes by validation rows, but `validationIndicatorCol` is not set"
+            raise problem(
+                "M0001", message, helps=["name a boolean column that is true in them, or leave out `patience`"]
+            )
+        schema.check_new(dataset, added_columns(self))
+        return self._plan(dataset, indicator is not None)
+
+    def _indicator(self) -> str | None:
+        return self.getValidationIndicatorCol() if self.isDefined(self.validationIndicatorCol) else None
+
+    def _fit(self, dataset: DataFrame) -> NetModel:
+        plan = self._checked(dataset)
+        net = compile(plan.source)
+        rows, validation = dataset, None
+        indicator = self._indicator()
+        if indicator is not None:
+            flag = sf.coalesce(quoted(indicator), sf.lit(False))
+            rows, validation = dataset.filter(~flag), dataset.filter(flag)
+        model = self.model_class(train(net, rows, validation=validation), plan.facts)
+        model._resetUid(self.uid)
+        return self._copyValues(model)
+
+    def write(self) -> MLWriter:
+        """What saves the stage: `stage.write().overwrite().save(path)`."""
+        return StageWriter(self)
+
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        """What loads a stage: `CNNClassifier.read().load(path)`."""
+        return StageReader(cls)
+
+
+# ----- models -----
+
+
+_ADDED: Mapping[str, Added] = {
+    "rawPredictionCol": "raw",
+    "probabilityCol": "probability",
+    "predictionCol": "prediction",
+}
+
+
+def added_columns(stage: Params) -> dict[str, str]:
+    """The columns that a stage adds, by the params that name them, in Spark's order; an empty name adds none."""
+    names = {param: stage.getOrDefault(param) for param in _ADDED if stage.hasParam(param)}
+    return {param: name for param, name in names.items() if name}
+
+
+def _fed(each: BoundPort) -> str:
+    """The input that a port belongs to."""
+    return (each.port.measures or each.port).name
+
+
+class NetModel(Stage, TrainingParams, RowParams, ColumnParams, MLWritable, MLReadable[Any]):
+    """Base of the models: a trained net that scores rows."""
+
+    def __init__(self, trained: Model, facts: Facts) -> None:
+        super().__init__()
+        self.trained = trained
+        """The net, as `sparknet.train` gives it."""
+        self._facts = facts
+
+    @property
+    def spec(self) -> str:
+        """The `.net` text that the net was trained from; `sparknet.train(model.spec, rows)` gives the same one."""
+        return self.trained.run.net
+
+    @property
+    def onnx(self) -> onnx.ModelProto:
+        """The inference graph with the weights inside."""
+        return self.trained.onnx
+
+    @cached_property
+    def summary(self) -> TrainingSummary:
+        """How training went."""
+        return TrainingSummary.of(self.trained)
+
+    @property
+    def numFeatures(self) -> int:
+        """How many numbers a row of the features has, at most where their number varies."""
+        size = 1
+        for side in self.trained.run.manifest.inputs[0].shape:
+            size *= side
+        return size
+
+    def evaluate(self, dataset: DataFrame) -> dict[str, float]:
+        """Mean loss and metrics over the rows, which hold the labels too: `loss`, `accuracy` and so on."""
+        return self.trained.evaluate(dataset)
+
+    # ----- scoring -----
+
+    def _scorer(self, found: Predictor) -> Scorer:
+        """What scores batches."""
+        return Scorer(found, OnnxRuntimeEngine())
+
+    def _predictor(self) -> Predictor:
+        """The net's, its features read from `featuresCol` as it is now."""
+        found = predictor(self.trained.run)
+        features = (self.getFeaturesCol(),)
+        bound = (replace(each, columns=features) if _fed(each) in self._facts.fed else each for each in found.bound)
+        return replace(found, bound=tuple(bound))
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        found = self._predictor()
+        added = added_columns(self)
+        schema.column(dataset, self.getFeaturesCol(), "featuresCol")
+        check_frame(dataset, found.bound)
+        schema.check_new(dataset, added)
+        kept = dataset.columns
+        for name in kept:
+            if len(same := same_names(name, kept, folds_case(dataset))) > 1:
+                raise ambiguous(name, same)
+        chosen, plain = select_plain(dataset, found.bound, kept)
+        fields = [dataset.schema[name] for name in kept]
+        fields += [self._field(name, _ADDED[param]) for param, name in added.items()]
+        keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
+        adding = tuple((name, _ADDED[param]) for param, name in added.items())
+        rows = ScoreRows(self._scorer(replace(found, bound=plain)), keeping, adding)
+        return chosen.mapInArrow(rows, StructType(fields))
+
+    def _field(self, name: str, added: Added) -> StructField:
+        """A new column, with what is known of its numbers."""
+        kind: DataType = DoubleType() if added == "prediction" else VectorUDT()
+        return StructField(name, kind, True, self._metadata(added))
+
+    def _metadata(self, added: Added) -> dict[str, Any]:
+        return {}
+
+    def _score(self, value: Any) -> Scores:
+        """The scores of one row of features."""
+        scorer = self._scorer(self._predictor())
+        cell = value.toArray().tolist() if isinstance(value, Vector) else value
+        array = pa.array([bytes(cell) if isinstance(cell, bytes | bytearray) else cell])
+        return scorer.score(pa.RecordBatch.from_arrays([array], names=[self.getFeaturesCol()]))
+
+    def predict(self, value: Any) -> float:
+        """What is predicted for one row: a vector, an array or bytes."""
+        return float(self._score(value).prediction[0])
+
+    # ----- persistence -----
+
+    def write(self) -> MLWriter:
+        """What saves the model: `model.write().overwrite().save(path)`."""
+        return StageWriter(self, self.trained, self._facts)
+
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        """What loads a model."""
+        return StageReader(cls, trained=True)
