@@ -6,16 +6,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sparknet.ml.autoencoder import Autoencoder, AutoencoderModel
     from sparknet.ml.classification import (
         CNNClassificationModel,
         CNNClassifier,
         NetClassifier,
         NetClassifierModel,
     )
+    from sparknet.ml.image_feature import ImageFeature
 
-__all__ = ["CNNClassificationModel", "CNNClassifier", "NetClassifier", "NetClassifierModel"]
+__all__ = [
+    "Autoencoder",
+    "AutoencoderModel",
+    "CNNClassificationModel",
+    "CNNClassifier",
+    "ImageFeature",
+    "NetClassifier",
+    "NetClassifierModel",
+]
 
-_HOMES = dict.fromkeys(__all__, "classification")
+_HOMES = dict.fromkeys(__all__, "classification") | {
+    "Autoencoder": "autoencoder",
+    "AutoencoderModel": "autoencoder",
+    "ImageFeature": "image_feature",
+}
 
 
 def __getattr__(name: str) -> Any:

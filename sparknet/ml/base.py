@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 import pyarrow as pa
 from pyspark.ml.linalg import Vector, VectorUDT
@@ -18,10 +18,10 @@ from pyspark.sql.types import DataType, DoubleType, StructField, StructType
 from sparknet.compiler import compile
 from sparknet.grammar import Source, closest
 from sparknet.ml import schema
-from sparknet.ml.params.columns import ColumnParams, RowParams, RowSetters
+from sparknet.ml.params.columns import ColumnParams, FeatureParams, FitParams, FitSetters, RowParams, RowSetters
 from sparknet.ml.params.training import TrainingParams, TrainingSetters
 from sparknet.ml.persistence import Facts, StageReader, StageWriter
-from sparknet.ml.scoring import Added, Scorer, ScoreRows, Scores
+from sparknet.ml.scoring import Added, BatchScorer, Scorer, ScoreRows
 from sparknet.ml.summary import TrainingSummary
 from sparknet.runtime.encoding.binding import BoundPort, ambiguous, same_names
 from sparknet.runtime.engines.base import OnnxRuntimeEngine
@@ -32,7 +32,10 @@ from sparknet.runtime.spark.backend import check_frame, folds_case, quoted, sele
 
 if TYPE_CHECKING:
     import onnx
+    from pyspark.ml._typing import ParamMap
     from pyspark.sql import DataFrame
+
+M = TypeVar("M", bound="FeatureModel")
 
 ALIASES = {"inputCol": "featuresCol", "outputCol": "predictionCol", "numIterations": "maxIter"}
 """Other names of params, as constructors and `setParams` take them."""
@@ -41,10 +44,18 @@ ALIASES = {"inputCol": "featuresCol", "outputCol": "predictionCol", "numIteratio
 class Stage(Params):
     """What estimators and models share: how params are given."""
 
+    aliases: ClassVar[Mapping[str, str]] = ALIASES
+
+    if TYPE_CHECKING:  # what `MLReadable` leaves open
+
+        @classmethod
+        def load(cls, path: str) -> Self:
+            """The stage that was saved at a path."""
+
     def setParams(self, **params: Any) -> Self:
         """Set params by their names; None leaves one as it is. Raises SparkNetError for a name that there is not."""
         for name, value in params.items():
-            param = ALIASES.get(name, name)
+            param = name if self.hasParam(name) else self.aliases.get(name, name)
             if not self.hasParam(param):
                 self._refuse(name)
             if param != name and params.get(param, value) != value:
@@ -72,11 +83,22 @@ class Plan:
     facts: Facts
 
 
-class NetEstimator(Stage, TrainingSetters, RowSetters, ColumnParams, MLWritable, MLReadable[Any]):
+class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWritable, MLReadable[Any], Generic[M]):
     """Base of the estimators: checks, a net, its training."""
 
-    model_class: ClassVar[type[NetModel]]
+    model_class: ClassVar[type[FeatureModel]]
     _input_kwargs: dict[str, Any]
+
+    if TYPE_CHECKING:  # what pyspark's own classes leave open
+
+        @overload
+        def fit(self, dataset: DataFrame, params: ParamMap | None = ...) -> M: ...
+
+        @overload
+        def fit(self, dataset: DataFrame, params: list[ParamMap] | tuple[ParamMap]) -> list[M]: ...
+
+        def fit(self, dataset: DataFrame, params: Any = None) -> Any:
+            """The model that the rows train; for a list of maps of params one model each."""
 
     @abstractmethod
     def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
@@ -105,7 +127,7 @@ class NetEstimator(Stage, TrainingSetters, RowSetters, ColumnParams, MLWritable,
     def _indicator(self) -> str | None:
         return self.getValidationIndicatorCol() if self.isDefined(self.validationIndicatorCol) else None
 
-    def _fit(self, dataset: DataFrame) -> NetModel:
+    def _fit(self, dataset: DataFrame) -> M:
         plan = self._checked(dataset)
         net = compile(plan.source)
         rows, validation = dataset, None
@@ -115,7 +137,7 @@ class NetEstimator(Stage, TrainingSetters, RowSetters, ColumnParams, MLWritable,
             rows, validation = dataset.filter(~flag), dataset.filter(flag)
         model = self.model_class(train(net, rows, validation=validation), plan.facts)
         model._resetUid(self.uid)
-        return self._copyValues(model)
+        return cast(M, self._copyValues(model))
 
     def write(self) -> MLWriter:
         """What saves the stage: `stage.write().overwrite().save(path)`."""
@@ -127,6 +149,10 @@ class NetEstimator(Stage, TrainingSetters, RowSetters, ColumnParams, MLWritable,
         return StageReader(cls)
 
 
+class NetEstimator(FeatureEstimator[M], RowSetters, ColumnParams):
+    """Base of the estimators that learn labels."""
+
+
 # ----- models -----
 
 
@@ -134,6 +160,9 @@ _ADDED: Mapping[str, Added] = {
     "rawPredictionCol": "raw",
     "probabilityCol": "probability",
     "predictionCol": "prediction",
+    "codeCol": "code",
+    "reconstructionCol": "reconstruction",
+    "errorCol": "error",
 }
 
 
@@ -148,7 +177,7 @@ def _fed(each: BoundPort) -> str:
     return (each.port.measures or each.port).name
 
 
-class NetModel(Stage, TrainingParams, RowParams, ColumnParams, MLWritable, MLReadable[Any]):
+class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, MLReadable[Any]):
     """Base of the models: a trained net that scores rows."""
 
     def __init__(self, trained: Model, facts: Facts) -> None:
@@ -186,7 +215,7 @@ class NetModel(Stage, TrainingParams, RowParams, ColumnParams, MLWritable, MLRea
 
     # ----- scoring -----
 
-    def _scorer(self, found: Predictor) -> Scorer:
+    def _scorer(self, found: Predictor) -> BatchScorer:
         """What scores batches."""
         return Scorer(found, OnnxRuntimeEngine())
 
@@ -217,22 +246,18 @@ class NetModel(Stage, TrainingParams, RowParams, ColumnParams, MLWritable, MLRea
 
     def _field(self, name: str, added: Added) -> StructField:
         """A new column, with what is known of its numbers."""
-        kind: DataType = DoubleType() if added == "prediction" else VectorUDT()
+        kind: DataType = DoubleType() if added in ("prediction", "error") else VectorUDT()
         return StructField(name, kind, True, self._metadata(added))
 
     def _metadata(self, added: Added) -> dict[str, Any]:
         return {}
 
-    def _score(self, value: Any) -> Scores:
+    def _score(self, value: Any) -> Any:
         """The scores of one row of features."""
         scorer = self._scorer(self._predictor())
         cell = value.toArray().tolist() if isinstance(value, Vector) else value
         array = pa.array([bytes(cell) if isinstance(cell, bytes | bytearray) else cell])
         return scorer.score(pa.RecordBatch.from_arrays([array], names=[self.getFeaturesCol()]))
-
-    def predict(self, value: Any) -> float:
-        """What is predicted for one row: a vector, an array or bytes."""
-        return float(self._score(value).prediction[0])
 
     # ----- persistence -----
 
@@ -244,3 +269,11 @@ class NetModel(Stage, TrainingParams, RowParams, ColumnParams, MLWritable, MLRea
     def read(cls) -> MLReader[Any]:
         """What loads a model."""
         return StageReader(cls, trained=True)
+
+
+class NetModel(FeatureModel, RowParams, ColumnParams):
+    """Base of the models that predict."""
+
+    def predict(self, value: Any) -> float:
+        """What is predicted for one row: a vector, an array or bytes."""
+        return float(self._score(value).prediction[0])

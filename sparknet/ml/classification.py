@@ -58,7 +58,7 @@ class CNNClassificationModel(NetClassificationModel, LayerParams):
     """A convolutional net that `CNNClassifier` has trained."""
 
 
-class CNNClassifier(NetEstimator, LayerSetters, ProbabilisticClassifier):
+class CNNClassifier(NetEstimator[CNNClassificationModel], LayerSetters, ProbabilisticClassifier):
     """A classifier of images by a convolutional net.
 
     The features are a vector, an array or bytes, channels first. Without `layers` the net is a small one; a list of
@@ -125,7 +125,7 @@ class NetClassifierModel(NetClassificationModel):
     """A net that `NetClassifier` has trained."""
 
 
-class NetClassifier(NetEstimator, SpecSetters, ProbabilisticClassifier):
+class NetClassifier(NetEstimator[NetClassifierModel], SpecSetters, ProbabilisticClassifier):
     """A classifier whose net is a `.net` text with one input that `featuresCol` feeds and one output `class[n]`.
 
     What the text binds in a `data` section stays as it is written. Params that are set go before its `train` section.

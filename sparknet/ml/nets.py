@@ -43,7 +43,7 @@ def layer_chains(
     """Layers as a stage's param has them, as statements; raises SparkNetError for a text that is none."""
     body: list[syntax.Statement] = []
     for item in layers:
-        body += _read(item) if isinstance(item, str) else [c.chain(_filled(item, filters, activation))]
+        body += _read(item) if isinstance(item, str) else [c.chain(filled(item, filters, activation))]
     return body
 
 
@@ -56,7 +56,7 @@ def _read(text: str) -> list[syntax.Statement]:
     return list(net.body[1:])
 
 
-def _filled(layer: tuple[int | str, ...], filters: int, activation: str) -> tuple[int | str, ...]:
+def filled(layer: tuple[int | str, ...], filters: int, activation: str) -> tuple[int | str, ...]:
     """A layer tuple with the filters and the activation that it leaves out."""
     *sizes, last = layer if isinstance(layer[-1], str) else (*layer, activation)
     return (*sizes, *([filters] if len(sizes) == 3 else []), last)

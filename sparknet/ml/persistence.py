@@ -53,6 +53,8 @@ class Facts(BaseModel):
     """The inputs of the net that `featuresCol` feeds."""
     labels: tuple[str, ...] | None = None
     """The names of the classes, where the label column said them."""
+    divisor: float = 1
+    """What the features are divided by where they are not standardized."""
 
 
 class StageWriter(MLWriter):

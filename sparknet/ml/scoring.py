@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.inference import Predictor
 
 Doubles = NDArray[np.float64]
-Added = Literal["prediction", "probability", "raw"]
+Added = Literal["prediction", "probability", "raw", "code", "reconstruction", "error"]
 """What a new column holds: a number, or a vector with a number for each class."""
 
 
@@ -65,6 +65,24 @@ def vectors(values: Doubles) -> pa.StructArray:
     return pa.StructArray.from_arrays(parts, names=["type", "size", "indices", "values"])
 
 
+class BatchScorer(Protocol):
+    """What scores batches of rows."""
+
+    @property
+    def predictor(self) -> Predictor:
+        """The net, and the columns that feed it."""
+
+    def score(self, batch: pa.RecordBatch) -> BatchScores:
+        """The scores of a batch; raises SparkNetError for a row that does not fit."""
+
+
+class BatchScores(Protocol):
+    """What a net says of some rows."""
+
+    def values(self, added: Added) -> Doubles:
+        """What a column holds, double[rows] or double[rows, numbers]."""
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A net as it scores batches."""
@@ -88,7 +106,7 @@ class Scorer:
 class ScoreRows:
     """The kept columns and the scores beside them, for `mapInArrow`."""
 
-    scorer: Scorer
+    scorer: BatchScorer
     keep: tuple[tuple[str, str], ...]
     """Columns that are kept: the name in the output, and the name in the batches."""
     added: tuple[tuple[str, Added], ...]

@@ -13,8 +13,12 @@ from pyspark.ml.param.shared import (
 )
 
 
-class ColumnParams(HasFeaturesCol, HasPredictionCol):
-    """`featuresCol` and `predictionCol`, which `inputCol` and `outputCol` are other names of."""
+class FeatureParams(HasFeaturesCol):
+    """`featuresCol`, which `inputCol` is another name of."""
+
+    def setFeaturesCol(self, value: str) -> Self:
+        """Set the column of the features."""
+        return self._set(featuresCol=value)
 
     def getInputCol(self) -> str:
         """The column of the features: another name for `getFeaturesCol`."""
@@ -23,6 +27,10 @@ class ColumnParams(HasFeaturesCol, HasPredictionCol):
     def setInputCol(self, value: str) -> Self:
         """Set the column of the features: another name for `setFeaturesCol`."""
         return self._set(featuresCol=value)
+
+
+class ColumnParams(FeatureParams, HasPredictionCol):
+    """`featuresCol` and `predictionCol`, which `inputCol` and `outputCol` are other names of."""
 
     def getOutputCol(self) -> str:
         """The column of the predictions: another name for `getPredictionCol`."""
@@ -33,12 +41,12 @@ class ColumnParams(HasFeaturesCol, HasPredictionCol):
         return self._set(predictionCol=value)
 
 
-class RowParams(HasLabelCol, HasValidationIndicatorCol, HasStandardization):
-    """What estimators read beside the features."""
+class FitParams(HasValidationIndicatorCol, HasStandardization):
+    """Which rows are for validation, and what becomes of the features first."""
 
 
-class RowSetters(RowParams):
-    """The setters of `RowParams`, for estimators; pyspark's own bases have `setLabelCol`."""
+class FitSetters(FitParams):
+    """The setters of `FitParams`, for estimators."""
 
     def setValidationIndicatorCol(self, value: str) -> Self:
         """Set the boolean column that is true in the rows by which the best round is chosen."""
@@ -47,3 +55,11 @@ class RowSetters(RowParams):
     def setStandardization(self, value: bool) -> Self:
         """Set whether the features are standardized by the means and deviations of the training rows."""
         return self._set(standardization=value)
+
+
+class RowParams(FitParams, HasLabelCol):
+    """What estimators that predict read beside the features."""
+
+
+class RowSetters(RowParams, FitSetters):
+    """The setters of `RowParams`, for estimators; pyspark's own bases have `setLabelCol`."""
