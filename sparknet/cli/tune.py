@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+from click.exceptions import Exit
 from rich.console import Console
 
 from sparknet.cli import BEGAN
@@ -54,7 +55,7 @@ def tune_file(
     except KeyboardInterrupt:
         display.stop()
         line(console, "stopped", f"the trials until now are in {output}; the same command with --resume goes on")
-        raise
+        raise Exit(130) from None
     finally:
         display.stop()
     _summary(console, tuned, output)

@@ -51,7 +51,7 @@ def examine(
     body.run(nets[0].body)
     body.finish(nets[0])
     outline(blocks, lets, models, problems)
-    file, placement = given.put_into(file, source)
+    file, placement = given.put_into(file, source, problems)
     sections = unique_sections(file, source, problems)
     scope = Scope(source, lets, placement)
     sections, keys = _chosen(sections, scope, choices, problems)

@@ -21,7 +21,8 @@ from sparknet.grammar.tree import shifted
 SECTIONS = ("data", "train", "predict")
 
 _OPTION = "--set "
-_FORM = re.compile(r"(?:([A-Za-z_][A-Za-z0-9_]*)\s*\.\s*)?([A-Za-z_][A-Za-z0-9_]*)\s*=[^\r\n]*")
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_FORM = re.compile(rf"(?:({_NAME})\s*\.\s*)?({_NAME})((?:\s*\.\s*{_NAME})*)\s*=[^\r\n]*")
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,14 @@ class Setting:
     name: syntax.Identifier
     value: syntax.Expr
     source: Source
+    within: tuple[syntax.Identifier, ...] = ()
+    """The names of arguments that lead to what is set, in the value of the key."""
 
     @property
     def path(self) -> str:
-        """`width` or `train.epochs`."""
-        return f"{self.section.text}.{self.name.text}" if self.section else self.name.text
+        """`width`, `train.epochs` or `train.optimizer.lr`."""
+        names = (self.section, self.name, *self.within) if self.section else (self.name,)
+        return ".".join(name.text for name in names)
 
     def error(self, code: str, message: str, node: syntax.Node, *helps: str) -> Diagnostic:
         """A diagnostic at a part of this setting."""
@@ -77,13 +81,21 @@ class Settings:
                 help = f"did you mean `{near}`?" if near else "a key of a section is written `--set train.epochs=2`"
                 yield setting.error("E0506", f"the file has no `let {name}`", setting.name, help)
 
-    def put_into(self, file: syntax.File, source: Source) -> tuple[syntax.File, Placement]:
-        """The file with the keys of its sections as they were set."""
+    def put_into(self, file: syntax.File, source: Source, problems: list[Diagnostic]) -> tuple[syntax.File, Placement]:
+        """The file with the keys of its sections as they were set; what cannot be set becomes a problem."""
         begin = len(source.text) + 1
         begins: list[tuple[int, Source]] = []
         for setting in self.keys:
             begins.append((begin, setting.source))
-            file = _with_key(file, setting, begin)
+            changed = _with_key(file, setting, begin)
+            if changed is None:
+                key = f"{setting.section.text}.{setting.name.text}" if setting.section else ""
+                what = "not in the file" if _value_of(file, setting) is None else "no call with arguments"
+                message = f"`{key}` is {what}, so there is no argument to set"
+                help = f"set all of it: `--set '{key}=...'`"
+                problems.append(setting.error("E0506", message, setting.within[0], help))
+            else:
+                file = changed
             begin += len(setting.source.text) + 1
         return file, Placement(tuple(reversed(begins)))
 
@@ -124,8 +136,9 @@ def _read(text: str) -> Setting:
             [Diagnostic("E0506", "a setting is a name, `=` and a value", (Label(source, span),), (), (help,))]
         )
     # Read as a `let` that is padded so that every character of the value keeps its place.
-    begin = len(_OPTION) + match.start(2)
-    let = Source(source.name, "let".ljust(begin) + source.text[begin:])
+    begin, stop = len(_OPTION) + match.start(2), len(_OPTION) + match.end(2)
+    rest = len(_OPTION) + match.end(3)
+    let = Source(source.name, "let".ljust(begin) + source.text[begin:stop].ljust(rest - begin) + source.text[rest:])
     try:
         items = parse(let).items
     except SparkNetError as error:
@@ -135,16 +148,27 @@ def _read(text: str) -> Setting:
     if match[1]:
         at = len(_OPTION) + match.start(1)
         section = syntax.Identifier(span=syntax.Span(start=at, end=at + len(match[1])), text=match[1])
-    return Setting(section, items[0].name, items[0].value, source)
+    within = tuple(_identifier(name, len(_OPTION) + match.start(3)) for name in re.finditer(_NAME, match[3]))
+    return Setting(section, items[0].name, items[0].value, source, within)
+
+
+def _identifier(name: re.Match[str], begin: int) -> syntax.Identifier:
+    return syntax.Identifier(span=syntax.Span(start=begin + name.start(), end=begin + name.end()), text=name[0])
 
 
 def _moved(diagnostic: Diagnostic, source: Source) -> Diagnostic:
     return replace(diagnostic, labels=tuple(replace(label, source=source) for label in diagnostic.labels))
 
 
-def _with_key(file: syntax.File, setting: Setting, begin: int) -> syntax.File:
+def _with_key(file: syntax.File, setting: Setting, begin: int) -> syntax.File | None:
+    """The file with a key set; None where an argument is to be set in what has none."""
     name: syntax.Identifier = shifted(setting.name, begin)
     value: syntax.Expr = shifted(setting.value, begin)
+    if setting.within:
+        found = _with_argument(_value_of(file, setting), shifted(setting.within, begin), value)
+        if found is None:
+            return None
+        value = found
     entry = syntax.Entry(span=syntax.Span(start=name.span.start, end=value.span.end), key=name, value=value)
     section_name = shifted(setting.section, begin)
     for position, item in enumerate(file.items):
@@ -155,3 +179,28 @@ def _with_key(file: syntax.File, setting: Setting, begin: int) -> syntax.File:
             return file.model_copy(update={"items": (*file.items[:position], section, *file.items[position + 1 :])})
     section = syntax.Section(span=section_name.span, name=section_name, entries=(entry,))
     return file.model_copy(update={"items": (*file.items, section)})
+
+
+def _value_of(file: syntax.File, setting: Setting) -> syntax.Expr | None:
+    """What a file says of the key that is set."""
+    section = setting.section.text if setting.section else ""
+    sections = (item for item in file.items if isinstance(item, syntax.Section) and item.name.text == section)
+    return next((e.value for each in sections for e in each.entries if e.key.text == setting.name.text), None)
+
+
+def _with_argument(
+    call: syntax.Expr | None, names: Sequence[syntax.Identifier], value: syntax.Expr
+) -> syntax.Expr | None:
+    """A call with one of its arguments, or of the arguments of that, set; None where there is no call."""
+    if isinstance(call, syntax.Name):  # `adam` for `adam()`
+        call = syntax.Call(span=call.span, name=syntax.Identifier(span=call.span, text=call.text), arguments=())
+    if not isinstance(call, syntax.Call):
+        return None
+    arguments, key = list(call.arguments or ()), names[0]
+    before = next((a for a in arguments if a.key is not None and a.key.text == key.text), None)
+    inner = value if len(names) == 1 else _with_argument(before.value if before else None, names[1:], value)
+    if inner is None:
+        return None
+    argument = syntax.Argument(span=syntax.Span(start=key.span.start, end=inner.span.end), key=key, value=inner)
+    arguments = [argument if a is before else a for a in arguments] if before else [*arguments, argument]
+    return call.model_copy(update={"arguments": tuple(arguments)})

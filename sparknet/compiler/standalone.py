@@ -38,7 +38,7 @@ def standalone(
         item = _renamed(definition.item, definition.source.name, models)
         setting = given.lets.get(definition.name)
         items.append(item.model_copy(update={"value": setting.value}) if setting else item)
-    changed, _ = given.put_into(file, source)
+    changed, _ = given.put_into(file, source, [])
     for part in changed.items:
         if isinstance(part, syntax.Net | syntax.Section):
             items.append(_renamed(part, source.name, models))

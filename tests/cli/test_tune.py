@@ -84,7 +84,7 @@ def test_a_terminal_shows_the_trials_that_run() -> None:
         TrialStarted(1, {"train.optimizer.lr": 0.1}),
         TrialStarted(2, {"train.optimizer.lr": 0.2}),
         TrialRound(2, 3, 10, 0.5),
-        Trial(2, "finished", {"train.optimizer.lr": 0.2}, 0.75, {}, 10, 10, 1, 1.0, None, ()),
+        Trial(2, "finished", {"train.optimizer.lr": 0.2}, 0.75, {}, 10, 10, 1, 1.0, None, None, ()),
     ):
         display(event)
     display.stop()

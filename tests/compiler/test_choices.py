@@ -65,6 +65,7 @@ def test_a_setting_fixes_a_choice_or_is_one() -> None:
         "act",
         "train.optimizer.beta1",
     ]
+    assert "train.optimizer.beta1" not in choices("8", "0.1", "train.optimizer.beta1=0.5").defaults()
     (choice,) = [c for c in choices("8", "0.1", "width=choose(2, 4, 6)").every if c.name == "width"]
     assert choice.options == ("2", "4", "6")
 

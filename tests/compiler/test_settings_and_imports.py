@@ -41,6 +41,15 @@ def test_keys_are_set_with_and_without_their_section() -> None:
     assert (train.epochs, train.batch, train.optimizer.name, train.optimizer.lr) == (8, 5, "sgd", 0.5)
 
 
+def test_arguments_in_a_key_are_set_by_their_names() -> None:
+    net = NET + "train {\n  optimizer = sgd(lr: 0.5, momentum: 0.1)\n  sync = average\n}\n"
+    settings = ["train.optimizer.lr=0.25", "train . optimizer . nesterov = true", "train.sync.every=width"]
+    compiled = sparknet.compile(net, settings=settings)
+    optimizer = compiled.train.optimizer
+    assert (optimizer.lr, optimizer.momentum, optimizer.nesterov, compiled.train.sync.every) == (0.25, 0.1, True, 8)
+    assert "optimizer = sgd(lr: 0.25, momentum: 0.1, nesterov: true)" in compiled.source.text
+
+
 def test_the_predict_section() -> None:
     section = 'predict {\n  input = parquet("new")\n  output = parquet("scored.parquet")\n  keep = ["id"]\n}\n'
     predict = check(NET + section).net.predict

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
@@ -247,6 +248,15 @@ def test_what_is_said_of_a_search_that_is_there(net: Path, tmp_path: Path) -> No
     assert refused(resume=True).startswith(f"R0042 `{folder / 'search.json'}` is damaged")
 
 
+def test_rows_that_have_changed_since(net: Path, tmp_path: Path) -> None:
+    search(net, tmp_path / "search", trials=2)
+    pq.write_table(rows(220), net.parent / "rows.parquet")
+    with pytest.raises(SparkNetError) as raised:
+        search(net, tmp_path / "search", trials=4, resume=True)
+    assert only(raised) == "R0095 the rows are others than those of the trials in the journal"
+    assert len(journal(tmp_path / "search")) == 2
+
+
 # ----- its parts -----
 
 
@@ -262,7 +272,7 @@ def test_a_trial_is_hopeless_below_the_median_of_those_before() -> None:
 
 def test_failed_and_pruned_trials_come_last() -> None:
     def trial(number: int, state: Any, score: float | None) -> Trial:
-        return Trial(number, state, {}, score, {}, 1, 1, 1, 0.0, None, ())
+        return Trial(number, state, {}, score, {}, 1, 1, 1, 0.0, None, None, ())
 
     found = [trial(1, "failed", None), trial(2, "pruned", 0.1), trial(3, "finished", 0.5), trial(4, "finished", 0.2)]
     again = trial(5, "finished", 0.2)

@@ -50,6 +50,8 @@ class Trial:
     seconds: float
     why: str | None
     """What it failed by."""
+    data: str | None
+    """How its rows were encoded and what became of them, as two short digests; None where it did not come so far."""
     curve: Curve
 
 

@@ -13,7 +13,6 @@ from sparknet.compiler.choices import Choices
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.stopping import Judge
 from sparknet.grammar.diagnostics import SparkNetError
-from sparknet.runtime.backend import Backend
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.problems import problem
 from sparknet.runtime.training import records as training
@@ -159,14 +158,14 @@ class Search:
         try:
             net = self.subject.net(self.choices, values)
             trained = self._train(net, watch)
+            self._check_data(watch.data)
         except SparkNetError as error:
             if not all(d.code.startswith("E") or d.code in OF_THE_TRIAL for d in error.diagnostics):
                 raise
             why = "; ".join(d.message for d in error.diagnostics[:1])
+            rounds, curve = len(watch.curve), tuple(watch.curve)
             return self._over(
-                Trial(
-                    number, "failed", natives, None, {}, len(watch.curve), 0, 0, _since(began), why, tuple(watch.curve)
-                )
+                Trial(number, "failed", natives, None, {}, rounds, 0, 0, _since(began), why, watch.data, curve)
             )
         if watch.is_cancelled:
             return None
@@ -184,17 +183,27 @@ class Search:
             workers=trained.workers,
             seconds=_since(began),
             why=None,
+            data=watch.data,
             curve=tuple(watch.curve),
         )
         return self._over(trial, net, trained)
 
     def _train(self, net: CompiledNet, watch: _Watch) -> TrainedNet:
-        view: Backend = self.shared.view()
+        view = self.shared.view()
         try:
             with diagnosed("training"):
                 return train(self._quiet(net), view, watch.event, callback=watch.round)
         finally:
+            watch.data = view.data
             view.close()
+
+    def _check_data(self, data: str | None) -> None:
+        """Raise SparkNetError where the rows are others than those of a trial of the journal that had them alike."""
+        alike, _, _ = (data or "").partition(":")
+        before = {trial.data for trial in self.known.values() if trial.data and trial.data.partition(":")[0] == alike}
+        if before - {data}:
+            helps = ["take back what was changed, or begin a search in another folder"]
+            raise problem("R0095", "the rows are others than those of the trials in the journal", helps=helps)
 
     def _quiet(self, net: CompiledNet) -> CompiledNet:
         """The net as a trial has it: without checkpoints, as the journal serves for going on."""
@@ -244,6 +253,7 @@ class _Watch:
         self._rows = 0
         self._rounds = 0
         self.curve: list[tuple[int, float]] = []
+        self.data: str | None = None
         self.is_pruned = False
         self.is_cancelled = False
 

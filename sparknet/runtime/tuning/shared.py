@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -52,9 +53,9 @@ class SharedData:
         self._known: dict[str, _Known] = {}
         self._held: dict[str, _Held] = {}
 
-    def view(self) -> Backend:
+    def view(self) -> View:
         """The backend of one trial."""
-        return _View(self)
+        return View(self)
 
     def once(self, key: str, find: Callable[[], Result]) -> Result:
         """What `find` gives for a key, asked once. What it raises is raised, and found out anew by the next."""
@@ -103,7 +104,7 @@ class SharedData:
         self._known.clear()
 
 
-class _View:
+class View:
     """The data of a search as one trial sees it: a `Backend` that holds one encoding."""
 
     def __init__(self, shared: SharedData) -> None:
@@ -158,6 +159,13 @@ class _View:
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
         return self._holding().backend.evaluate(task)
+
+    @property
+    def data(self) -> str | None:
+        """As `Trial.data`."""
+        if self._held is None:
+            return None
+        return f"{sha256(self._held.key.encode()).hexdigest()[:16]}:{self._held.encoded.digest[:16]}"
 
     def close(self) -> None:
         """Be done with the encoding, which stays for other trials."""
