@@ -39,6 +39,16 @@ def diagnosed(doing: str) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def letting_go() -> Iterator[None]:
+    """Let go of something of Spark, which may be gone: a failure in that says nothing that was not said before."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, (OSError, *_spark_errors())):
+            raise
+
+
 def _spark_errors() -> tuple[type[Exception], ...]:
     """What pyspark raises, where it is in use at all: importing it takes long, and it may not be installed."""
     if "pyspark" not in sys.modules:

@@ -16,7 +16,7 @@ from sparknet.runtime import run_folder
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.engines.choose import engine_for
-from sparknet.runtime.failures import diagnosed
+from sparknet.runtime.failures import diagnosed, letting_go
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.predict import (
     check_target,
@@ -95,7 +95,8 @@ class OnSpark:
             with words_for(own):
                 yield own
         finally:
-            own.stop()
+            with letting_go():
+                own.stop()
 
 
 def run_local(

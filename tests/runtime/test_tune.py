@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +32,7 @@ from sparknet.runtime.tuning.sampling import Tpe
 from sparknet.runtime.tuning.tune import Tuned
 from tests.runtime.conftest import only, rows, small_net
 
+ROOT = Path(__file__).parents[2]
 SPLIT = "{train: 0.6, validation: 0.2, test: 0.2}"
 LOWER = Judge("loss", True)
 
@@ -108,6 +115,36 @@ def test_an_error_that_is_no_trials_own_ends_the_search_which_goes_on_later(net:
     assert not (tmp_path / "broken/best").exists()
     assert search(net, tmp_path / "broken", resume=True).best.values == whole.best.values
     assert journal(tmp_path / "broken") == journal(tmp_path / "whole")
+
+
+def test_a_search_whose_spark_dies_goes_on_without_it(net: Path, tmp_path: Path) -> None:
+    net.write_text(net.read_text().replace("epochs = 2", "epochs = 8"))
+    options = ["--metric", "accuracy", "--trials", "6", "--batch", "3"]
+    command = [sys.executable, "-m", "sparknet.cli.main", "tune", str(net), "-o", str(tmp_path / "there"), *options]
+    on_spark, lines = [*command, "--master", "local[2]"], tmp_path / "there/trials.jsonl"
+    with subprocess.Popen(on_spark, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        end = time.monotonic() + 400
+        while process.poll() is None and time.monotonic() < end and not (lines.exists() and lines.stat().st_size):
+            time.sleep(0.1)
+        for java in children(process.pid):
+            os.kill(java, signal.SIGKILL)
+        said = process.communicate(timeout=200)[1]
+    assert process.returncode == 1
+    assert re.search(r"error\[R003\d\]: [^\n]*\n[^\n]*`--resume` goes on\n$", said)
+    subprocess.run([*command, "--local", "--resume"], check=True, capture_output=True, timeout=200, cwd=ROOT)
+    search(net, tmp_path / "here")
+    assert journal(tmp_path / "there") == journal(tmp_path / "here")
+
+
+def children(pid: int) -> list[int]:
+    """The Java processes that a process has started."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            name, _, rest = status.read_text().partition("(")[2].rpartition(")")
+            if name == "java" and int(rest.split()[1]) == pid:
+                found.append(int(status.parent.name))
+    return found
 
 
 # ----- what a search finds -----

@@ -35,7 +35,7 @@ from sparknet.runtime.encoding.learning import Terms, learners
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile, check_profile
 from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
-from sparknet.runtime.failures import worker_failure
+from sparknet.runtime.failures import letting_go, worker_failure
 from sparknet.runtime.problems import changed
 from sparknet.runtime.spark.cluster import Cluster, inspect
 from sparknet.runtime.spark.jobs import rows_of
@@ -213,7 +213,8 @@ class SparkBackend:
     def close(self) -> None:
         """As `Backend.close`."""
         if self._blocks is not None:
-            self._blocks.unpersist()
+            with letting_go():
+                self._blocks.unpersist()
             self._blocks = None
 
     def _split(self, split: SplitName) -> DataFrame:
