@@ -12,23 +12,56 @@ if TYPE_CHECKING:
         CNNClassifier,
         NetClassifier,
         NetClassifierModel,
+        RNNClassificationModel,
+        RNNClassifier,
     )
     from sparknet.ml.image_feature import ImageFeature
+    from sparknet.ml.net_transformer import NetTransformer
+    from sparknet.ml.regression import (
+        CNNRegressionModel,
+        CNNRegressor,
+        NetRegressor,
+        NetRegressorModel,
+        RNNRegressionModel,
+        RNNRegressor,
+    )
 
 __all__ = [
     "Autoencoder",
     "AutoencoderModel",
     "CNNClassificationModel",
     "CNNClassifier",
+    "CNNRegressionModel",
+    "CNNRegressor",
     "ImageFeature",
     "NetClassifier",
     "NetClassifierModel",
+    "NetRegressor",
+    "NetRegressorModel",
+    "NetTransformer",
+    "RNNClassificationModel",
+    "RNNClassifier",
+    "RNNRegressionModel",
+    "RNNRegressor",
 ]
 
-_HOMES = dict.fromkeys(__all__, "classification") | {
+_HOMES = {
     "Autoencoder": "autoencoder",
     "AutoencoderModel": "autoencoder",
+    "CNNClassificationModel": "classification",
+    "CNNClassifier": "classification",
+    "CNNRegressionModel": "regression",
+    "CNNRegressor": "regression",
     "ImageFeature": "image_feature",
+    "NetClassifier": "classification",
+    "NetClassifierModel": "classification",
+    "NetRegressor": "regression",
+    "NetRegressorModel": "regression",
+    "NetTransformer": "net_transformer",
+    "RNNClassificationModel": "classification",
+    "RNNClassifier": "classification",
+    "RNNRegressionModel": "regression",
+    "RNNRegressor": "regression",
 }
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from pyspark import keyword_only
 from pyspark.ml import Estimator, Model
 from pyspark.ml.linalg import DenseVector, Vector
+from pyspark.ml.param.shared import HasStandardization
 
 from sparknet.compiler.folder import SavedSlot
 from sparknet.grammar import Source, syntax, write
@@ -18,6 +19,7 @@ from sparknet.grammar import construct as c
 from sparknet.ml import halves, nets, schema
 from sparknet.ml.base import FeatureEstimator, FeatureModel, Plan
 from sparknet.ml.params.autoencoder import AutoencoderParams, AutoencoderSetters, CodeColumns, Half
+from sparknet.ml.params.columns import StandardizationSetters
 from sparknet.ml.persistence import Facts
 from sparknet.ml.schema import Features
 from sparknet.ml.scoring import Added, Doubles
@@ -69,7 +71,7 @@ def _rows(found: pa.Array) -> Doubles:
     return numbers
 
 
-class AutoencoderModel(FeatureModel, CodeColumns, AutoencoderParams, Model):
+class AutoencoderModel(FeatureModel, CodeColumns, AutoencoderParams, HasStandardization, Model):
     """A net that `Autoencoder` has trained."""
 
     aliases = _ALIASES
@@ -104,7 +106,13 @@ class AutoencoderModel(FeatureModel, CodeColumns, AutoencoderParams, Model):
         return {"ml_attr": {"num_attrs": sizes[added]}} if added in sizes else {}
 
 
-class Autoencoder(FeatureEstimator[AutoencoderModel], CodeColumns, AutoencoderSetters, Estimator[AutoencoderModel]):
+class Autoencoder(
+    FeatureEstimator[AutoencoderModel],
+    CodeColumns,
+    AutoencoderSetters,
+    StandardizationSetters,
+    Estimator[AutoencoderModel],
+):
     """A net that learns a code of few numbers from which the features can be told, without labels.
 
     The features are a vector, an array or bytes. The model adds the code, the features as the code gives them back, in

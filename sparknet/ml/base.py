@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
@@ -20,7 +20,7 @@ from sparknet.grammar import Source, closest
 from sparknet.ml import schema
 from sparknet.ml.params.columns import ColumnParams, FeatureParams, FitParams, FitSetters, RowParams, RowSetters
 from sparknet.ml.params.training import TrainingParams, TrainingSetters
-from sparknet.ml.persistence import Facts, StageReader, StageWriter
+from sparknet.ml.persistence import Facts, StageReader, StageWriter, run_files
 from sparknet.ml.scoring import Added, BatchScorer, Scorer, ScoreRows
 from sparknet.ml.summary import TrainingSummary
 from sparknet.runtime.encoding.binding import BoundPort, ambiguous, same_names
@@ -124,6 +124,16 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
         schema.check_new(dataset, added_columns(self))
         return self._plan(dataset, indicator is not None)
 
+    def _features(self, dataset: DataFrame) -> StructField:
+        """The column of the features."""
+        return schema.column(dataset, self.getFeaturesCol(), "featuresCol")
+
+    def _numbers(self, dataset: DataFrame) -> StructField:
+        """The column of the features, which holds numbers."""
+        field = self._features(dataset)
+        schema.check_features(field, "featuresCol")
+        return field
+
     def _indicator(self) -> str | None:
         return self.getValidationIndicatorCol() if self.isDefined(self.validationIndicatorCol) else None
 
@@ -152,6 +162,12 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
 class NetEstimator(FeatureEstimator[M], RowSetters, ColumnParams):
     """Base of the estimators that learn labels."""
 
+    def _label(self, dataset: DataFrame) -> StructField:
+        """The column of the labels, which holds numbers."""
+        field = schema.column(dataset, self.getLabelCol(), "labelCol")
+        schema.check_number(field, "labelCol", "a number")
+        return field
+
 
 # ----- models -----
 
@@ -170,6 +186,28 @@ def added_columns(stage: Params) -> dict[str, str]:
     """The columns that a stage adds, by the params that name them, in Spark's order; an empty name adds none."""
     names = {param: stage.getOrDefault(param) for param in _ADDED if stage.hasParam(param)}
     return {param: name for param, name in names.items() if name}
+
+
+def scored(
+    dataset: DataFrame,
+    found: Predictor,
+    fields: Sequence[tuple[StructField, Added]],
+    scorer: Callable[[Predictor], BatchScorer],
+) -> DataFrame:
+    """The rows with new columns, `fields` and what each holds, computed when the result is used.
+
+    Raises SparkNetError for columns that `found` cannot read, and for several of one name.
+    """
+    check_frame(dataset, found.bound)
+    kept = dataset.columns
+    for name in kept:
+        if len(same := same_names(name, kept, folds_case(dataset))) > 1:
+            raise ambiguous(name, same)
+    chosen, plain = select_plain(dataset, found.bound, kept)
+    keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
+    adding = tuple((field.name, holds) for field, holds in fields)
+    rows = ScoreRows(scorer(replace(found, bound=plain)), keeping, adding)
+    return chosen.mapInArrow(rows, StructType([*(dataset.schema[name] for name in kept), *(f for f, _ in fields)]))
 
 
 def _fed(each: BoundPort) -> str:
@@ -230,19 +268,9 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
         found = self._predictor()
         added = added_columns(self)
         schema.column(dataset, self.getFeaturesCol(), "featuresCol")
-        check_frame(dataset, found.bound)
         schema.check_new(dataset, added)
-        kept = dataset.columns
-        for name in kept:
-            if len(same := same_names(name, kept, folds_case(dataset))) > 1:
-                raise ambiguous(name, same)
-        chosen, plain = select_plain(dataset, found.bound, kept)
-        fields = [dataset.schema[name] for name in kept]
-        fields += [self._field(name, _ADDED[param]) for param, name in added.items()]
-        keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
-        adding = tuple((name, _ADDED[param]) for param, name in added.items())
-        rows = ScoreRows(self._scorer(replace(found, bound=plain)), keeping, adding)
-        return chosen.mapInArrow(rows, StructType(fields))
+        fields = [(self._field(name, _ADDED[param]), _ADDED[param]) for param, name in added.items()]
+        return scored(dataset, found, fields, self._scorer)
 
     def _field(self, name: str, added: Added) -> StructField:
         """A new column, with what is known of its numbers."""
@@ -263,7 +291,7 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
 
     def write(self) -> MLWriter:
         """What saves the model: `model.write().overwrite().save(path)`."""
-        return StageWriter(self, self.trained, self._facts)
+        return StageWriter(self, run_files(self.trained), self._facts)
 
     @classmethod
     def read(cls) -> MLReader[Any]:

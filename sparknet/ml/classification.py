@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pyspark import keyword_only
 from pyspark.ml.classification import ProbabilisticClassificationModel, ProbabilisticClassifier
 from pyspark.ml.linalg import DenseVector, Vector
+from pyspark.ml.param.shared import HasStandardization
 
-from sparknet.grammar import Source, write
-from sparknet.grammar import construct as c
-from sparknet.ml import given, nets, schema
-from sparknet.ml.base import NetEstimator, NetModel, Plan
-from sparknet.ml.params.layers import LayerParams, LayerSetters
-from sparknet.ml.params.spec import SpecSetters
-from sparknet.ml.persistence import Facts
+from sparknet.ml import schema
+from sparknet.ml.base import NetModel
+from sparknet.ml.params.layers import LayerParams
+from sparknet.ml.params.sequence import SequenceParams
+from sparknet.ml.plans import PlansGiven, PlansImages, PlansSequences
 from sparknet.ml.scoring import Added, Scorer
 from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.inference import Predictor
-from sparknet.runtime.problems import problem
-
-if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
 
 
 class NetClassificationModel(NetModel, ProbabilisticClassificationModel):
@@ -54,11 +49,11 @@ class NetClassificationModel(NetModel, ProbabilisticClassificationModel):
         return {"ml_attr": {**said, "num_vals": self.numClasses}}
 
 
-class CNNClassificationModel(NetClassificationModel, LayerParams):
+class CNNClassificationModel(NetClassificationModel, LayerParams, HasStandardization):
     """A convolutional net that `CNNClassifier` has trained."""
 
 
-class CNNClassifier(NetEstimator[CNNClassificationModel], LayerSetters, ProbabilisticClassifier):
+class CNNClassifier(PlansImages[CNNClassificationModel], ProbabilisticClassifier):
     """A classifier of images by a convolutional net.
 
     The features are a vector, an array or bytes, channels first. Without `layers` the net is a small one; a list of
@@ -66,6 +61,7 @@ class CNNClassifier(NetEstimator[CNNClassificationModel], LayerSetters, Probabil
     """
 
     model_class = CNNClassificationModel
+    _classes = True
 
     @keyword_only
     def __init__(
@@ -102,36 +98,73 @@ class CNNClassifier(NetEstimator[CNNClassificationModel], LayerSetters, Probabil
         super().__init__()
         self.setParams(**self._input_kwargs)
 
-    def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
-        features = schema.column(dataset, self.getFeaturesCol(), "featuresCol")
-        schema.check_features(features, "featuresCol")
-        label = schema.column(dataset, self.getLabelCol(), "labelCol")
-        schema.check_number(label, "labelCol", "a number, the label's place")
-        found = schema.features(dataset, features)
-        shape = nets.image_shape(found, self.getInputShape(), self.getLayers(), features.name)
-        labels = schema.labels(dataset, label)
-        body, _ = nets.convolutional(
-            self.getLayers(), self.getNumFilters(), self.getActivation(), shape, nets.Task(labels.classes)
-        )
-        bindings = {
-            "image": nets.column_binding(features.name, self.getStandardization()),
-            "label": nets.column_binding(label.name, False),
-        }
-        file = c.file(c.net("CNNClassifier", *body), nets.data_section(bindings, validates), nets.train_section(self))
-        return Plan(Source("CNNClassifier", write(file)), Facts(fed=("image",), labels=labels.names))
+
+class RNNClassificationModel(NetClassificationModel, SequenceParams, HasStandardization):
+    """A recurrent net that `RNNClassifier` has trained."""
+
+
+class RNNClassifier(PlansSequences[RNNClassificationModel], ProbabilisticClassifier):
+    """A classifier of sequences by a recurrent net.
+
+    The features are a text, which is read word by word, a vector or an array whose numbers are steps of
+    `featureWidth`, or an array of steps. Arrays may differ in length.
+    """
+
+    model_class = RNNClassificationModel
+    _classes = True
+
+    @keyword_only
+    def __init__(
+        self,
+        *,
+        featuresCol: str = "features",
+        labelCol: str = "label",
+        predictionCol: str = "prediction",
+        probabilityCol: str = "probability",
+        rawPredictionCol: str = "rawPrediction",
+        validationIndicatorCol: str | None = None,
+        inputCol: str | None = None,
+        outputCol: str | None = None,
+        hiddenLayerSize: int = 100,
+        cell: str = "lstm",
+        numLayers: int = 1,
+        bidirectional: bool = False,
+        sequenceLength: int | None = None,
+        featureWidth: int | None = None,
+        vocabularySize: int = 5000,
+        embeddingSize: int = 64,
+        maxIter: int = 10,
+        numIterations: int | None = None,
+        blockSize: int = 32,
+        optimizer: str = "adam",
+        stepSize: float | None = None,
+        schedule: str | None = None,
+        loss: str | None = None,
+        clip: str | None = None,
+        sync: str | None = None,
+        numWorkers: int | None = None,
+        patience: int | None = None,
+        tol: float = 0.0,
+        seed: int = 0,
+        standardization: bool = True,
+        thresholds: list[float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.setParams(**self._input_kwargs)
 
 
 class NetClassifierModel(NetClassificationModel):
     """A net that `NetClassifier` has trained."""
 
 
-class NetClassifier(NetEstimator[NetClassifierModel], SpecSetters, ProbabilisticClassifier):
+class NetClassifier(PlansGiven[NetClassifierModel], ProbabilisticClassifier):
     """A classifier whose net is a `.net` text with one input that `featuresCol` feeds and one output `class[n]`.
 
     What the text binds in a `data` section stays as it is written. Params that are set go before its `train` section.
     """
 
     model_class = NetClassifierModel
+    _classes = True
 
     @keyword_only
     def __init__(
@@ -163,17 +196,3 @@ class NetClassifier(NetEstimator[NetClassifierModel], SpecSetters, Probabilistic
     ) -> None:
         super().__init__()
         self.setParams(**self._input_kwargs)
-
-    def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
-        if not self.isDefined(self.spec):
-            raise problem("M0001", "`spec`, the net, is not set", helps=["write `NetClassifier(spec=...)`"])
-        source, fed = given.fed_source(
-            self.getSpec(), self, self.getFeaturesCol(), self.getLabelCol(), "class", validates
-        )
-        if fed:
-            features = schema.column(dataset, self.getFeaturesCol(), "featuresCol")
-            schema.check_features(features, "featuresCol")
-        label = schema.column(dataset, self.getLabelCol(), "labelCol")
-        schema.check_number(label, "labelCol", "a number, the label's place")
-        labels = schema.said_labels(label)
-        return Plan(source, Facts(fed=fed, labels=None if labels is None else labels.names))

@@ -139,18 +139,18 @@ def convolutional(
     activation: str,
     shape: tuple[int, int, int],
     task: Task,
-) -> tuple[list[syntax.Statement], Task]:
-    """The body of a convolutional net, and its task, which is that of a last layer with a softmax where it has one."""
+) -> list[syntax.Statement]:
+    """The body of a convolutional net; a last layer with a softmax is its output, with the classes that it has."""
     if layers is None:
         layers = [DEFAULT_LAYERS.format(filters=filters, more=2 * filters, activation=activation.lower())]
-    body = layer_chains(layers, filters, activation)
+    body = [c.input("image", "float", *shape), *layer_chains(layers, filters, activation)]
     own = head_size(body)
     if task.classes is None or own is None:
-        return [c.input("image", "float", *shape), *body, *_head(task), task.output()], task
+        return [*body, *_head(task), task.output()]
     if own < task.classes:
         message = f"the last layer gives {own} classes, but the labels are {task.classes}"
         raise problem("M0003", message, helps=[f"give it {task.classes}, or leave it out: the stage adds one"])
-    return [c.input("image", "float", *shape), *body, Task(own).output()], Task(own)
+    return [*body, Task(own).output()]
 
 
 def _head(task: Task) -> list[syntax.Statement]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 _PART = 8 << 20
 """Bytes of a file in a row of `data`."""
-_FILES = frozenset(run_folder.FILES)
+FOREIGN = "foreign.onnx"
+"""The file of a transformer whose net another library wrote."""
+_FILES = frozenset((*run_folder.FILES, FOREIGN))
 _FILES_SCHEMA = pa.schema([("name", pa.string()), ("part", pa.int32()), ("content", pa.binary())])
 
 
@@ -60,9 +63,9 @@ class Facts(BaseModel):
 class StageWriter(MLWriter):
     """Writes a stage; of a model, its net too."""
 
-    def __init__(self, stage: Params, trained: Model | None = None, facts: Facts | None = None) -> None:
+    def __init__(self, stage: Params, files: Mapping[str, bytes] | None = None, facts: Facts | None = None) -> None:
         super().__init__()
-        self._stage, self._trained, self._facts = stage, trained, facts
+        self._stage, self._files, self._facts = stage, files, facts
 
     def _handleOverwrite(self, path: str) -> None:
         if is_remote():
@@ -76,27 +79,34 @@ class StageWriter(MLWriter):
         """As `MLWriter.saveImpl`."""
         more = None if self._facts is None else {_FACTS: self._facts.model_dump()}
         DefaultParamsWriter.saveMetadata(self._stage, path, self.sparkSession, more)
-        if self._trained is not None:
-            table = pa.Table.from_batches(_parts(self._trained), _FILES_SCHEMA)
+        if self._files is not None:
+            table = pa.Table.from_batches(_parts(self._files), _FILES_SCHEMA)
             self.sparkSession.createDataFrame(table).coalesce(1).write.parquet(os.path.join(path, "data"))
 
 
-def _parts(model: Model) -> Iterator[pa.RecordBatch]:
+def run_files(model: Model) -> dict[str, bytes]:
+    """The files of a model's run folder."""
     with TemporaryDirectory(prefix="sparknet-") as folder:
         model.save(run := Path(folder, "run"))
-        for file in sorted(run.iterdir()):
-            data = file.read_bytes()
-            for part, start in enumerate(range(0, max(1, len(data)), _PART)):
-                row = {"name": [file.name], "part": [part], "content": [data[start : start + _PART]]}
-                yield pa.RecordBatch.from_pydict(row, _FILES_SCHEMA)
+        return {file.name: file.read_bytes() for file in sorted(run.iterdir())}
+
+
+def _parts(files: Mapping[str, bytes]) -> Iterator[pa.RecordBatch]:
+    for name, data in files.items():
+        for part, start in enumerate(range(0, max(1, len(data)), _PART)):
+            row = {"name": [name], "part": [part], "content": [data[start : start + _PART]]}
+            yield pa.RecordBatch.from_pydict(row, _FILES_SCHEMA)
 
 
 class StageReader(MLReader[Any], Generic[Stage]):
     """Reads a stage of one class, which has to be the one that was saved."""
 
-    def __init__(self, stage: type[Stage], trained: bool = False) -> None:
+    def __init__(
+        self, stage: type[Stage], trained: bool = False, holds: Callable[[Any, Path], None] | None = None
+    ) -> None:
+        """`trained` for models, which are made of a net; `holds` gives another stage the folder of its files."""
         super().__init__()
-        self._class, self._trained = stage, trained
+        self._class, self._trained, self._holds = stage, trained, holds
 
     def load(self, path: str) -> Stage:
         """The stage; raises SparkNetError where `path` holds another one or a damaged one."""
@@ -107,6 +117,9 @@ class StageReader(MLReader[Any], Generic[Stage]):
             DefaultParamsReader.getAndSetParams(stage, said)
         except (AssertionError, AttributeError, KeyError, TypeError, ValueError, SparkNetError) as error:
             raise _damaged(path, f"its params cannot be set: {error}") from error
+        if self._holds is not None:
+            with _folder(self.sparkSession, path) as folder:
+                self._holds(stage, folder)
         found: Stage = stage
         return found
 
@@ -116,7 +129,8 @@ class StageReader(MLReader[Any], Generic[Stage]):
         except ValidationError as error:
             raise _damaged(path, f"`metadata` of a model: {explain(error)}") from error
         model: Callable[..., Stage] = self._class
-        return model(read_net(self.sparkSession, path), facts)
+        with _folder(self.sparkSession, path) as folder:
+            return model(load_run(folder), facts)
 
     def _metadata(self, path: str) -> dict[str, Any]:
         rows = self.sparkSession.read.text(os.path.join(path, "metadata")).head(2)
@@ -136,24 +150,29 @@ class StageReader(MLReader[Any], Generic[Stage]):
         return found
 
 
-def read_net(spark: SparkSession, path: str) -> Model:
-    """The net that a saved model holds, verified."""
+@contextmanager
+def _folder(spark: SparkSession, path: str) -> Iterator[Path]:
+    """A folder of the files that a saved stage holds, for as long as it is needed."""
     frame = spark.read.parquet(os.path.join(path, "data"))
     if frame.columns != _FILES_SCHEMA.names:
         raise _damaged(path, "`data` does not hold the files of a run")
     with TemporaryDirectory(prefix="sparknet-") as folder:
-        foreign = False
         for row in frame.orderBy("name", "part").toLocalIterator():
             name, content = row["name"], row["content"]
-            foreign |= (own := isinstance(name, str) and MODEL.fullmatch(name) is not None)
-            if not (own or name in _FILES) or not isinstance(content, bytes | bytearray):
+            known = isinstance(name, str) and (name in _FILES or MODEL.fullmatch(name) is not None)
+            if not known or not isinstance(content, bytes | bytearray):
                 raise _damaged(path, "`data` holds what is no file of a run")
             with Path(folder, name).open("ab") as file:
                 file.write(content)
-        run = run_folder.load(Path(folder))
-        model = Model(run)
-        net = model.net if foreign else None  # which needs the files of foreign models
-    return Model(replace(run, folder=None), net)
+        yield Path(folder)
+
+
+def load_run(folder: Path) -> Model:
+    """The net of a run folder that will be gone, verified."""
+    model = Model(run_folder.load(folder))
+    foreign = any(MODEL.fullmatch(file.name) for file in folder.iterdir())
+    net = model.net if foreign else None  # which needs the files of foreign models
+    return Model(replace(model.run, folder=None), net)
 
 
 def _damaged(path: str, why: str) -> SparkNetError:

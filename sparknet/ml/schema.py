@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, NumericType, StructField
 
-from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.grammar.suggest import closest
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.spark.backend import folds_case, quoted
@@ -81,21 +80,21 @@ def check_number(field: StructField, param: str, use: str) -> None:
         helps = []
         if field.dataType.typeName() == "string":
             helps = [f'`StringIndexer(inputCol="{field.name}", outputCol="...")` makes numbers of texts']
-        raise _type_problem(field, param, use, helps)
+        refuse(field, param, use, helps)
 
 
 def check_flag(field: StructField, param: str) -> None:
     """Raise SparkNetError for a column that is not true or false."""
     if not isinstance(field.dataType, BooleanType):
         helps = [f'`data.withColumn("{field.name}", ...)` with a comparison makes one']
-        raise _type_problem(field, param, "true or false", helps)
+        refuse(field, param, "true or false", helps)
 
 
 def check_features(field: StructField, param: str) -> None:
     """Raise SparkNetError for a column that cannot hold features."""
     if not holds_numbers(field.dataType):
         helps = ["`VectorAssembler` makes a vector of columns of numbers"]
-        raise _type_problem(field, param, "a vector, an array of numbers or bytes", helps)
+        refuse(field, param, "a vector, an array of numbers or bytes", helps)
 
 
 def holds_numbers(kind: DataType) -> bool:
@@ -105,10 +104,11 @@ def holds_numbers(kind: DataType) -> bool:
     return isinstance(kind, VectorUDT | BinaryType | NumericType | BooleanType)
 
 
-def _type_problem(field: StructField, param: str, wanted: str, helps: Iterable[str]) -> SparkNetError:
+def refuse(field: StructField, param: str, wanted: str, helps: Iterable[str] = ()) -> NoReturn:
+    """Raise SparkNetError for a column of another type than a stage takes."""
     found = field.dataType.simpleString()
     message = f"column `{field.name}`, which `{param}` names, is of type {found}; it must be {wanted}"
-    return problem("R0013", message, helps=list(helps))
+    raise problem("R0013", message, helps=list(helps))
 
 
 # ----- what columns say -----
@@ -117,7 +117,7 @@ def _type_problem(field: StructField, param: str, wanted: str, helps: Iterable[s
 def features(data: DataFrame, field: StructField) -> Features:
     """How many numbers a row of a column has: by its metadata, else by the first row."""
     shape = _shape(field)
-    size = _said_size(field) if shape is None else _product(shape)
+    size = said_size(field) if shape is None else _product(shape)
     if size is None:
         size = _first_size(data, field)
     return Features(size, shape, isinstance(field.dataType, BinaryType))
@@ -131,8 +131,8 @@ def _shape(field: StructField) -> tuple[int, ...] | None:
     return tuple(shape)
 
 
-def _said_size(field: StructField) -> int | None:
-    """As `VectorAssembler` and the libsvm source say it."""
+def said_size(field: StructField) -> int | None:
+    """How many numbers a row has, as `VectorAssembler` and the libsvm source say it; None where nothing says it."""
     attributes = field.metadata.get("ml_attr")
     said = attributes.get("num_attrs") if isinstance(attributes, dict) else field.metadata.get("numFeatures")
     return said if type(said) is int and said > 0 else None
@@ -142,13 +142,13 @@ def _first_size(data: DataFrame, field: StructField) -> int:
     rows = data.select(quoted(field.name)).filter(quoted(field.name).isNotNull()).head(1)
     if not rows:
         raise problem("R0020", f"the data holds no rows with a value in `{field.name}`")
-    return _count(rows[0][0])
+    return count(rows[0][0])
 
 
-def _count(cell: Any) -> int:
+def count(cell: Any) -> int:
     """How many numbers a cell holds."""
     if isinstance(cell, list):
-        return sum(map(_count, cell))
+        return sum(map(count, cell))
     return len(cell) if hasattr(cell, "__len__") else 1
 
 

@@ -104,8 +104,7 @@ def test_net_of_the_user(digits: DataFrame) -> None:
         ),
         (
             CNNClassifier(labelCol="features"),
-            "R0013 column `features`, which `labelCol` names, is of type vector; it must be "
-            "a number, the label's place",
+            "R0013 column `features`, which `labelCol` names, is of type vector; it must be a number",
         ),
         (
             CNNClassifier(patience=3),

@@ -41,8 +41,8 @@ class ColumnParams(FeatureParams, HasPredictionCol):
         return self._set(predictionCol=value)
 
 
-class FitParams(HasValidationIndicatorCol, HasStandardization):
-    """Which rows are for validation, and what becomes of the features first."""
+class FitParams(HasValidationIndicatorCol):
+    """Which rows are for validation."""
 
 
 class FitSetters(FitParams):
@@ -51,6 +51,10 @@ class FitSetters(FitParams):
     def setValidationIndicatorCol(self, value: str) -> Self:
         """Set the boolean column that is true in the rows by which the best round is chosen."""
         return self._set(validationIndicatorCol=value)
+
+
+class StandardizationSetters(HasStandardization):
+    """The setter of `standardization`, for estimators."""
 
     def setStandardization(self, value: bool) -> Self:
         """Set whether the features are standardized by the means and deviations of the training rows."""

@@ -58,3 +58,14 @@ def _layer(item: Any) -> str | tuple[int | str, ...]:
             f"A layer is a tuple such as (28, 3, 3, 64, 'RELU') or a text such as 'maxpool(2)', found {item!r}."
         )
     return tuple(part if isinstance(part, str) else int(part) for part in item)
+
+
+def one_of(*words: str) -> Callable[[Any], str]:
+    """A converter for one of some words, in any case."""
+
+    def convert(value: Any) -> str:
+        if not isinstance(value, str) or value.lower() not in words:
+            raise TypeError(f"It must be one of {', '.join(words)}, found {value!r}.")
+        return value.lower()
+
+    return convert

@@ -1,0 +1,84 @@
+"""What classifiers and regressors share: the net of a stage, from its params and from what the data says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sparknet.grammar import Source, syntax, write
+from sparknet.grammar import construct as c
+from sparknet.ml import given, nets, schema, sequences
+from sparknet.ml.base import M, NetEstimator, Plan
+from sparknet.ml.params.columns import StandardizationSetters
+from sparknet.ml.params.layers import LayerSetters
+from sparknet.ml.params.sequence import SequenceSetters
+from sparknet.ml.params.spec import SpecSetters
+from sparknet.ml.persistence import Facts
+from sparknet.runtime.problems import problem
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructField
+
+
+def _labels(dataset: DataFrame, field: StructField, classes: bool) -> schema.Labels | None:
+    return schema.labels(dataset, field) if classes else None
+
+
+class PlansImages(NetEstimator[M], LayerSetters, StandardizationSetters):
+    """A convolutional net for images."""
+
+    _classes: bool
+
+    def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
+        features, label = self._numbers(dataset), self._label(dataset)
+        found = schema.features(dataset, features)
+        shape = nets.image_shape(found, self.getInputShape(), self.getLayers(), features.name)
+        labels = _labels(dataset, label, self._classes)
+        task = nets.Task(None if labels is None else labels.classes)
+        body = nets.convolutional(self.getLayers(), self.getNumFilters(), self.getActivation(), shape, task)
+        binding = nets.column_binding(features.name, self.getStandardization())
+        return _planned(self, body, "image", binding, label, labels, validates)
+
+
+class PlansSequences(NetEstimator[M], SequenceSetters, StandardizationSetters):
+    """A recurrent net for sequences."""
+
+    _classes: bool
+
+    def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
+        features, label = self._features(dataset), self._label(dataset)
+        read = sequences.sequence(dataset, features, self, self.getStandardization())
+        labels = _labels(dataset, label, self._classes)
+        body = sequences.recurrent(read, self, nets.Task(None if labels is None else labels.classes))
+        return _planned(self, body, "sequence", read.binding, label, labels, validates)
+
+
+def _planned(
+    stage: NetEstimator[M],
+    body: list[syntax.Statement],
+    input: str,
+    binding: syntax.Expr,
+    label: StructField,
+    labels: schema.Labels | None,
+    validates: bool,
+) -> Plan:
+    name = type(stage).__name__
+    bindings = {input: binding, "label": nets.column_binding(label.name, False)}
+    file = c.file(c.net(name, *body), nets.data_section(bindings, validates), nets.train_section(stage))
+    return Plan(Source(name, write(file)), Facts(fed=(input,), labels=None if labels is None else labels.names))
+
+
+class PlansGiven(NetEstimator[M], SpecSetters):
+    """A net that the user has written."""
+
+    _classes: bool
+
+    def _plan(self, dataset: DataFrame, validates: bool) -> Plan:
+        if not self.isDefined(self.spec):
+            raise problem("M0001", "`spec`, the net, is not set", helps=[f"write `{type(self).__name__}(spec=...)`"])
+        kind = "class" if self._classes else "float"
+        source, fed = given.fed_source(self.getSpec(), self, self.getFeaturesCol(), self.getLabelCol(), kind, validates)
+        if fed:
+            self._numbers(dataset)
+        said = schema.said_labels(self._label(dataset)) if self._classes else None
+        return Plan(source, Facts(fed=fed, labels=None if said is None else said.names))

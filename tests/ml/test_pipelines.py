@@ -1,0 +1,117 @@
+"""The usual program of a Spark ML user: pipelines, tuning, Spark's evaluators, save, load in a new process."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.ml import Pipeline, PipelineModel
+from pyspark.ml.classification import MultilayerPerceptronClassifier
+from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
+from pyspark.ml.feature import IndexToString, StringIndexer, VectorAssembler
+from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder, TrainValidationSplit
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
+
+from sparknet.ml import CNNClassifier, NetClassifier
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
+"""pyspark's validators leave their pools of threads to the garbage collector."""
+
+LOADED = """
+import json, sys
+from pyspark.ml import PipelineModel
+from sparknet.runtime.spark.session import start_session
+spark = start_session("local[1]")
+model = PipelineModel.load(sys.argv[1])
+scored = model.transform(spark.read.parquet(sys.argv[2])).orderBy("a", "b", "c", "d")
+print(json.dumps([row.prediction for row in scored.select("prediction").collect()]))
+spark.stop()
+"""
+NET = """
+net Flower {
+  input x: float[4]
+  dense(16, relu) -> dense(2)
+  output virginica: class[2]
+}
+"""
+
+
+def test_usual_program(iris: DataFrame, tmp_path: Path) -> None:
+    indexer = StringIndexer(inputCol="species", outputCol="label")
+    assembler = VectorAssembler(inputCols=["a", "b", "c", "d"], outputCol="features")
+    cnn = CNNClassifier(layers="conv(8, 2x2, relu) -> flatten -> dense(16, relu)", blockSize=16, stepSize=0.01)
+    pipeline = Pipeline(stages=[indexer, assembler, cnn])
+    grid = ParamGridBuilder().addGrid(cnn.maxIter, [1, 10]).addGrid(cnn.numFilters, [8]).build()
+    evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
+    tuned = CrossValidator(
+        estimator=pipeline, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, parallelism=2, seed=1
+    ).fit(iris)
+    assert tuned.avgMetrics[1] > max(0.85, tuned.avgMetrics[0])
+    best = tuned.bestModel
+    assert isinstance(best, PipelineModel)
+    scored = best.transform(iris)
+    assert scored.schema["prediction"].metadata["ml_attr"]["vals"] == ["setosa", "versicolor", "virginica"]
+    named = IndexToString(inputCol="prediction", outputCol="said").transform(scored)
+    assert named.filter("said = species").count() > 135
+    tuned.write().overwrite().save(str(tmp_path / "tuned"))
+    again = CrossValidatorModel.load(str(tmp_path / "tuned"))
+    assert again.bestModel.stages[2].uid == cnn.uid
+    gc.collect()
+    best.save(str(tmp_path / "model"))
+    iris.write.parquet(str(tmp_path / "rows"))
+    command = [sys.executable, "-c", LOADED, str(tmp_path / "model"), str(tmp_path / "rows")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    expected = [row.prediction for row in scored.orderBy("a", "b", "c", "d").select("prediction").collect()]
+    assert json.loads(told.stdout.splitlines()[-1]) == expected
+
+
+def test_pipeline_of_untrained_stages_is_kept(tmp_path: Path, spark: SparkSession) -> None:
+    cnn = CNNClassifier(layers=[(8, 3, 3, 4, "RELU"), "flatten"], seed=5, predictionCol="guess")
+    Pipeline(stages=[VectorAssembler(inputCols=["a"], outputCol="features"), cnn]).save(str(tmp_path / "pipeline"))
+    loaded = Pipeline.load(str(tmp_path / "pipeline")).getStages()[1]
+    assert isinstance(loaded, CNNClassifier)
+    assert loaded.extractParamMap() == cnn.extractParamMap()
+    assert (loaded.isSet("seed"), loaded.isSet("maxIter")) == (True, False)
+
+
+def test_split_with_validation_rows_and_a_binary_evaluator(iris: DataFrame) -> None:
+    rows = VectorAssembler(inputCols=["a", "b", "c", "d"], outputCol="features").transform(iris)
+    rows = rows.withColumn("label", (sf.col("species") == "virginica").cast("int"))
+    rows = rows.withColumn("held", sf.rand(3) < 0.25)
+    net = NetClassifier(spec=NET, blockSize=8, validationIndicatorCol="held")
+    net.setPatience(3).setMaxIter(20).setStepSize(0.02)
+    grid = ParamGridBuilder().addGrid(net.optimizer, ["adam", "sgd"]).build()
+    evaluator = BinaryClassificationEvaluator()
+    model = TrainValidationSplit(estimator=net, estimatorParamMaps=grid, evaluator=evaluator, seed=2).fit(rows)
+    assert max(model.validationMetrics) > 0.9
+    summary = model.bestModel.summary
+    assert set(summary.scores) == {"validation"}
+    assert summary.bestRound <= len(summary.objectiveHistory) == len(summary.rounds)
+    gc.collect()
+    certain = model.bestModel.copy({model.bestModel.thresholds: [1.0, 0.0]})
+    assert certain.transform(rows).filter("prediction = 0").count() == 0
+
+
+def test_digits_beat_the_perceptron(digits: DataFrame) -> None:
+    training, test = digits.filter("id % 4 != 0"), digits.filter("id % 4 = 0")
+    evaluator = MulticlassClassificationEvaluator(metricName="accuracy")
+    found = evaluator.evaluate(CNNClassifier(maxIter=8).fit(training).transform(test))
+    peer = MultilayerPerceptronClassifier(layers=[64, 128, 64, 10], seed=1)
+    assert found >= 0.97
+    assert found > evaluator.evaluate(peer.fit(training).transform(test))
+
+
+def test_loading_class_is_ours(digits: DataFrame, spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "stage"
+    CNNClassifier().save(str(path))
+    (file,) = (path / "metadata").glob("part-*")
+    said = json.loads(file.read_text()) | {"paramMap": {"maxIter": -1}}
+    spark.createDataFrame([(json.dumps(said),)], ["value"]).write.mode("overwrite").text(str(path / "metadata"))
+    with pytest.raises(Exception, match="is damaged: its params cannot be set") as error:
+        CNNClassifier.load(str(path))
+    assert error.value.diagnostics[0].code == "M0004"
