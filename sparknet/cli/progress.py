@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sparknet.cli.pace import Pace
-from sparknet.cli.tables import count, line
-from sparknet.runtime.training.records import Event, Note, Prepared, RoundRecord, Score, Stepped
+from sparknet.cli.tables import amount, count, line
+from sparknet.runtime.training.records import Event, Exchanging, Note, Prepared, RoundRecord, Score, Stepped
 
 _REDRAWN = 8
 """Times a second."""
@@ -72,6 +72,13 @@ class TrainingDisplay:
                 line(self._console, "note", event.text)
             case Prepared():
                 self._prepared(event)
+            case Exchanging():
+                way = (
+                    f"by {count(event.slices, 'slice')} through Spark's shuffle"
+                    if event.slices
+                    else "straight to the driver"
+                )
+                line(self._console, "exchange", f"{way}, {amount(event.bytes_up)} a round")
             case Stepped():
                 if self._pace is not None:
                     self._pace.stepped(event.steps)

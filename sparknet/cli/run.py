@@ -78,6 +78,16 @@ def _summary(console: Console, net: CompiledNet, trained: TrainedNet, output: Pa
         line(console, "kept", f"round {trained.kept_round}, the best of {rounds} by {net.judge.metric} on validation")
     for score in trained.scores.values():
         line(console, score.split, f"{metrics(score)}  ({score.rows:,} rows)")
+    if trained.workers > 1:
+        line(console, "exchanged", _exchanged(trained))
     compute = sum(record.seconds_compute for record in trained.history)
     line(console, "time", f"{perf_counter() - BEGAN:.1f} s, of them {compute:.1f} s in training steps")
     line(console, "saved", str(output))
+
+
+def _exchanged(trained: TrainedNet) -> str:
+    """`12 MiB down to the workers, 4.0 MiB up from them; 1.2 MiB and 0.4 MiB a round`."""
+    rounds = len(trained.history)
+    down, up = (sum(getattr(record, key) for record in trained.history) for key in ("bytes_down", "bytes_up"))
+    each = f"{tables.amount(down / rounds)} and {tables.amount(up / rounds)} a round"
+    return f"{tables.amount(down)} down to the workers, {tables.amount(up)} up from them; {each}"

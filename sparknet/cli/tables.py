@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparknet.compiler import CompiledNet
+from sparknet.compiler.exchange import AverageMoments, Moments
 from sparknet.compiler.optimizers import AnyOptimizer
 from sparknet.compiler.schedules import Schedule
 from sparknet.compiler.sections import AverageSync, Sync
@@ -46,10 +47,14 @@ def settings(net: CompiledNet) -> str:
         parts.insert(1, " then ".join(map(_call, train.schedule)))
     if train.sync != AverageSync():
         parts.append(f"sync {_call(train.sync)}")
+    if train.moments != AverageMoments():
+        parts.append(f"moments {_call(train.moments)}")
+    if train.exchange != "float32":
+        parts.append(f"exchange {train.exchange}")
     return ", ".join(parts)
 
 
-def _call(setting: AnyOptimizer | Schedule | Sync) -> str:
+def _call(setting: AnyOptimizer | Schedule | Sync | Moments) -> str:
     """A setting as it is written, defaults left out."""
     options = ", ".join(f"{key}: {str(v).lower()}" for key, v in setting.model_dump(exclude_defaults=True).items())
     return f"{setting.name}({options})" if options else setting.name

@@ -13,6 +13,7 @@ from sparknet.compiler.bindings import elaborate_binding, is_prepared
 from sparknet.compiler.elaborate_feeding import FEEDING_KEYS, elaborate_feeding
 from sparknet.compiler.elaborate_losses import LOSS_KEYS, Judged, elaborate_losses
 from sparknet.compiler.engines import check_settings
+from sparknet.compiler.exchange import MOMENTS, check_exchange
 from sparknet.compiler.functions import Fed
 from sparknet.compiler.key_helps import called_help, key_help
 from sparknet.compiler.net import NetInput, NetOutput, Preprocessing
@@ -44,6 +45,7 @@ CALLS: dict[str, Mapping[str, type[BaseModel]]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "sync": SYNCS,
+    "moments": MOMENTS,
     "clip": CLIPS,
     "early_stop": STOPS,
     "checkpoint": CHECKPOINTS,
@@ -92,7 +94,9 @@ def elaborate_train(
     train = _elaborated(TrainSection, section, scope, problems, judged)
     if section is not None and len(problems) == before:
         entries = {e.key.text: e for e in section.entries}
-        problems.extend((*_check_length(entries, train, scope), *check_settings(train, entries, scope)))
+        problems.extend(_check_length(entries, train, scope))
+        problems.extend(check_exchange(train, entries, scope))
+        problems.extend(check_settings(train, entries, scope))
     return train
 
 

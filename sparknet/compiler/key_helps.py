@@ -70,6 +70,7 @@ _OF_A_NUMBER = {
     "optimizer": ("adam(lr: {})",),
     "clip": ("norm({})",),
     "sync": ("average(every: {})",),
+    "moments": ("average(every: {})",),
     "early_stop": ("patience({})",),
     "checkpoint": ("rounds({})", "minutes({})"),
 }

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 from sparknet.compiler.augmentations import AnyAugmentation
 from sparknet.compiler.criteria import Loss
 from sparknet.compiler.encoders import AnyEncoder
+from sparknet.compiler.exchange import AverageMoments, Moments, Precision
 from sparknet.compiler.metrics import AnyMetric
 from sparknet.compiler.optimizers import Adam, AnyOptimizer, Clip
 from sparknet.compiler.phases import Unit
@@ -164,6 +165,10 @@ class TrainSection(Setting):
     workers: int | None = Field(None, ge=1, le=10_000)
     """Workers that train side by side; None takes one for each task slot."""
     sync: Sync = AverageSync()
+    moments: Moments = AverageMoments()
+    """What becomes of the optimizer's state when the weights of several workers are averaged."""
+    exchange: Precision = "float32"
+    """The numbers in which the changes of several workers travel."""
     loss: dict[str, Loss] = Field(default_factory=dict)
     """The loss of an output, by its name; one left out takes that of its kind."""
     weights: dict[str, float] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from sparknet.compiler.choices import Range
 from sparknet.compiler.elaborate_sections import CALLS, PHASED
+from sparknet.compiler.exchange import Precision
 from sparknet.compiler.functions import FUNCTIONS, Standardize
 from sparknet.compiler.layers import JOINS, LAYERS
 from sparknet.compiler.layers.activation import ACTIVATIONS
@@ -26,6 +27,9 @@ _VALUE = re.compile(r"^\s*(?:input\s+)?([A-Za-z_]\w*)\s*(?:=|:)", re.MULTILINE)
 _BLOCK = re.compile(r"^\s*block\s+([A-Za-z_]\w*)", re.MULTILINE)
 _LET = re.compile(r"^\s*let\s+([A-Za-z_]\w*)", re.MULTILINE)
 _PORT = re.compile(r"^\s*(?:input|output)\s+([A-Za-z_]\w*)", re.MULTILINE)
+
+_CHOICES = {"engine": EngineName, "exchange": Precision}
+"""Keys of `train` whose values are one of a few words."""
 
 Kind = Literal["keyword", "layer", "block", "value", "argument", "word", "key"]
 
@@ -160,8 +164,8 @@ def _in_section(text: str, top: _Open) -> Iterator[Proposal]:
         return
     if entry[0] in CALLS:
         yield from _calls(entry[0])
-    elif top.first == "train" and entry[0] == "engine":
-        yield from _words(get_args(EngineName), "word")
+    elif top.first == "train" and entry[0] in _CHOICES:
+        yield from _words(get_args(_CHOICES[entry[0]]), "word")
     elif top.first == "data" and entry[0] != "split":
         yield Proposal("column", "word", "a column of the source", 'column("')
         yield Proposal("columns", "word", "several columns, one number from each", 'columns("')

@@ -17,7 +17,7 @@ from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.training.balance import Classes
-from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
+from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,15 @@ class Backend(Protocol):
         """The classes of each worker's encoded training rows, by a field of the layout."""
         ...
 
-    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
-        """One round on every shard."""
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
+        """One round on every shard, averaged."""
+        ...
+
+    def slices(self, task: RoundTask, shards: Sequence[Shard]) -> int | None:
+        """In how many slices the workers' vectors are averaged before they reach the driver.
+
+        0 where they come straight to it, None where they are there already.
+        """
         ...
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:

@@ -30,14 +30,18 @@ from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.sources.places import Place, open_table
 from sparknet.runtime.sources.readers import Table
 from sparknet.runtime.training.balance import Classes, classes_of, count_classes
+from sparknet.runtime.training.exchange import Buffer
 from sparknet.runtime.training.rounds import (
     Evaluation,
     EvaluationTask,
+    Report,
+    RoundResult,
     RoundTask,
     Shard,
-    WorkerResult,
     blocks_needed,
     evaluate,
+    receive,
+    send,
     train_round,
 )
 
@@ -124,14 +128,21 @@ class LocalBackend:
             if split == "train"
         }
 
-    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
         """As `Backend.train`."""
-        works = []
-        for shard in shards:
+
+        def train_one(shard: Shard) -> tuple[Report, list[Buffer]]:
             needed = blocks_needed(task.plan, shard) if self._store.spooled else None
             blocks = self._store.blocks(("train", shard.worker), needed)
-            works.append(partial(train_round, self.engine, task, shard, blocks))
-        return self._side_by_side(works)
+            result = train_round(self.engine, task, shard, blocks)
+            return result.report, send(task, task.segments, result)
+
+        found = self._side_by_side(partial(train_one, shard) for shard in shards)
+        sent = {report.worker: packed for report, packed in found}
+        return receive(task, shards, [report for report, _ in found], sent)
+
+    def slices(self, task: RoundTask, shards: Sequence[Shard]) -> None:
+        """As `Backend.slices`."""
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from sparknet.cli.pace import Pace
 from sparknet.cli.progress import TrainingDisplay, clock
 from sparknet.runtime.runs import run_local
-from sparknet.runtime.training.records import Event, Note, Prepared, RoundRecord, Score, Stepped
+from sparknet.runtime.training.records import Event, Exchanging, Note, Prepared, RoundRecord, Score, Stepped
 from tests.runtime.conftest import rows, small_net
 
 PREPARED = Prepared({"train": 640, "test": 100}, workers=2, rounds=4, steps=40, row_bytes=65, seconds=0.5)
@@ -20,7 +20,7 @@ PREPARED = Prepared({"train": 640, "test": 100}, workers=2, rounds=4, steps=40, 
 
 def record(number: int, seconds: float = 2.0) -> RoundRecord:
     train = Score("train", 640, 1.5 / number, {"accuracy": 0.5})
-    return RoundRecord(number, number, 10 * number, 0.1, train, None, 0.7, 0.1, 0.1, seconds)
+    return RoundRecord(number, number, 10 * number, 0.1, train, None, 0.7, 0.1, 0.1, seconds, 0, 0)
 
 
 def test_a_round_whose_steps_are_counted() -> None:
@@ -65,6 +65,18 @@ def shown(terminal: bool, *events: Event, width: int = 100) -> str:
         display(event)
     display.stop()
     return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (Exchanging(0, 3_631_352), "straight to the driver, 3.5 MiB a round"),
+        (Exchanging(80, 660_000_000), "by 80 slices through Spark's shuffle, 629 MiB a round"),
+        (Exchanging(1, 900), "by 1 slice through Spark's shuffle, 900 B a round"),
+    ],
+)
+def test_the_way_of_the_exchange(event: Exchanging, text: str) -> None:
+    assert shown(False, event) == f"exchange   {text}\n"
 
 
 def test_plain_lines_where_there_is_no_terminal() -> None:

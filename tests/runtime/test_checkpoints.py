@@ -84,6 +84,8 @@ def essence(trained: TrainedNet) -> tuple[object, ...]:
         "\n  workers = 3\n  checkpoint = minutes(0.000001)",
         EVERY + "\n  schedule = [warmup(epochs: 1), cosine]\n  sync = outer(every: 3)",
         EVERY + "\n  sync = average(every: 4, after: 13)",
+        EVERY + "\n  sync = average(every: 4)\n  moments = average(every: 3)\n  exchange = int8",
+        EVERY + "\n  sync = outer(every: 4)\n  moments = reset\n  exchange = float16",
         EVERY + "\n  early_stop = patience(1, min_delta: 9)",
     ],
 )

@@ -22,7 +22,7 @@ def records(scores: list[float], split: str = "validation") -> list[RoundRecord]
     found = []
     for position, number in enumerate(scores):
         score = Score(split, 10, number, {"accuracy": -number})
-        found.append(RoundRecord(position + 1, 1, 5, 0.1, score, score, 0.7, 0.1, 0.1, 1.0))
+        found.append(RoundRecord(position + 1, 1, 5, 0.1, score, score, 0.7, 0.1, 0.1, 1.0, 0, 0))
     return found
 
 

@@ -24,7 +24,7 @@ from sparknet.runtime.engines.training import OnnxRuntimeTrainingEngine
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.spark.backend import SparkBackend
 from sparknet.runtime.training.records import Note
-from sparknet.runtime.training.rounds import Plan, Shard, blocks_needed, epoch_order, examples
+from sparknet.runtime.training.rounds import Plan, Shard, epoch_order, examples
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import rows, small_net
 
@@ -158,9 +158,3 @@ def test_rounds_continue_where_the_last_one_ended() -> None:
     parts = [examples(Plan(0, start, 5, 7, 1, Rates(0.1)), shard) for start in (0, 5, 10, 15)]
     assert np.array_equal(whole, np.concatenate(parts))
     assert np.array_equal(whole[:50], epoch_order(1, shard, 0))
-
-
-def test_blocks_needed_are_those_of_the_examples() -> None:
-    shard = Shard(worker=0, rows=1000, block_rows=100)
-    assert len(blocks_needed(Plan(0, 0, 1, 100, 1, Rates(0.1)), shard)) == 1
-    assert blocks_needed(Plan(0, 0, 10, 100, 1, Rates(0.1)), shard) == tuple(range(10))

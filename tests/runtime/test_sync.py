@@ -118,7 +118,7 @@ def test_uneven_shards_are_weighted_by_their_rows(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr("sparknet.runtime.local.train_round", watched)
     trained = run_local(small_net(tmp_path, workers=3, batch=4, steps=3))
-    shares = np.array([result.rows for result in found], np.float64)
+    shares = np.array([result.report.rows for result in found], np.float64)
     assert len({*shares}) == len(found) == 3
     every = np.stack([result.parameters for result in found]).astype(np.float64)
     np.testing.assert_allclose(trained.parameters, shares @ every / shares.sum(), rtol=1e-6, atol=1e-7)
@@ -139,7 +139,11 @@ def vectors(trained: TrainedNet) -> tuple[bytes, bytes]:
     return trained.parameters.tobytes(), trained.optimizer_state.tobytes()
 
 
-@pytest.mark.parametrize("more", [STEP, OUTER, LATE])
+RARE = "\n  sync = average(every: 4)\n  moments = average(every: 3)\n  exchange = int8"
+FRESH = f"{OUTER}\n  moments = reset\n  exchange = float16"
+
+
+@pytest.mark.parametrize("more", [STEP, OUTER, LATE, RARE, FRESH])
 def test_local_and_spark_agree(folder: Path, spark: SparkSession, more: str) -> None:
     net = small_net(folder, workers=2, steps=20, more=more)
     here, on_spark = run_local(net), run_spark(net, on=OnSpark(spark=spark))

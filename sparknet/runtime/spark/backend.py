@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 from typing import cast
 
 import numpy as np
@@ -38,6 +38,7 @@ from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
 from sparknet.runtime.failures import letting_go, worker_failure
 from sparknet.runtime.problems import changed
 from sparknet.runtime.spark.cluster import Cluster, inspect
+from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
 from sparknet.runtime.spark.tasks import (
     BLOCK_SCHEMA,
@@ -55,12 +56,18 @@ from sparknet.runtime.spark.tasks import (
     ProfileRows,
     TermRows,
     TrainRound,
-    as_evaluation,
-    read_results,
+    read_reports,
 )
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 from sparknet.runtime.training.balance import BlockClasses, Classes, classes_of
-from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult, blocks_needed
+from sparknet.runtime.training.rounds import (
+    Evaluation,
+    EvaluationTask,
+    RoundResult,
+    RoundTask,
+    Shard,
+    blocks_needed,
+)
 
 
 class SparkBackend:
@@ -187,7 +194,7 @@ class SparkBackend:
             found.setdefault(row["worker"], []).append(block)
         return {worker: classes_of(field, blocks) for worker, blocks in found.items()}
 
-    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
         """As `Backend.train`."""
         blocks = self._split("train")
         needed = {(shard.worker, index) for shard in shards for index in blocks_needed(task.plan, shard)}
@@ -196,19 +203,32 @@ class SparkBackend:
             places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
             place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
             blocks = blocks.filter(sf.array_contains(places, place))
-        results = blocks.mapInArrow(TrainRound(task, tuple(shards), self.engine, self._digests["train"]), RESULT_SCHEMA)
-        return read_results(self._collect(results, f"round {task.plan.round + 1}"))
+        route = self._route(task, shards)
+        segments = route.segments or task.segments
+        job = TrainRound(task, segments, tuple(shards), self.engine, self._digests["train"])
+        with handed_down(self._spark, job, task.size) as function:
+            results = blocks.mapInArrow(function, RESULT_SCHEMA)
+            return collect_round(
+                results, route, task, shards, partial(self._collect, doing=f"round {task.plan.round + 1}")
+            )
+
+    def slices(self, task: RoundTask, shards: Sequence[Shard]) -> int:
+        """As `Backend.slices`."""
+        return len(self._route(task, shards).segments)
+
+    def _route(self, task: RoundTask, shards: Sequence[Shard]) -> Route:
+        return choose_route(max_result_bytes(self._spark), task, shards)
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
-        results = self._split(task.split).mapInArrow(
-            EvaluateRound(task, self.engine, self._digests[task.split]), RESULT_SCHEMA
-        )
-        found = read_results(self._collect(results, f"evaluating on `{task.split}`"))
-        rows = {(task.split, result.worker): result.sums.rows for result in found}
+        job = EvaluateRound(task, self.engine, self._digests[task.split])
+        with handed_down(self._spark, job, task.size) as function:
+            results = self._split(task.split).mapInArrow(function, RESULT_SCHEMA)
+            found = read_reports(self._collect(results, f"evaluating on `{task.split}`"))
+        rows = {(task.split, report.worker): report.sums.rows for report in found}
         if rows != {place: count for place, count in self._rows.items() if place[0] == task.split}:
             raise changed("the data")  # blocks that are gone altogether
-        return [as_evaluation(result) for result in found]
+        return [Evaluation(report.worker, report.sums, report.seconds) for report in found]
 
     def close(self) -> None:
         """As `Backend.close`."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import gc
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sparknet.runtime.encoding.binding import BoundPort, bounded
 from sparknet.runtime.encoding.encode import Block, Bytes, Layout, Packer, digests, encode_batch
@@ -23,13 +24,14 @@ from sparknet.runtime.encoding.terms import terms_of
 from sparknet.runtime.engines.base import Engine, Sums
 from sparknet.runtime.problems import changed
 from sparknet.runtime.training.balance import count_classes
+from sparknet.runtime.training.exchange import Buffer, Segment
 from sparknet.runtime.training.rounds import (
-    Evaluation,
     EvaluationTask,
+    Report,
     RoundTask,
     Shard,
-    WorkerResult,
     evaluate,
+    send,
     train_round,
 )
 
@@ -230,15 +232,15 @@ class CountClasses:
 # ----- rounds -----
 
 RESULT_SCHEMA = (
-    "worker int, rows bigint, parameters binary, optimizer_state binary, counted bigint, loss double, "
+    "worker int, segment int, payload binary, rows bigint, counted bigint, loss double, "
     "metrics array<double>, steps int, seconds double, broken int"
 )
 _RESULT = pa.schema(
     [
         ("worker", pa.int32()),
+        ("segment", pa.int32()),
+        ("payload", pa.binary()),
         ("rows", pa.int64()),
-        ("parameters", pa.binary()),
-        ("optimizer_state", pa.binary()),
         ("counted", pa.int64()),
         ("loss", pa.float64()),
         ("metrics", pa.list_(pa.float64())),
@@ -247,19 +249,21 @@ _RESULT = pa.schema(
         ("broken", pa.int32()),
     ]
 )
+"""A row is a segment of a worker's vectors, or its report, which has no segment."""
 
 
 @dataclass(frozen=True)
 class TrainRound:
-    """A round on the shard whose blocks the partition holds; `shards` is indexed by worker."""
+    """A round on the shard whose blocks the partition holds."""
 
     task: RoundTask
+    segments: tuple[Segment, ...]
     shards: Sequence[Shard]
     engine: Engine
     digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:
-        """One row of `RESULT_SCHEMA`, or none for a partition without training rows."""
+        """A report and the segments, or nothing for a partition without training rows."""
         blocks = read_blocks(batches, self.digests)
         first = next(blocks, None)
         if first is None:
@@ -267,7 +271,9 @@ class TrainRound:
         shard = next(shard for shard in self.shards if shard.worker == first.worker)
         result = train_round(self.engine, self.task, shard, _chain(first, blocks))
         settle()
-        yield _result_row(result)
+        yield _report_row(result.report)
+        for number, payload in enumerate(send(self.task, self.segments, result)):
+            yield segment_row(shard.worker, number, payload)
 
 
 @dataclass(frozen=True)
@@ -279,15 +285,14 @@ class EvaluateRound:
     digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:
-        """One row of `RESULT_SCHEMA` (its parameters empty), or none for a partition without rows of the split."""
+        """A report, or nothing for a partition without rows of the split."""
         blocks = read_blocks(batches, self.digests)
         first = next(blocks, None)
         if first is None:
             return
         found = evaluate(self.engine, self.task, first.worker, _in_order(_chain(first, blocks)))
         settle()
-        empty = np.zeros(0, np.float32)
-        yield _result_row(WorkerResult(found.worker, 0, empty, empty, found.sums, 0, found.seconds))
+        yield _report_row(Report(found.worker, 0, found.sums, 0, found.seconds))
 
 
 def settle() -> None:
@@ -314,42 +319,41 @@ def _in_order(blocks: Iterator[Block]) -> Iterator[Block]:
         yield block
 
 
-def _result_row(result: WorkerResult) -> pa.RecordBatch:
-    values = (
-        result.worker,
-        result.rows,
-        result.parameters.tobytes(),
-        result.optimizer_state.tobytes(),
-        result.sums.rows,
-        result.sums.loss,
-        result.sums.metrics,
-        result.steps,
-        result.seconds,
-        result.broken,
-    )
+def _report_row(report: Report) -> pa.RecordBatch:
+    sums = report.sums
+    told = (report.rows, sums.rows, sums.loss, sums.metrics, report.steps, report.seconds, report.broken)
+    return _row(report.worker, None, None, *told)
+
+
+def segment_row(worker: int, segment: int, payload: Buffer) -> pa.RecordBatch:
+    """A row of `RESULT_SCHEMA`."""
+    return _row(worker, segment, payload, *[None] * 7)
+
+
+def _row(*values: object) -> pa.RecordBatch:
     arrays = [pa.array([value], field.type) for value, field in zip(values, _RESULT, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
 
 
-def read_results(table: pa.Table) -> list[WorkerResult]:
-    """The rows of `RESULT_SCHEMA` in worker order."""
-    results = []
-    for row in table.to_pylist():
-        results.append(
-            WorkerResult(
-                worker=row["worker"],
-                rows=row["rows"],
-                parameters=np.frombuffer(row["parameters"], np.float32),
-                optimizer_state=np.frombuffer(row["optimizer_state"], np.float32),
-                sums=Sums(row["counted"], row["loss"], tuple(row["metrics"])),
-                steps=row["steps"],
-                seconds=row["seconds"],
-                broken=row["broken"],
-            )
-        )
-    return sorted(results, key=lambda result: result.worker)
+def report_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The reports among rows of `RESULT_SCHEMA`."""
+    return batch.filter(pc.is_null(batch.column("segment")))
 
 
-def as_evaluation(result: WorkerResult) -> Evaluation:
-    """The part of a result that an evaluation fills."""
-    return Evaluation(result.worker, result.sums, result.seconds)
+def read_reports(table: pa.Table) -> list[Report]:
+    """The reports among rows of `RESULT_SCHEMA`, in worker order."""
+    reports = []
+    for batch in table.to_batches():
+        for row in report_rows(batch).drop_columns(["segment", "payload"]).to_pylist():
+            sums = Sums(row["counted"], row["loss"], tuple(row["metrics"]))
+            reports.append(Report(row["worker"], row["rows"], sums, row["steps"], row["seconds"], row["broken"]))
+    return sorted(reports, key=lambda report: report.worker)
+
+
+def read_segments(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, int, memoryview]]:
+    """The worker, number and payload of each segment among rows of `RESULT_SCHEMA`, without a copy of the payload."""
+    for batch in batches:
+        workers, segments = batch.column("worker").to_pylist(), batch.column("segment").to_pylist()
+        for row, (worker, segment) in enumerate(zip(workers, segments, strict=True)):
+            if segment is not None:
+                yield worker, segment, memoryview(batch.column("payload")[row].as_buffer())

@@ -37,6 +37,17 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Exchanging:
+    """How what the workers send comes to the driver: averaged in `slices` by Spark's shuffle, straight where that is 0.
+
+    `bytes_up` is what all of them together send in a round, the optimizer's state included.
+    """
+
+    slices: int
+    bytes_up: int
+
+
+@dataclass(frozen=True)
 class Score:
     """Mean loss and metrics over `rows` rows of a split."""
 
@@ -69,6 +80,10 @@ class RoundRecord:
     """The slowest worker's own time in the evaluation."""
     seconds_total: float
     """Wall time of the round: steps, moving the parameters, averaging, evaluation."""
+    bytes_down: int
+    """Parameters and optimizer state that all workers together were handed for their steps."""
+    bytes_up: int
+    """What all workers together sent back."""
 
     @property
     def seconds_rest(self) -> float:
@@ -93,7 +108,7 @@ class Stepped:
     steps: int
 
 
-Event = Note | Prepared | Stepped | RoundRecord
+Event = Note | Prepared | Exchanging | Stepped | RoundRecord
 Progress = Callable[[Event], None]
 """Told of each event as it comes; of `Stepped` by workers that are threads of this process, side by side."""
 Callback = Callable[[RoundRecord], bool | None]

@@ -7,7 +7,7 @@ of the stream can be found directly from (seed, worker, position), so a round ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from time import perf_counter
@@ -23,6 +23,18 @@ from sparknet.runtime.engines.base import Engine, Feeds, Floats, Graph, Step, Su
 from sparknet.runtime.training.augment import Augmented, augment
 from sparknet.runtime.training.balance import Classes, Picks, balanced
 from sparknet.runtime.training.draws import permutation
+from sparknet.runtime.training.exchange import (
+    PLAIN,
+    Buffer,
+    Exchange,
+    Salt,
+    Segment,
+    VectorName,
+    assemble,
+    mean_of,
+    pack,
+    packed_bytes,
+)
 from sparknet.runtime.training.gathering import Indices, Rows, rows_of
 
 EVALUATION_BATCH = 256
@@ -57,7 +69,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class RoundTask:
-    """A round of training: what to run, and where every worker starts.
+    """A round of training: what to run, where every worker starts, and what it sends back.
 
     Of a synchronous plan a task is one step, `graph` the one of the gradient, and `optimizer_state` empty.
     """
@@ -67,8 +79,37 @@ class RoundTask:
     plan: Plan
     parameters: Floats
     optimizer_state: Floats
+    exchange: Exchange = PLAIN
+    fresh_state: int = 0
+    """The length of the state of zeros that workers begin with in place of `optimizer_state`, where it is not 0."""
+
     held: int = field(default_factory=lambda: spool.HELD_BYTES)
     """Bytes of rows that a worker keeps in memory, more in a file."""
+
+    @property
+    def starts(self) -> dict[VectorName, Floats]:
+        """The vectors that every worker starts from."""
+        state = np.zeros(self.fresh_state, np.float32) if self.fresh_state else self.optimizer_state
+        return {"parameters": self.parameters, "optimizer_state": state}
+
+    @property
+    def size(self) -> int:
+        """Bytes of the graph and the vectors."""
+        return len(self.graph.model) + self.parameters.nbytes + self.optimizer_state.nbytes
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What every worker sends back."""
+        return self.exchange.segments(len(self.parameters), self.fresh_state or len(self.optimizer_state))
+
+    def weights(self, shards: Sequence[Shard]) -> dict[int, float]:
+        """What each worker counts in the mean: its rows, but in a synchronous step, whose batches are equally large."""
+        return {shard.worker: 1.0 if self.plan.synchronous else float(shard.rows) for shard in shards}
+
+    def traffic(self, shards: Sequence[Shard]) -> tuple[int, int]:
+        """The bytes that go down to all workers and come up from them."""
+        down = self.parameters.nbytes + self.optimizer_state.nbytes
+        return down * len(shards), packed_bytes(self.segments) * len(shards)
 
 
 @dataclass(frozen=True)
@@ -80,23 +121,51 @@ class EvaluationTask:
     split: SplitName
     parameters: Floats
 
+    @property
+    def size(self) -> int:
+        """Bytes of the graph and the vector."""
+        return len(self.graph.model) + self.parameters.nbytes
+
 
 @dataclass(frozen=True)
-class WorkerResult:
-    """What a worker hands back from a round; `rows` is the size of its shard, by which it is weighted.
+class Report:
+    """What a worker tells of its round; `rows` is the size of its shard.
 
-    Of a synchronous step `parameters` are the gradient and, behind it, the parameters that are not trained.
     `broken` is the step, counted from 0 over the whole run, whose loss was not finite.
     """
 
     worker: int
     rows: int
-    parameters: Floats
-    optimizer_state: Floats
     sums: Sums
     steps: int
     seconds: float
     broken: int | None = None
+
+
+@dataclass(frozen=True)
+class WorkerResult:
+    """Where a worker's round ended.
+
+    Of a synchronous step `parameters` are the gradient and, behind it, the parameters that are not trained.
+    """
+
+    report: Report
+    parameters: Floats
+    optimizer_state: Floats
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """A round of all workers: their reports, in worker order, and the means of what they sent.
+
+    Where a report is missing or of a broken step, the vectors mean nothing.
+    """
+
+    reports: tuple[Report, ...]
+    parameters: Floats
+    optimizer_state: Floats
+    seconds: float
+    """What the driver took to make one set of vectors of those of the workers."""
 
 
 @dataclass(frozen=True)
@@ -111,20 +180,28 @@ class Evaluation:
 # ----- the order of examples -----
 
 
+def _stretches(seed: int, shard: Shard, epoch: int, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """The blocks that hold the places `start` to `stop` of an epoch: block, first and last place within it."""
+    passed = 0
+    for block in permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1).tolist():
+        size = min(shard.block_rows, shard.rows - block * shard.block_rows)
+        if passed >= stop:
+            return
+        if start < passed + size:
+            yield block, max(start - passed, 0), min(stop - passed, size)
+        passed += size
+
+
 def epoch_order(seed: int, shard: Shard, epoch: int, start: int = 0, stop: int | None = None) -> Indices:
     """The rows of a shard in the order of one epoch, or a stretch of it, int64[rows].
 
     Only blocks that the stretch touches are put in order: what a round costs depends on its steps, not on its shard.
     """
-    stop = shard.rows if stop is None else min(stop, shard.rows)
-    parts, passed = [], 0
-    for block in permutation(-(-shard.rows // shard.block_rows), seed, shard.worker, epoch, -1):
-        first = int(block) * shard.block_rows
-        size = min(shard.block_rows, shard.rows - first)
-        if start < passed + size and passed < stop:
-            rows = permutation(size, seed, shard.worker, epoch, int(block)) + first
-            parts.append(rows[max(start - passed, 0) : stop - passed])
-        passed += size
+    parts = []
+    for block, first, last in _stretches(seed, shard, epoch, start, shard.rows if stop is None else stop):
+        base = block * shard.block_rows
+        size = min(shard.block_rows, shard.rows - base)
+        parts.append(permutation(size, seed, shard.worker, epoch, block)[first:last] + base)
     return np.concatenate(parts)
 
 
@@ -148,8 +225,18 @@ def picks(plan: Plan, shard: Shard) -> Picks:
 
 
 def blocks_needed(plan: Plan, shard: Shard) -> tuple[int, ...]:
-    """The indices of the blocks that a round reads."""
-    return tuple(int(block) for block in np.unique(picks(plan, shard).blocks))
+    """The indices of the blocks that a round reads, found without putting any row in order."""
+    if shard.classes is not None:
+        return tuple(np.unique(picks(plan, shard).blocks).tolist())
+    start, stop = plan.position * plan.batch, (plan.position + plan.steps) * plan.batch
+    count = -(-shard.rows // shard.block_rows)
+    needed: set[int] = set()
+    for epoch in range(start // shard.rows, -(-stop // shard.rows)):
+        before = epoch * shard.rows
+        needed.update(block for block, _, _ in _stretches(plan.seed, shard, epoch, start - before, stop - before))
+        if len(needed) == count:
+            break
+    return tuple(sorted(needed))
 
 
 def step_seed(seed: int, worker: int, step: int) -> int:
@@ -174,17 +261,17 @@ def train_round(engine: Engine, task: RoundTask, shard: Shard, blocks: Iterable[
         if task.plan.synchronous:
             trained = _gradient(engine, task, next(steps))
         else:
-            trained = engine.train(task.graph, task.parameters, task.optimizer_state, steps)
-    return WorkerResult(
+            starts = task.starts
+            trained = engine.train(task.graph, starts["parameters"], starts["optimizer_state"], steps)
+    report = Report(
         worker=shard.worker,
         rows=shard.rows,
-        parameters=trained.parameters,
-        optimizer_state=trained.optimizer_state,
         sums=trained.sums,
         steps=trained.steps,
         seconds=perf_counter() - began,
         broken=None if trained.broken is None else task.plan.position + trained.broken,
     )
+    return WorkerResult(report, trained.parameters, trained.optimizer_state)
 
 
 def _gradient(engine: Engine, task: RoundTask, step: Step) -> Trained:
@@ -242,22 +329,40 @@ def _evaluation_batches(layout: Layout, blocks: Iterable[Block]) -> Iterator[tup
             yield feed(layout, [array[start:stop] for array in arrays]), stop - start
 
 
-# ----- averages -----
+# ----- what goes back -----
 
 
-def average(results: Sequence[WorkerResult], weights: Sequence[float]) -> tuple[Floats, Floats]:
-    """Parameters and optimizer state, weighted, summed in worker order in float64.
+def send(task: RoundTask, segments: Sequence[Segment], result: WorkerResult) -> list[Buffer]:
+    """The segments of a worker's vectors, packed; none of a broken round, whose numbers are none."""
+    if result.report.broken is not None:
+        return []
+    salt = Salt(task.plan.seed, task.plan.round, result.report.worker)
+    ends: dict[VectorName, Floats] = {"parameters": result.parameters, "optimizer_state": result.optimizer_state}
+    starts = task.starts
+    return [pack(each, ends[each.vector], starts[each.vector], salt) for each in segments]
 
-    Args:
-        results: Those of all workers, in worker order.
-        weights: What each counts; they need not sum to 1.
-    """
-    if len(results) == 1:
-        return results[0].parameters, results[0].optimizer_state
-    total = sum(weights)
-    parameters = np.zeros(len(results[0].parameters), np.float64)
-    state = np.zeros(len(results[0].optimizer_state), np.float64)
-    for result, weight in zip(results, weights, strict=True):
-        parameters += result.parameters * np.float64(weight / total)
-        state += result.optimizer_state * np.float64(weight / total)
-    return parameters.astype(np.float32), state.astype(np.float32)
+
+def receive(
+    task: RoundTask, shards: Sequence[Shard], reports: Sequence[Report], sent: Mapping[int, Sequence[Buffer]]
+) -> RoundResult:
+    """The round of all workers; `sent` are the packed `task.segments` of each."""
+    weights, segments = task.weights(shards), task.segments
+    workers = [worker for worker in sorted(sent) if sent[worker]]
+    means = (
+        (segment, mean_of(segment, ((worker, sent[worker][number]) for worker in workers), weights))
+        for number, segment in enumerate(segments)
+    )
+    return round_result(task, reports, segments, means if len(workers) == len(shards) else ())
+
+
+def round_result(
+    task: RoundTask,
+    reports: Sequence[Report],
+    segments: Sequence[Segment],
+    means: Iterable[tuple[Segment, Floats]],
+) -> RoundResult:
+    """The round of all workers, from the means of all segments."""
+    began = perf_counter()
+    found = assemble(segments, means, {"parameters": task.parameters, "optimizer_state": task.optimizer_state})
+    ordered = tuple(sorted(reports, key=lambda report: report.worker))
+    return RoundResult(ordered, found["parameters"], found["optimizer_state"], perf_counter() - began)

@@ -278,6 +278,9 @@ class _Run:
         standing: Standing,
     ) -> Standing:
         workers = Workers(self.net, self.backend, layout, shards, graph, self.progress)
+        exchanging = workers.exchanging(course.plans[0], standing)
+        if exchanging is not None:
+            self.progress(exchanging)
         split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
         judge, patience = self.net.judge, self.net.train.early_stop
         for plan in course.plans[len(standing.history) :]:
@@ -300,6 +303,8 @@ class _Run:
                 seconds_exchange=taken.seconds_exchange,
                 seconds_evaluation=evaluating,
                 seconds_total=perf_counter() - began,
+                bytes_down=taken.bytes_down,
+                bytes_up=taken.bytes_up,
             )
             history = (*standing.history, record)
             standing = replace(standing, weights=weights, momentum=taken.momentum, history=history)

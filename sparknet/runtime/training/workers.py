@@ -11,14 +11,16 @@ import numpy as np
 from onnx import ModelProto
 
 from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.exchange import ResetMoments
 from sparknet.compiler.sections import OuterSync
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.backend import Backend
 from sparknet.runtime.encoding.encode import Layout
 from sparknet.runtime.engines.base import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
-from sparknet.runtime.training.records import Progress, Stepped
-from sparknet.runtime.training.rounds import Plan, RoundTask, Shard, WorkerResult, average
+from sparknet.runtime.training.exchange import Exchange
+from sparknet.runtime.training.records import Exchanging, Progress, Stepped
+from sparknet.runtime.training.rounds import Plan, RoundResult, RoundTask, Shard
 from sparknet.runtime.training.standing import Standing, Weights
 
 DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`")
@@ -35,6 +37,10 @@ class Taken:
     """Those of the slowest worker."""
     seconds_exchange: float
     """Those in which one set of weights was made of the workers'."""
+    bytes_down: int
+    """What all workers together were handed."""
+    bytes_up: int
+    """What all workers together sent back."""
 
 
 @dataclass(frozen=True)
@@ -53,35 +59,63 @@ class Workers:
         """A round; raises SparkNetError where a worker does not answer or its numbers are not finite."""
         if plan.synchronous and len(self.shards) > 1:
             return self._together(plan, standing)
-        plan = replace(plan, synchronous=False)  # one worker alone has nothing to average
         start, sync, momentum = standing.weights, self.net.train.sync, standing.momentum
-        results = self._results(RoundTask(self.step, self.layout, plan, start.parameters, start.optimizer_state))
-        began = perf_counter()
-        parameters, state = average(results, [result.rows for result in results])
+        task = self._task(replace(plan, synchronous=False), start)
+        found = self._results(task)
+        began, parameters = perf_counter(), found.parameters
         if isinstance(sync, OuterSync):
             parameters, momentum = outer_step(sync, start.parameters, parameters, momentum)
+        state = found.optimizer_state if task.exchange.state else start.optimizer_state
         weights = Weights(parameters, state)
         _check_finite(weights, plan, "the average of the workers", plan.position + plan.steps - 1)
-        return Taken(weights, momentum, *_seen(results), seconds_exchange=perf_counter() - began)
+        return Taken(
+            weights, momentum, *_seen(found), found.seconds + perf_counter() - began, *task.traffic(self.shards)
+        )
+
+    def exchanging(self, plan: Plan, standing: Standing) -> Exchanging | None:
+        """How what the workers send comes to the driver; None where nothing travels."""
+        task = self._task(plan, standing.weights)
+        if plan.synchronous:
+            task = replace(task, exchange=Exchange(state=False))
+        slices = self.backend.slices(task, self.shards)
+        return None if slices is None or len(self.shards) == 1 else Exchanging(slices, task.traffic(self.shards)[1])
+
+    def _task(self, plan: Plan, start: Weights) -> RoundTask:
+        """A round of local steps; one worker alone has nothing to exchange, so it keeps all that it has."""
+        train, net = self.net.train, self.net
+        task = RoundTask(self.step, self.layout, plan, start.parameters, start.optimizer_state)
+        if len(self.shards) == 1:
+            return task
+        exchange = Exchange(
+            precision=train.exchange,
+            trained=net.trained_count,
+            state=not isinstance(train.moments, ResetMoments) and plan.round % train.moments.every == 0,
+            scalars=tuple(slot.offset for slot in net.optimizer_state if slot.size == 1),
+        )
+        if isinstance(train.moments, ResetMoments):
+            nothing = np.zeros(0, np.float32)
+            return replace(task, exchange=exchange, optimizer_state=nothing, fresh_state=net.optimizer_state_size)
+        return replace(task, exchange=exchange)
 
     def _together(self, plan: Plan, standing: Standing) -> Taken:
         """Step by step: the mean of the workers' gradients, then the optimizer, here."""
-        weights, seconds, exchange = standing.weights, 0.0, 0.0
+        weights, seconds, exchange, down, up = standing.weights, 0.0, 0.0, 0, 0
         sums: list[Sums] = []
         for position in range(plan.position, plan.position + plan.steps):
             step = replace(plan, position=position, steps=1)
             task = RoundTask(self._gradient, self.layout, step, weights.parameters, np.zeros(0, np.float32))
-            results = self._results(task)
+            found = self._results(task)
             began = perf_counter()
-            mean, _ = average(results, [1.0] * len(results))  # batches are equally large, whatever the shards are
-            weights = self._updated(weights, mean, plan.rates.at(position))
+            weights = self._updated(weights, found.parameters, plan.rates.at(position))
             _check_finite(weights, plan, f"step {position + 1}", position)
-            exchange += perf_counter() - began
-            seen, longest = _seen(results)
+            exchange += found.seconds + perf_counter() - began
+            seen, longest = _seen(found)
             sums += seen
             seconds += longest
-            self.progress(Stepped(len(results)))
-        return Taken(weights, standing.momentum, sums, seconds, exchange)
+            self.progress(Stepped(len(found.reports)))
+            moved = task.traffic(self.shards)
+            down, up = down + moved[0], up + moved[1]
+        return Taken(weights, standing.momentum, sums, seconds, exchange, down, up)
 
     def _updated(self, weights: Weights, mean: Floats, rate: float) -> Weights:
         """The weights after a step with a mean gradient, behind which the untrained parameters lie."""
@@ -95,19 +129,19 @@ class Workers:
         found = self.backend.engine.infer(self._update, feeds)
         return Weights(np.concatenate([found["new_trained"], mean[trained:]]), found["new_optimizer_state"])
 
-    def _results(self, task: RoundTask) -> list[WorkerResult]:
-        """Those of all workers, in worker order."""
+    def _results(self, task: RoundTask) -> RoundResult:
+        """The round of all workers, none of which is missing or broken."""
         plan = task.plan
-        results = sorted(self.backend.train(task, self.shards), key=lambda result: result.worker)
-        missing = {shard.worker for shard in self.shards} - {result.worker for result in results}
+        found = self.backend.train(task, self.shards)
+        missing = {shard.worker for shard in self.shards} - {report.worker for report in found.reports}
         if missing:
             count = len(self.shards)
             raise problem("R0031", f"round {plan.round + 1}: no answer from worker {min(missing) + 1} of {count}")
-        for result in results:
-            if result.broken is not None:
-                where = f"worker {result.worker + 1}, step {result.broken + 1}"
-                raise _diverged("the loss is", plan, where, result.broken)
-        return results
+        for report in found.reports:
+            if report.broken is not None:
+                where = f"worker {report.worker + 1}, step {report.broken + 1}"
+                raise _diverged("the loss is", plan, where, report.broken)
+        return found
 
     # ----- graphs -----
 
@@ -154,5 +188,5 @@ def outer_step(sync: OuterSync, start: Floats, mean: Floats, momentum: Floats) -
         return np.concatenate([stepped.astype(np.float32), mean[trained:]]), new.astype(np.float32)
 
 
-def _seen(results: Sequence[WorkerResult]) -> tuple[list[Sums], float]:
-    return [result.sums for result in results], max(result.seconds for result in results)
+def _seen(found: RoundResult) -> tuple[list[Sums], float]:
+    return [report.sums for report in found.reports], max(report.seconds for report in found.reports)

@@ -16,7 +16,7 @@ from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.training.balance import Classes
-from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundTask, Shard, WorkerResult
+from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
 Result = TypeVar("Result")
 
@@ -152,9 +152,13 @@ class View:
         held = self._holding()
         return self._shared.once(f"classes {field} {held.key}", lambda: held.backend.classes(layout, field))
 
-    def train(self, task: RoundTask, shards: Sequence[Shard]) -> list[WorkerResult]:
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
         """As `Backend.train`."""
         return self._holding().backend.train(task, shards)
+
+    def slices(self, task: RoundTask, shards: Sequence[Shard]) -> int | None:
+        """As `Backend.slices`."""
+        return self._holding().backend.slices(task, shards)
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
