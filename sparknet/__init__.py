@@ -9,14 +9,29 @@ if TYPE_CHECKING:
     from sparknet.compiler import check, compile
     from sparknet.grammar import SparkNetError
     from sparknet.runtime.model import Model, load, train
+    from sparknet.runtime.tracking.mlflow import MLflow
+    from sparknet.runtime.tracking.tensorboard import TensorBoard
     from sparknet.runtime.tuning.tune import tune
 
 __version__ = "0.1.0"
-__all__ = ["Model", "SparkNetError", "__version__", "check", "compile", "load", "train", "tune"]
+__all__ = [
+    "MLflow",
+    "Model",
+    "SparkNetError",
+    "TensorBoard",
+    "__version__",
+    "check",
+    "compile",
+    "load",
+    "train",
+    "tune",
+]
 
 _HOMES = {
+    "MLflow": "sparknet.runtime.tracking.mlflow",
     "Model": "sparknet.runtime.model",
     "SparkNetError": "sparknet.grammar",
+    "TensorBoard": "sparknet.runtime.tracking.tensorboard",
     "check": "sparknet.compiler",
     "compile": "sparknet.compiler",
     "load": "sparknet.runtime.model",

@@ -138,6 +138,9 @@ def schema_command() -> None:
 @click.option(
     "--data", "data_roots", multiple=True, metavar="DIR_OR_URI", help="Where FILE may read data, beside its own folder."
 )
+@click.option("--tensorboard", type=NET_FILE, metavar="DIR", help="Write event files for TensorBoard into DIR.")
+@click.option("--mlflow", metavar="URI", help="Log the run to MLflow: http://host:5000, sqlite:///mlflow.db.")
+@click.option("--experiment", metavar="NAME", help="Experiment of MLflow.  [default: Default]")
 @_job_timeout
 @_start_timeout
 @_set
@@ -151,6 +154,9 @@ def run_command(
     resume: bool,
     checkpoints: str | None,
     data_roots: tuple[str, ...],
+    tensorboard: Path | None,
+    mlflow: str | None,
+    experiment: str | None,
     job_timeout: float,
     start_timeout: float,
     settings: tuple[str, ...],
@@ -158,11 +164,24 @@ def run_command(
 ) -> None:
     """Train FILE on its data, score it on the test split and save the run."""
     _check_where(master, local)
-    from sparknet.cli.run import run_file
+    if experiment is not None and mlflow is None:
+        raise click.UsageError("`--experiment` is one of MLflow: give `--mlflow URI` too")
+    from sparknet.cli.run import run_file, trackers_of
 
     waits = Waits(job_timeout, start_timeout)
     output = output or Path("runs") / file.stem
-    run_file(file, output, workers, master, local, settings, root, data_roots, resume, waits, checkpoints)
+    trackers = trackers_of(tensorboard, mlflow, experiment)
+    run_file(file, output, workers, master, local, settings, root, data_roots, resume, waits, checkpoints, trackers)
+
+
+@cli.command("report")
+@click.argument("run", type=NET_FILE)
+@click.option("-o", "--output", type=NET_FILE, help="File to write.  [default: RUN.html]")
+def report_command(run: Path, output: Path | None) -> None:
+    """Write the report of the run in the folder RUN, an HTML file, anew."""
+    from sparknet.cli.run import write_report
+
+    write_report(run, output or run.absolute().with_name(f"{run.absolute().name}.html"))
 
 
 @cli.command("tune")

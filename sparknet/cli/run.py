@@ -13,11 +13,15 @@ from sparknet.cli.check import defaults_of
 from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import CompiledNet, compile
+from sparknet.compiler.describe import describe_train
 from sparknet.compiler.folder import check_output
+from sparknet.runtime.model import load
+from sparknet.runtime.problems import problem
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.spark.java import lacks_java
 from sparknet.runtime.spark.masters import check_master, chosen_master
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
+from sparknet.runtime.tracking.base import Tracker
 from sparknet.runtime.training.trainer import TrainedNet
 
 NO_JAVA = (
@@ -38,6 +42,7 @@ def run_file(
     resume: bool = False,
     waits: Waits = DEFAULT_WAITS,
     checkpoints: str | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> None:
     """Train the net in `file`, show how it goes and leave the run in `output`; raises SparkNetError."""
     console = make_console()
@@ -49,7 +54,7 @@ def run_file(
     console.print(layer_table(net), "")
     if net.data is not None:
         line(console, "data", net.data.describe())
-    line(console, "train", tables.settings(net))
+    line(console, "train", describe_train(net.train))
     if choices := defaults_of(net.typed):
         line(console, "choices", choices)
     if not local and lacks_java(master):
@@ -59,14 +64,41 @@ def run_file(
     display = TrainingDisplay(console, where, net.train.step_rows, rates=bool(net.train.schedule))
     try:
         if local:
-            trained = run_local(net, output, display, data_roots, resume, checkpoint_place=checkpoints)
+            trained = run_local(
+                net, output, display, data_roots, resume, checkpoint_place=checkpoints, trackers=trackers
+            )
         else:
+            on = OnSpark(master, waits=waits)
             trained = run_spark(
-                net, output, display, OnSpark(master, waits=waits), data_roots, resume, checkpoint_place=checkpoints
+                net, output, display, on, data_roots, resume, checkpoint_place=checkpoints, trackers=trackers
             )
     finally:
         display.stop()
     _summary(console, net, trained, output)
+
+
+def trackers_of(tensorboard: Path | None, mlflow: str | None, experiment: str | None) -> list[Tracker]:
+    """What the command line names."""
+    found: list[Tracker] = []
+    if tensorboard is not None:
+        from sparknet.runtime.tracking.tensorboard import TensorBoard
+
+        found.append(TensorBoard(tensorboard))
+    if mlflow is not None:
+        from sparknet.runtime.tracking.mlflow import MLflow
+
+        found.append(MLflow(mlflow, experiment or "Default"))
+    return found
+
+
+def write_report(run: Path, output: Path) -> None:
+    """Write the report of the run in a folder; raises SparkNetError."""
+    model = load(run)
+    try:
+        model.report(output)
+    except OSError as error:
+        raise problem("R0050", f"`{output}` cannot be written: {error.strerror or error}") from error
+    line(make_console(), "saved", str(output))
 
 
 def _summary(console: Console, net: CompiledNet, trained: TrainedNet, output: Path) -> None:

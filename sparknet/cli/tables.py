@@ -7,13 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sparknet.compiler import CompiledNet
-from sparknet.compiler.exchange import AverageMoments, Moments
-from sparknet.compiler.optimizers import AnyOptimizer
-from sparknet.compiler.schedules import Schedule
-from sparknet.compiler.sections import AverageSync, Sync
+from sparknet.compiler.describe import count
 from sparknet.compiler.summary import amount
 
-__all__ = ["amount", "count", "layer_table", "line", "make_console", "settings"]
+__all__ = ["amount", "count", "layer_table", "line", "make_console"]
 
 
 def make_console() -> Console:
@@ -35,34 +32,6 @@ def layer_table(net: CompiledNet) -> Table:
         kind = f"like {output.like}" if output.like else f"{output.kind}[{output.size}]"
         table.add_row(Text(f"output {output.name}"), Text(kind), "")
     return table
-
-
-def settings(net: CompiledNet) -> str:
-    """The `train` section in one line."""
-    train = net.train
-    number, unit = train.length
-    more = f" x {train.accumulate}" if train.accumulate > 1 else ""
-    parts = [_call(train.optimizer), count(number, unit[:-1]), f"batch {train.batch}{more}", f"seed {train.seed}"]
-    if train.schedule:
-        parts.insert(1, " then ".join(map(_call, train.schedule)))
-    if train.sync != AverageSync():
-        parts.append(f"sync {_call(train.sync)}")
-    if train.moments != AverageMoments():
-        parts.append(f"moments {_call(train.moments)}")
-    if train.exchange != "float32":
-        parts.append(f"exchange {train.exchange}")
-    return ", ".join(parts)
-
-
-def _call(setting: AnyOptimizer | Schedule | Sync | Moments) -> str:
-    """A setting as it is written, defaults left out."""
-    options = ", ".join(f"{key}: {str(v).lower()}" for key, v in setting.model_dump(exclude_defaults=True).items())
-    return f"{setting.name}({options})" if options else setting.name
-
-
-def count(number: int, what: str) -> str:
-    """`1 round`, `1,797 rows`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def line(console: Console, label: str, text: str) -> None:

@@ -16,6 +16,8 @@ from sparknet.runtime.encoding.learning import Terms
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.evaluation.counting import ErrorTask
+from sparknet.runtime.evaluation.errors import Errors
 from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
@@ -112,6 +114,10 @@ class Backend(Protocol):
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """One evaluation on every worker that has rows of the split."""
+        ...
+
+    def errors(self, task: ErrorTask) -> Errors:
+        """Where the net errs on all rows of the split, of which there is at least one."""
         ...
 
     def close(self) -> None:

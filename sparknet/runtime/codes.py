@@ -67,6 +67,10 @@ CODES: dict[str, str] = {
     # ----- engines -----
     "R0070": "the package of another engine",
     "R0071": "a net that an engine refuses",
+    # ----- trackers -----
+    "R0080": "the package of a tracker",
+    "R0081": "a folder that can hold no event files",
+    "R0082": "an MLflow that cannot be reached",
     # ----- searches -----
     "R0090": "Optuna is not installed",
     "R0091": "a net without choices",

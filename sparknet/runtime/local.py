@@ -26,6 +26,8 @@ from sparknet.runtime.encoding.moments import Axes, Moments, moments_of
 from sparknet.runtime.encoding.profile import Profile, check_profile, profile_batches
 from sparknet.runtime.encoding.store import BlockStore
 from sparknet.runtime.engines.base import Engine, EngineError, OnnxRuntimeEngine
+from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
+from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.sources.places import Place, open_table
 from sparknet.runtime.sources.readers import Table
@@ -149,6 +151,13 @@ class LocalBackend:
         places = [place for place in self._store.places() if place[0] == task.split]
         return self._side_by_side(
             partial(evaluate, self.engine, task, place[1], self._store.blocks(place)) for place in places
+        )
+
+    def errors(self, task: ErrorTask) -> Errors:
+        """As `Backend.errors`."""
+        places = [place for place in self._store.places() if place[0] == task.split]
+        return merged(
+            self._side_by_side(partial(count_errors, self.engine, task, self._store.blocks(place)) for place in places)
         )
 
     def close(self) -> None:

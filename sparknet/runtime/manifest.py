@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from sparknet.compiler.compiled import CompiledNet, Port
+from sparknet.compiler.describe import describe_train
 from sparknet.compiler.encoders import AnyEncoder, Pixels, SavedBindings, Spectrogram, Tokens
 from sparknet.compiler.folder import Count, Entry, NetManifest, SavedPort, Text, describe_net
 from sparknet.compiler.ports import LENGTHS
@@ -39,7 +40,15 @@ class Manifest(NetManifest):
     kept_round: Annotated[int, Field(ge=1, le=2**53)]
     """The round whose weights the folder holds: the best on the validation rows, the last one where there are none."""
     stopped_early: bool
+    training: Annotated[str, Field(max_length=10_000)]
+    """The `train` section in a line."""
+    began: Text
+    """When, in UTC."""
+    where: Text
     seconds: float
+    """From the first look at the data to the last score."""
+    seconds_start: float
+    seconds_data: float
     scores: dict[Text, SavedScore]
 
 
@@ -56,7 +65,12 @@ def describe(net: CompiledNet, trained: TrainedNet) -> Manifest:
             "rounds": len(trained.history),
             "kept_round": trained.kept_round,
             "stopped_early": len(trained.history) < trained.planned,
+            "training": describe_train(net.train),
+            "began": trained.origin.began,
+            "where": trained.origin.where,
             "seconds": trained.seconds,
+            "seconds_start": trained.origin.seconds_start,
+            "seconds_data": trained.seconds_data,
             "scores": scores,
         }
     )

@@ -35,6 +35,7 @@ from sparknet.runtime.sources.frames import (
 )
 from sparknet.runtime.sources.places import in_memory
 from sparknet.runtime.spark.waits import JOB_SECONDS, START_SECONDS, Waits
+from sparknet.runtime.tracking.base import Tracker
 from sparknet.runtime.training.records import Event, Note, RoundRecord
 
 if TYPE_CHECKING:
@@ -122,9 +123,13 @@ class Model:
                 found = score(self.run, self.net, LocalBackend({"data": table}, before="scoring"))
         return {"loss": found.loss, **found.metrics}
 
+    def report(self, path: str | Path) -> None:
+        """Write the report of the run anew, an HTML file as the one in the run folder; raises OSError."""
+        Path(path).write_bytes(run_folder.report_of(self.run, self.net))
+
     def save(self, path: str | Path) -> None:
         """Write the run folder, whole or not at all; raises SparkNetError, also where `path` exists already."""
-        run_folder.save(Path(path), self.run, self.net.models)
+        run_folder.save(Path(path), self.run, self.net)
 
 
 def load(path: str | Path) -> Model:
@@ -148,6 +153,7 @@ def train(
     data_roots: Sequence[str | Path] = (),
     job_timeout: float = JOB_SECONDS,
     start_timeout: float = START_SECONDS,
+    trackers: Sequence[Tracker] = (),
 ) -> Model:
     """Train a net: on Spark where the rows are a Spark DataFrame, in this process else.
 
@@ -169,6 +175,7 @@ def train(
         data_roots: Folders or URIs below which the `data` section may name sources, beside the folder of the file.
         job_timeout: Seconds that a job on Spark may take, such as a round.
         start_timeout: Seconds that Spark may take to give executors.
+        trackers: What is told of the run as it goes: `sparknet.TensorBoard(folder)`, `sparknet.MLflow(uri)`.
 
     Raises:
         SparkNetError: For mistakes in the net, columns and rows that do not fit, and runs that break.
@@ -185,11 +192,11 @@ def train(
     given: dict[str, Any] = {keys[key]: rows for key, rows in frames.items()}
     if spark is not None or is_spark(data):
         on = OnSpark(spark=spark, data=given or None, waits=Waits(job_timeout, start_timeout))
-        trained = run_spark(fed, output, _log, on, data_roots, resume, callback, checkpoints)
+        trained = run_spark(fed, output, _log, on, data_roots, resume, callback, checkpoints, trackers)
     else:
         read = columns_of(fed.data.bindings if fed.data is not None else ())
         tables = {key: in_memory(as_arrow(rows, read)) for key, rows in given.items()}
-        trained = run_local(fed, output, _log, data_roots, resume, tables, callback, checkpoints)
+        trained = run_local(fed, output, _log, data_roots, resume, tables, callback, checkpoints, trackers)
     return Model(run_folder.finished(fed, trained), net)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 
@@ -31,21 +31,25 @@ from sparknet.compiler.folder import (
 )
 from sparknet.compiler.foreign.safety import UnsafeModelError
 from sparknet.runtime.engines.base import Floats
+from sparknet.runtime.evaluation.errors import Errors, misfit
 from sparknet.runtime.hostile import damaged, explain, read_file
 from sparknet.runtime.manifest import Manifest, describe, describe_bindings, fits_port
 from sparknet.runtime.onnx_check import Interface, Signature, check_model
 from sparknet.runtime.problems import problem
+from sparknet.runtime.report.page import report
 from sparknet.runtime.training.records import RoundRecord, read_history, write_history
 from sparknet.runtime.training.trainer import TrainedNet
 
 STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
-BINDINGS = "bindings.json"
+BINDINGS, ERRORS, REPORT = "bindings.json", "errors.json", "report.html"
 
 _CAPS = {
     MANIFEST: 64 << 20,
     NET: 16 << 20,
     METRICS: 1 << 30,
     BINDINGS: 256 << 20,
+    ERRORS: 256 << 20,
+    REPORT: 16 << 20,
     INFERENCE: 2**31 - 1,
     STEP: 2**31 - 1,
     EVALUATION: 2**31 - 1,
@@ -72,8 +76,12 @@ class SavedRun:
     parameters: Floats
     optimizer_state: Floats
     history: tuple[RoundRecord, ...]
+    errors: Errors | None
+    """None where no rows were held out."""
     encoders: Mapping[str, AnyEncoder]
     """What encodes columns that hold no numbers, by the names of the ports that they feed."""
+    report: bytes | None = None
+    """That of a folder that was read; a run that has just been trained gets one when it is written."""
 
 
 # ----- writing -----
@@ -93,28 +101,43 @@ def finished(net: CompiledNet, trained: TrainedNet) -> SavedRun:
         parameters=trained.parameters,
         optimizer_state=trained.optimizer_state,
         history=trained.history,
+        errors=trained.errors,
         encoders=bindings.encoders,
     )
 
 
-def save(folder: Path, run: SavedRun, models: Mapping[str, bytes]) -> None:
-    """Write a run and the foreign models that its net names, whole or not at all; raises SparkNetError.
+def save(folder: Path, run: SavedRun, net: CompiledNet) -> None:
+    """Write a run of `net`, whole or not at all; raises SparkNetError.
 
     A run that was read gives the bytes of the folder that it was read from.
     """
-    contents = {
+    contents = _contents(run, net)
+    manifest = run.manifest.model_copy(update={"files": digests(contents)})
+    contents[REPORT] = run.report or report(net, manifest, run.history, run.errors, run.encoders)
+    manifest = run.manifest.model_copy(update={"files": digests(contents)})
+    write_folder(folder, {**contents, MANIFEST: manifest_bytes(manifest)})
+
+
+def report_of(run: SavedRun, net: CompiledNet) -> bytes:
+    """The report of a run of `net`, written anew."""
+    manifest = run.manifest.model_copy(update={"files": digests(_contents(run, net))})
+    return report(net, manifest, run.history, run.errors, run.encoders)
+
+
+def _contents(run: SavedRun, net: CompiledNet) -> dict[str, bytes]:
+    """All files that the report tells of."""
+    return {
         NET: run.net.encode(),
         INFERENCE: run.inference,
         STEP: run.step,
         EVALUATION: run.evaluation,
         PARAMETERS: tensor_bytes(run.parameters, run.manifest.parameters),
-        **models,
+        **net.models,
         BINDINGS: f"{SavedBindings(encoders=dict(run.encoders)).model_dump_json(indent=2)}\n".encode(),
         STATE: tensor_bytes(run.optimizer_state, run.manifest.optimizer_state),
         METRICS: write_history(run.history),
+        ERRORS: b"null\n" if run.errors is None else f"{run.errors.model_dump_json()}\n".encode(),
     }
-    manifest = run.manifest.model_copy(update={"files": digests(contents)})
-    write_folder(folder, {**contents, MANIFEST: manifest_bytes(manifest)})
 
 
 # ----- reading -----
@@ -141,7 +164,9 @@ def load(folder: Path) -> SavedRun:
         parameters=_join(folder / PARAMETERS, data[PARAMETERS], manifest.parameters),
         optimizer_state=_join(folder / STATE, data[STATE], manifest.optimizer_state),
         history=_history(folder / METRICS, data[METRICS]),
+        errors=_errors(folder / ERRORS, data[ERRORS], manifest),
         encoders=_encoders(folder / BINDINGS, data[BINDINGS], manifest),
+        report=data[REPORT],
     )
 
 
@@ -238,6 +263,20 @@ def _encoders(path: Path, data: bytes, manifest: Manifest) -> Mapping[str, AnyEn
         if name not in ports or not fits_port(encoder, ports[name]):
             raise damaged(path, f"what it says of `{name[:40]}` is not what the manifest says")
     return encoders
+
+
+def _errors(path: Path, data: bytes, manifest: Manifest) -> Errors | None:
+    """What `errors.json` holds, of outputs that the manifest lists."""
+    try:
+        errors = TypeAdapter(Errors | None).validate_json(data)
+    except ValidationError as error:
+        raise damaged(path, explain(error)) from error
+    if errors is not None:
+        classes = {p.name: 0 for p in manifest.predictions} | {t.name: t.classes or 0 for t in manifest.targets}
+        why = misfit(errors, classes)
+        if why is not None:
+            raise damaged(path, why)
+    return errors
 
 
 def _history(path: Path, data: bytes) -> tuple[RoundRecord, ...]:

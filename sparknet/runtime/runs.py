@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -32,9 +32,11 @@ from sparknet.runtime.sources.places import Place, check_source, place_of
 from sparknet.runtime.sources.readers import Table
 from sparknet.runtime.spark.masters import check_master, chosen_master
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
+from sparknet.runtime.tracking.base import Tracker, tracked
 from sparknet.runtime.training import checkpoints
 from sparknet.runtime.training.checkpoints import Checkpoint
 from sparknet.runtime.training.counted import CountedEngine
+from sparknet.runtime.training.origin import Origin
 from sparknet.runtime.training.records import Callback, Note, Progress
 from sparknet.runtime.training.stores import Store
 from sparknet.runtime.training.trainer import TrainedNet, data_section, train
@@ -108,21 +110,24 @@ def run_local(
     data: Mapping[str, Table] | None = None,
     callback: Callback | None = None,
     checkpoint_place: str | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> TrainedNet:
     """Train in this process, without Spark or Java; where `output` is given, leave a run folder there.
 
     The `.net` file may name data below its own folder and below `data_roots`, folders or URIs. With `resume` the run
     of `output` that was not finished goes on from its newest checkpoint; raises SparkNetError where that cannot be.
     `data` takes the place of the sources, by their keys. `callback` as in `trainer.train`. Checkpoints lie beside
-    `output`, or at the URI or path that `checkpoint_place` names.
+    `output`, or at the URI or path that `checkpoint_place` names. `trackers` are told of the run as it goes; one that
+    fails ends its telling, not the run.
     """
     output = None if output is None else Path(output)
-    places, engine = check_before(net, output, data_roots, given=data)
+    places, engine = check_before(net, output, data_roots, given=data, trackers=trackers)
     store = _store(net, output, checkpoint_place, resume)
     net, resumed = _resumed(net, store, progress, resume)
     with diagnosed("training"):
         counting = engine if progress is None else CountedEngine(engine, progress)
-        return _run(net, LocalBackend(data or places, counting), output, store, progress, resumed, callback)
+        backend = LocalBackend(data or places, counting)
+        return _run(net, backend, output, store, progress, resumed, callback, Origin(), trackers)
 
 
 def run_spark(
@@ -134,15 +139,19 @@ def run_spark(
     resume: bool = False,
     callback: Callback | None = None,
     checkpoint_place: str | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> TrainedNet:
     """Train on Spark; where `output` is given, leave a run folder there. The rest as in `run_local`."""
     on = on or OnSpark()
     output = None if output is None else Path(output)
     frames = on.frames()
-    places, engine = check_before(net, output, data_roots, given=frames)
+    places, engine = check_before(net, output, data_roots, given=frames, trackers=trackers)
     store = _store(net, output, checkpoint_place, resume)
     net, resumed = _resumed(net, store, progress, resume)
+    origin, began = Origin(), perf_counter()
     with diagnosed("training"), on.session(progress) as spark:
+        place = f"Spark {spark.version} on {spark.conf.get('spark.master', 'a cluster')}"
+        origin = replace(origin, where=place, seconds_start=perf_counter() - began)
         from sparknet.runtime.spark.backend import SparkBackend
         from sparknet.runtime.spark.cluster import inspect, settings_of
         from sparknet.runtime.spark.jobs import waited
@@ -160,7 +169,7 @@ def run_spark(
 
         frames = frames or waited(spark, on.waits.job, "opening the data", opened)
         backend = SparkBackend(frames, labels, cluster, on.waits, engine=engine)
-        return _run(net, backend, output, store, progress, resumed, callback)
+        return _run(net, backend, output, store, progress, resumed, callback, origin, trackers)
 
 
 @dataclass(frozen=True)
@@ -213,13 +222,21 @@ def _run(
     progress: Progress | None,
     resumed: Checkpoint | None,
     callback: Callback | None,
+    origin: Origin,
+    trackers: Sequence[Tracker],
 ) -> TrainedNet:
-    with closing(backend):
-        trained = train(net, backend, progress, store, resumed, callback)
-    if output is not None:
-        run_folder.save(output, run_folder.finished(net, trained), net.models)
-    if store is not None:
-        checkpoints.remove(store)
+    history = resumed.standing.history if resumed else ()
+    with tracked(trackers, net, history, progress) as tracking:
+        with closing(backend):
+            trained = replace(train(net, backend, tracking.progress, store, resumed, callback), origin=origin)
+        if output is not None or trackers:
+            run = run_folder.finished(net, trained)
+        if output is not None:
+            run_folder.save(output, run, net)
+        if store is not None:
+            checkpoints.remove(store)
+        if trackers:
+            tracking.finish(run)
     return trained
 
 
@@ -266,6 +283,7 @@ def check_before(
     output: Path | None,
     data_roots: Sequence[str | Path],
     given: Mapping[str, object] | None = None,
+    trackers: Sequence[Tracker] = (),
 ) -> tuple[dict[str, Place], Engine]:
     """All that can be known to fail before Spark starts; the places of the data, which `given` frames stand in for."""
     _check_trains(net)
@@ -287,6 +305,8 @@ def check_before(
             f"`OnSpark(data=...)` must be {wanted}, as the `data` section names its rows, found {found}",
             label=next(iter(supplies.values())).label,
         )
+    for tracker in trackers:
+        tracker.check()
     return places, engine
 
 

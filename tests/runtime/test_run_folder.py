@@ -96,7 +96,7 @@ def test_a_failed_write_leaves_nothing(made: Path, tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SparkNetError) as error:
-        save(tmp_path / "run", finished(net, trained), net.models)
+        save(tmp_path / "run", finished(net, trained), net)
     assert only(error) == f"E0601 `{tmp_path / 'run'}` cannot be written: No space left on device"
     assert list(tmp_path.iterdir()) == []
 

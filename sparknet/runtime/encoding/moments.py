@@ -60,11 +60,35 @@ class Moments(BaseModel):
         """The mean at each place."""
         return np.array([float(Fraction(s, self.count << _LEAST)) for s in self.sums], np.float32)
 
+    def means(self) -> list[float]:
+        """The mean at each place."""
+        return [float(Fraction(s, self.count << _LEAST)) for s in self.sums]
+
+    def mean_squares(self) -> list[float]:
+        """The mean of the squares at each place."""
+        return [float(Fraction(square, self.count << 2 * _LEAST)) for square in self.squares]
+
+    def variances(self) -> list[float]:
+        """The mean squared distance from the mean at each place."""
+        return [float(spread) for spread in self._spreads()]
+
+    @property
+    def plausible(self) -> bool:
+        """Whether so many float32 numbers can have such sums; those of a file that was tampered with may not."""
+        if self.count < 1 or len(self.sums) != len(self.squares):
+            return False
+        sums = all(abs(s) <= self.count << _LEAST + 128 for s in self.sums)
+        return (
+            sums and all(0 <= s <= self.count << 2 * (_LEAST + 128) for s in self.squares) and min(self._spreads()) >= 0
+        )
+
+    def _spreads(self) -> list[Fraction]:
+        pairs = zip(self.sums, self.squares, strict=True)
+        return [Fraction(self.count * square - s * s, self.count**2 << 2 * _LEAST) for s, square in pairs]
+
     def deviation(self) -> NDArray[np.float32]:
         """The standard deviation at each place, 1 where all numbers are equal, so that dividing by it is harmless."""
-        pairs = zip(self.sums, self.squares, strict=True)
-        spreads = (Fraction(self.count * square - s * s, self.count**2 << 2 * _LEAST) for s, square in pairs)
-        found = np.array([sqrt(spread) for spread in spreads], np.float32)
+        found = np.array([sqrt(spread) for spread in self._spreads()], np.float32)
         return np.where(found > 0, found, np.float32(1))
 
 

@@ -35,6 +35,8 @@ from sparknet.runtime.encoding.learning import Terms, learners
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile, check_profile
 from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
+from sparknet.runtime.evaluation.counting import ErrorTask
+from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import letting_go, worker_failure
 from sparknet.runtime.problems import changed
 from sparknet.runtime.spark.cluster import Cluster, inspect
@@ -43,12 +45,14 @@ from sparknet.runtime.spark.jobs import rows_of
 from sparknet.runtime.spark.tasks import (
     BLOCK_SCHEMA,
     CLASS_SCHEMA,
+    ERROR_SCHEMA,
     MOMENT_SCHEMA,
     PROFILE_SCHEMA,
     RESULT_SCHEMA,
     ROW_SCHEMA,
     TERM_SCHEMA,
     CountClasses,
+    CountErrors,
     EncodeRows,
     EvaluateRound,
     MomentBlocks,
@@ -229,6 +233,16 @@ class SparkBackend:
         if rows != {place: count for place, count in self._rows.items() if place[0] == task.split}:
             raise changed("the data")  # blocks that are gone altogether
         return [Evaluation(report.worker, report.sums, report.seconds) for report in found]
+
+    def errors(self, task: ErrorTask) -> Errors:
+        """As `Backend.errors`."""
+        job = CountErrors(task, self.engine, self._digests[task.split])
+        found = self._collect(self._split(task.split).mapInArrow(job, ERROR_SCHEMA), f"errors on `{task.split}`")
+        rows = sorted(found.to_pylist(), key=lambda row: row["worker"])
+        errors = [Errors.model_validate_json(row["errors"]) for row in rows]
+        if sum(each.rows for each in errors) != sum(n for (split, _), n in self._rows.items() if split == task.split):
+            raise changed("the data")
+        return merged(errors)
 
     def close(self) -> None:
         """As `Backend.close`."""

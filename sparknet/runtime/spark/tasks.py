@@ -22,6 +22,7 @@ from sparknet.runtime.encoding.moments import Axes, moments_of
 from sparknet.runtime.encoding.profile import profile_batches
 from sparknet.runtime.encoding.terms import terms_of
 from sparknet.runtime.engines.base import Engine, Sums
+from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
 from sparknet.runtime.problems import changed
 from sparknet.runtime.training.balance import count_classes
 from sparknet.runtime.training.exchange import Buffer, Segment
@@ -293,6 +294,29 @@ class EvaluateRound:
         found = evaluate(self.engine, self.task, first.worker, _in_order(_chain(first, blocks)))
         settle()
         yield _report_row(Report(found.worker, 0, found.sums, 0, found.seconds))
+
+
+ERROR_SCHEMA = "worker int, errors string"
+
+
+@dataclass(frozen=True)
+class CountErrors:
+    """The errors of a net on the blocks of a split that the partition holds, as JSON."""
+
+    task: ErrorTask
+    engine: Engine
+    digests: BlockDigests
+
+    def __call__(self, batches: Batches) -> Batches:
+        """One row, or none for a partition without rows of the split."""
+        blocks = read_blocks(batches, self.digests)
+        first = next(blocks, None)
+        if first is None:
+            return
+        found = count_errors(self.engine, self.task, _in_order(_chain(first, blocks)))
+        settle()
+        columns = {"worker": pa.array([first.worker], pa.int32()), "errors": [found.model_dump_json()]}
+        yield pa.RecordBatch.from_pydict(columns)
 
 
 def settle() -> None:

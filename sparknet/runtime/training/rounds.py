@@ -317,11 +317,12 @@ def feed(layout: Layout, columns: Sequence[NDArray[np.generic]]) -> Feeds:
 def evaluate(engine: Engine, task: EvaluationTask, worker: int, blocks: Iterable[Block]) -> Evaluation:
     """Loss and metrics over all rows of a worker's blocks, which come in the order of their indices."""
     began = perf_counter()
-    sums = engine.evaluate(task.graph, task.parameters, _evaluation_batches(task.layout, blocks))
+    sums = engine.evaluate(task.graph, task.parameters, evaluation_batches(task.layout, blocks))
     return Evaluation(worker, sums, perf_counter() - began)
 
 
-def _evaluation_batches(layout: Layout, blocks: Iterable[Block]) -> Iterator[tuple[Feeds, int]]:
+def evaluation_batches(layout: Layout, blocks: Iterable[Block]) -> Iterator[tuple[Feeds, int]]:
+    """All rows of some blocks as the graphs take them, and how many rows each batch has."""
     for block in blocks:
         arrays = block.arrays(layout)
         for start in range(0, block.rows, EVALUATION_BATCH):

@@ -22,10 +22,13 @@ from sparknet.runtime.encoding.encode import Layout, Shares, choose_layout
 from sparknet.runtime.encoding.learning import learners, teach
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Floats, Graph, Sums
+from sparknet.runtime.evaluation.counting import error_task
+from sparknet.runtime.evaluation.errors import Errors
 from sparknet.runtime.problems import problem
 from sparknet.runtime.training.augment import augmented_fields
 from sparknet.runtime.training.checkpoints import Checkpoint, Checkpoints, check_data, describe_run
 from sparknet.runtime.training.course import Course, plan_course
+from sparknet.runtime.training.origin import Origin
 from sparknet.runtime.training.records import Callback, Note, Prepared, Progress, RoundRecord, Score
 from sparknet.runtime.training.rounds import EvaluationTask, Shard
 from sparknet.runtime.training.standing import Standing, Weights, momentum_size
@@ -51,8 +54,13 @@ class TrainedNet:
     workers: int
     scores: dict[str, Score]
     seconds: float
+    seconds_data: float
+    """Those in which the data was checked and encoded."""
     bound: tuple[BoundPort, ...]
     """What fed the ports, as it was found in the data."""
+    errors: Errors | None
+    """Where the net errs on the test rows, or else on the validation rows, where there are any."""
+    origin: Origin = field(default_factory=Origin)
 
 
 # ----- training -----
@@ -127,6 +135,7 @@ class _Run:
         rows = self._check_splits(encoded)
         shards = self._balanced(encoded.shards(), layout)
         course = plan_course(self.net.train, rows["train"], len(shards), self.net.source, augmented)
+        ready = perf_counter() - self.began
         done = self.resumed.standing.history if self.resumed else ()
         self.progress(
             Prepared(
@@ -135,7 +144,7 @@ class _Run:
                 rounds=len(course.plans),
                 steps=course.steps,
                 row_bytes=layout.row_bytes,
-                seconds=perf_counter() - self.began,
+                seconds=ready,
                 rounds_done=len(done),
                 steps_done=done[-1].steps if done else 0,
             )
@@ -146,6 +155,8 @@ class _Run:
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
             scores["test"], _ = self._evaluate(layout, "test", kept.parameters, standing.kept_round)
+        judged: SplitName | None = next((s for s in ("test", "validation") if s in rows), None)
+        errors = judged and self.backend.errors(error_task(self.net, kept.parameters, layout, judged))
         return TrainedNet(
             parameters=kept.parameters,
             optimizer_state=kept.optimizer_state,
@@ -156,7 +167,9 @@ class _Run:
             workers=len(shards),
             scores=scores,
             seconds=self.seconds,
+            seconds_data=ready,
             bound=bound,
+            errors=errors,
         )
 
     # ----- before the first round -----

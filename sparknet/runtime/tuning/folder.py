@@ -107,5 +107,5 @@ class SearchFolder:
         old = self.path / f".{BEST}.{token_hex(4)}.old"
         if self.best.exists():
             self.best.rename(old)
-        run_folder.save(self.best, model.run, model.net.models)
+        run_folder.save(self.best, model.run, model.net)
         shutil.rmtree(old, ignore_errors=True)

@@ -15,6 +15,8 @@ from sparknet.runtime.encoding.learning import Terms
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.evaluation.counting import ErrorTask
+from sparknet.runtime.evaluation.errors import Errors
 from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
@@ -163,6 +165,10 @@ class View:
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
         return self._holding().backend.evaluate(task)
+
+    def errors(self, task: ErrorTask) -> Errors:
+        """As `Backend.errors`."""
+        return self._holding().backend.errors(task)
 
     @property
     def data(self) -> str | None:

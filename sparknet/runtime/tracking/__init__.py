@@ -1,0 +1,1 @@
+"""Runs told to other tools, as they go: a small class for each."""
