@@ -15,7 +15,16 @@ from pyspark.ml.param.shared import HasInputCol, HasOutputCol
 from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import functions as sf
 from pyspark.sql.pandas.functions import arrow_udf
-from pyspark.sql.types import ArrayType, BinaryType, DataType, NumericType, StringType, StructField, StructType
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    NumericType,
+    StringType,
+    StructField,
+    StructType,
+)
 
 from sparknet.ml.base import Stage
 from sparknet.ml.params.image import ImageParams, Invalid
@@ -94,15 +103,16 @@ class ImageFeature(Stage, ImageParams, HasInputCol, HasOutputCol, Transformer, M
         depth = 0
         while isinstance(kind, ArrayType):
             kind, depth = kind.elementType, depth + 1
+        numbers = isinstance(kind, NumericType | BooleanType)
         if depth == 0 and isinstance(kind, BinaryType | StringType):
             return None
         if depth == 0 and isinstance(kind, StructType) and kind.names == IMAGE_FIELDS:
             return None
-        if (depth == 0 and isinstance(kind, VectorUDT)) or (depth == 1 and isinstance(kind, NumericType)):
+        if (depth == 0 and isinstance(kind, VectorUDT)) or (depth == 1 and numbers):
             if self.getInputShape() is not None:
                 return None
             return "how the numbers make an image is not said", "say it, for instance `inputShape=[28, 28]`"
-        if depth in (2, 3) and isinstance(kind, NumericType):
+        if depth in (2, 3) and numbers:
             return None
         return ("it must hold images: Spark's image source, the bytes of files, paths or arrays of numbers",)
 
@@ -123,7 +133,7 @@ class ImageFeature(Stage, ImageParams, HasInputCol, HasOutputCol, Transformer, M
         read = cast(Any, arrow_udf)(decode, _READ)
         if invalid == "skip":  # else Spark would read an image once to see whether to skip it and once to have it
             read = read.asNondeterministic()
-        found = f"{self.uid}.read"
+        found = f"{self.uid}_read"
         rows = dataset.withColumn(found, read(quoted(self.getInputCol()), self._beside(dataset)))
         if invalid == "skip":
             rows = rows.filter(quoted(found)["error"].isNull())
@@ -133,7 +143,7 @@ class ImageFeature(Stage, ImageParams, HasInputCol, HasOutputCol, Transformer, M
         error = self.getErrorCol()
         if error is not None:
             added.append(quoted(found)["error"].alias(error))
-        return rows.select(*map(quoted, dataset.columns), *added)
+        return rows.select("*", *added).drop(found)
 
     def _beside(self, dataset: DataFrame) -> Column:
         """What tells a user which file a row is: the column `path`, as `binaryFile` has it, where there is one."""

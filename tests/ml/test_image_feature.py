@@ -92,6 +92,11 @@ def test_numbers(spark: SparkSession) -> None:
         feature = ImageFeature(inputCol=name, rgb=False, size=4, inputShape=shape, maxValue=15)
         (row,) = feature.transform(data).select("features").collect()
         assert bytes(row.features) == want, name
+    twice = data.select("raw", sf.lit(1).alias("n"), sf.lit(2).alias("n"))
+    assert feature.transform(twice).columns == ["raw", "n", "n", "features"]
+    masks = spark.createDataFrame([((gray > 7).tolist(),)], ["image"])
+    (row,) = ImageFeature(rgb=False, size=4, maxValue=1).transform(masks).select("features").collect()
+    assert bytes(row.features) == bytes(8) + b"\xff" * 8
 
 
 @pytest.mark.parametrize(
