@@ -63,9 +63,27 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
+_DEATHS = (
+    (re.compile(r"ExecutorLostFailure \(([^)\n]*)\)(?: Reason: ([^\n]*))?"), "an executor was lost: {}"),
+    (re.compile(r"Python worker exited unexpectedly"), "its Python process died"),
+)
+"""How Spark says that a process is gone, which leaves no cause of its own behind; and how we say it."""
+
+_MEMORY = (
+    "did memory run out? the kernel's log (`dmesg`) tells whether it killed the process",
+    "lower `batch`, or give executors more memory beside Java's: `spark.executor.memoryOverhead`",
+)
+
+
 def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
     """A failed job as a diagnostic; `label` is the source that it read."""
-    return problem("R0031", f"{doing}: a worker failed: {first_cause(error)}", label=label)
+    cause, helps = first_cause(error), tuple[str, ...]()
+    for sign, words in _DEATHS:
+        found = sign.search(str(error))
+        if found is not None:
+            cause, helps = words.format(*filter(None, reversed(found.groups()))), _MEMORY
+            break
+    return problem("R0031", f"{doing}: a worker failed: {cause[:500]}", label=label, helps=helps)
 
 
 def first_cause(error: Exception) -> str:
@@ -73,7 +91,7 @@ def first_cause(error: Exception) -> str:
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
     text = str(details() if callable(details) else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    python = [line for line in lines if re.match(r"[\w.]+(Error|Exception): ", line)]
+    python = [line for line in lines if re.match(r"([\w.]+(Error|Exception)|SystemExit): ", line)]
     java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     cause = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
     return re.sub(r"^[\w.$]+(Error|Exception): ", "", cause)[:500]

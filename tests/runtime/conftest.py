@@ -38,6 +38,15 @@ train {{
 }}
 """
 
+DIGITS = """\
+data {
+  source = digits()
+  image  = column("pixels") / 16
+  digit  = column("label")
+}
+"""
+"""The data of nets that read digits: an input `image`, an output `digit`."""
+
 
 def small_net(folder: Path, source: str = 'parquet("rows.parquet")', **settings: object) -> CompiledNet:
     """The net of `NET`, its data beside it in `folder`."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+import numpy as np
 from pyspark import TaskContext
 
 from sparknet.runtime.engines.base import Floats, Graph, OnnxRuntimeEngine, Step, Trained
@@ -29,6 +30,8 @@ class Faults(OnnxRuntimeEngine):
     """Stock ONNX Runtime, but for the faults that are ordered in `folder`."""
 
     folder: Path
+    seed: int | None = None
+    """Where it is given, workers and executors die at random steps besides, as torchft's punisher kills them."""
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         trained = super().train(graph, parameters, optimizer_state, self._struck(steps))
@@ -41,6 +44,8 @@ class Faults(OnnxRuntimeEngine):
         for number, step in enumerate(steps):
             if number == 1:
                 self._strike()
+            if self.seed is not None:
+                self._punish(step)
             yield step
 
     def _strike(self) -> None:
@@ -52,6 +57,8 @@ class Faults(OnnxRuntimeEngine):
             (self.folder / f"again.{place}").touch()
         if (self.folder / "raise-always").exists():
             raise RuntimeError("the sensor is on fire")
+        if (self.folder / "worker-always").exists():
+            os.kill(os.getpid(), SIGKILL)
         sick = self.folder / f"sick-executor.{executor()}"
         if sick.exists() or self._claim("sick-executor"):
             sick.touch()
@@ -66,6 +73,19 @@ class Faults(OnnxRuntimeEngine):
         if self._claim("late"):  # two copies of the task compute, and both end
             _wait(self.folder / f"again.{place}")
         if self._claim("hang"):  # only the copy ends
+            _wait(None)
+
+    def _punish(self, step: Step) -> None:
+        """Die, once in a hundred steps: the draw goes by the step and not by the clock, which runs with the load."""
+        task = TaskContext.get()
+        if task is None:
+            return
+        draw = np.random.Generator(np.random.Philox(key=[self.seed or 0, step.seed ^ task.attemptNumber()])).random()
+        kind = "executor" if draw < 0.003 else "worker"
+        died = self.folder / f"{step.seed}-{task.attemptNumber()}.{kind}-done"
+        if draw < 0.012 and not died.exists():
+            died.touch()
+            os.kill(executor() if kind == "executor" else os.getpid(), SIGKILL)
             _wait(None)
 
     def _claim(self, kind: str) -> bool:

@@ -18,7 +18,7 @@ import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.engines.base import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
-from sparknet.runtime.failures import diagnosed
+from sparknet.runtime.failures import diagnosed, worker_failure
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources.places import place_of
@@ -363,3 +363,15 @@ def test_spark_that_does_not_answer(tmp_path: Path, spark: SparkSession) -> None
         train(net, backend)
     assert only(error).startswith("R0032 checking the data: no answer from Spark in ")
     assert "--job-timeout" in error.value.diagnostics[0].helps[1]
+
+
+def test_an_executor_that_is_lost_again_and_again() -> None:
+    """What Spark 4.1 says on a cluster; Java's last cause would be that a stream has ended."""
+    text = (
+        "Job aborted due to stage failure: Task 0 in stage 3.0 failed 4 times, most recent failure: Lost task 0.3 in "
+        "stage 3.0 (TID 9) (10.0.0.1 executor 4): ExecutorLostFailure (executor 4 exited caused by one of the running "
+        "tasks) Reason: Command exited with code 137\nDriver stacktrace:\nCaused by: java.io.EOFException"
+    )
+    (diagnostic,) = worker_failure("round 2", RuntimeError(text)).diagnostics
+    assert diagnostic.message == "round 2: a worker failed: an executor was lost: Command exited with code 137"
+    assert "spark.executor.memoryOverhead" in diagnostic.helps[1]

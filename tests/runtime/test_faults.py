@@ -64,13 +64,16 @@ def test_a_task_that_fails_is_run_again(net: CompiledNet, orders: Path, spark: S
     assert vectors(trained) == vectors(run_local(net))
 
 
+@pytest.mark.parametrize(
+    ("kind", "cause"), [("raise-always", "the sensor is on fire"), ("worker-always", "its Python process died")]
+)
 def test_what_fails_in_every_task_is_one_error_and_the_run_can_go_on(
-    net: CompiledNet, orders: Path, folder: Path, spark: SparkSession
+    net: CompiledNet, orders: Path, folder: Path, spark: SparkSession, kind: str, cause: str
 ) -> None:
-    fire = orders / "raise-always"
+    fire = orders / kind
     with pytest.raises(SparkNetError) as error:
         run_spark(net, folder / "run", behind(2, fire.touch), OnSpark(spark=spark))
-    assert only(error) == "R0031 round 3: a worker failed: the sensor is on fire"
+    assert only(error) == f"R0031 round 3: a worker failed: {cause}"
     assert sorted(path.name for path in (folder / "run.checkpoints").iterdir()) == ["round-1", "round-2"]
     fire.unlink()
     resumed = run_spark(net, folder / "run", on=OnSpark(spark=spark), resume=True)

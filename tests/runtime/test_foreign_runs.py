@@ -10,27 +10,23 @@ import pyarrow.parquet as pq
 import sparknet
 from sparknet.runtime.runs import load_run, predict_to_file, run_local
 from tests.compiler.exports import export, small
+from tests.runtime.conftest import DIGITS
 
-NET = """\
-net Tuned {
+NET = f"""\
+net Tuned {{
   input image: float[1, 8, 8]
   onnx("small.onnx")
   output digit: class[10]
-}
-data {
-  source = digits()
-  image  = column("pixels") / 16
-  digit  = column("label")
-}
-train {
+}}
+{DIGITS}train {{
   optimizer = adam(lr: 0.01)
   epochs    = 5
   workers   = 2
-}
-predict {
+}}
+predict {{
   input  = digits()
   keep   = ["label"]
-}
+}}
 """
 
 
