@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "R0046": "no checkpoint to resume from",
     "R0047": "a checkpoint of another run",
     "R0048": "a place for checkpoints that is out of reach or of no use",
+    "R0049": "a disk without room for a run",
     # ----- predictions -----
     "R0050": "predictions that cannot be written",
     "R0051": "a column of that name exists",

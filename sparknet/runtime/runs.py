@@ -27,6 +27,7 @@ from sparknet.runtime.predict import (
     section_target,
 )
 from sparknet.runtime.problems import listing, problem
+from sparknet.runtime.room import check_room
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources.places import Place, check_source, place_of
 from sparknet.runtime.sources.readers import Table
@@ -241,12 +242,14 @@ def _run(
 
 
 def _store(net: CompiledNet, output: Path | None, place: str | None, resume: bool) -> Store | None:
-    """Where the checkpoints of a run lie; raises SparkNetError for a place that nothing would be written to."""
+    """Where the checkpoints of a run lie; raises SparkNetError for a place of no use, or without room for the run."""
     if place is not None and net.train.checkpoint is None and not resume:
         helps = ["write `checkpoint = rounds(5)` into the `train` section, or add `--set train.checkpoint=rounds(5)`"]
         raise problem("R0048", f"there are no checkpoints for `{place}`: the net asks for none", helps=helps)
     if resume and output is None and place is None:
         raise ValueError("`resume` needs the `output` that the run was to have, or the place of its checkpoints")
+    if output is not None:
+        check_room(net, output, checkpoints=place is None)
     return checkpoints.place_of(output, place)
 
 

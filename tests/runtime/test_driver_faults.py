@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+import sparknet
 from sparknet.compiler import CompiledNet
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.room import check_room
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import run_local
-from tests.runtime.conftest import small_net
+from tests.runtime.conftest import only, small_net
 
 ROOT = Path(__file__).parents[2]
 BYTES = ("parameters.safetensors", "optimizer_state.safetensors", "inference.onnx", "bindings.json")
@@ -80,3 +85,23 @@ def test_a_disk_too_full_for_the_run_folder(net: CompiledNet, folder: Path) -> N
     run_local(net, folder / "full" / "run", resume=True)
     run_local(net, folder / "whole")
     assert contents(folder / "full" / "run") == contents(folder / "whole")
+
+
+@pytest.mark.parametrize(("more", "said"), [("", ""), ("\n  checkpoint = rounds(5)", ", its checkpoints included")])
+def test_a_disk_too_small_for_a_run_is_told_before_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, more: str, said: str
+) -> None:
+    """The answer of the kernel is made up: only an administrator can make a small disk."""
+    path = folder / "small.net"
+    small_net(folder, more=more)
+    path.write_text(path.read_text("utf-8").replace("dense(8, relu)", "dense(200000, relu)"), "utf-8")
+    net = sparknet.compile(path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=25 << 20 if more else 15 << 20))
+    with pytest.raises(SparkNetError) as error:
+        run_local(net, folder / "run")
+    wanted = 134 if more else 24
+    free = 25 if more else 15
+    text = f"R0049 the disk of `{folder}` has {free} MiB free, and the run writes up to {wanted} MiB{said}"
+    assert only(error) == text
+    if more:
+        check_room(net, folder / "run", checkpoints=False)  # which lie elsewhere
