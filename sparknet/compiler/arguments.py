@@ -221,7 +221,8 @@ def explain_value(detail: ErrorDetails, values: Mapping[str, Any]) -> tuple[str,
         words, key = bounds[kind]
         share = kind == "less_than" and context[key] == 1 and 2 <= detail["input"] <= 100
         help = f"{detail['input']:g} percent is `{detail['input'] / 100:g}`" if share else None
-        return f"must be {words} {context[key]:,g}, found {found}", help
+        bound = context[key]
+        return f"must be {words} {f'{bound:,}' if isinstance(bound, int) else f'{bound:,g}'}, found {found}", help
     if kind == "literal_error":
         choices = str(context["expected"]).replace("'", "`")
         return f"must be {choices}, found {found}", _did_you_mean(str(detail["input"]), choices.split("`")[1::2])
