@@ -57,6 +57,12 @@ def test_the_tree_for_programs_is_as_the_page_says(tmp_path: Path) -> None:
     assert sparknet.check(written).net.name == "Photos"
 
 
+def test_the_tests_that_the_page_on_faults_names_are_there() -> None:
+    named = set(re.findall(r"\w+\.py", (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")))
+    assert len(named) > 4
+    assert named - {path.name for path in (ROOT / "tests" / "runtime").iterdir()} == set()
+
+
 def test_the_reference_lists_every_layer() -> None:
     reference = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     assert [name for name in (*LAYERS, *JOINS) if not re.search(rf"`{name}[`(]", reference)] == []
