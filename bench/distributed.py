@@ -48,13 +48,18 @@ train {{
 """
 
 
+def teacher_rows(draw: np.random.Generator, count: int, test: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of noise, their class what a random perceptron says of them, the same for every `draw`."""
+    own = np.random.default_rng(1)
+    first, second = own.normal(size=(FEATURES, 24)) / 8, own.normal(size=(24, CLASSES))
+    x = draw.normal(size=(count, FEATURES)).astype(np.float32)
+    return x, (np.maximum(x @ first, 0) @ second).argmax(1)
+
+
 def write_rows(folder: Path) -> None:
-    """Rows of noise, their class what a random perceptron says of them."""
     draw = np.random.default_rng(0)
-    first, second = draw.normal(size=(FEATURES, 24)) / 8, draw.normal(size=(24, CLASSES))
     for name, count in (("train", ROWS), ("test", ROWS // 10)):
-        x = draw.normal(size=(count, FEATURES)).astype(np.float32)
-        y = (np.maximum(x @ first, 0) @ second).argmax(1)
+        x, y = teacher_rows(draw, count, name == "test")
         flat = pa.FixedSizeListArray.from_arrays(pa.array(x.reshape(-1)), FEATURES)
         pq.write_table(pa.table({"x": flat, "y": y}), folder / f"{name}.parquet", row_group_size=10_000)
 

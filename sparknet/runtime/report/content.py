@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sparknet.compiler.encoders import AnyEncoder, Categories
+from sparknet.compiler.summary import amount
 from sparknet.runtime.evaluation.errors import BoolErrors, ClassErrors, Errors, FloatErrors, LikeErrors
 from sparknet.runtime.manifest import Manifest
 from sparknet.runtime.report.charts import BarChart, LineChart, PlaneChart, Series, bar_chart, line_chart, number
@@ -155,7 +156,7 @@ def shares(history: Sequence[RoundRecord], manifest: Manifest) -> list[Share]:
         ("start-up", "the Spark session", "s1", manifest.seconds_start),
         ("data", "checking, encoding and placing the rows", "s2", manifest.seconds_data),
         ("compute", "training steps of the slowest worker", "s3", sum(r.seconds_compute for r in history)),
-        ("exchange", "one set of weights of those of all workers", "s4", sum(r.seconds_exchange for r in history)),
+        ("exchange", _exchanged(history), "s4", sum(r.seconds_exchange for r in history)),
         ("evaluation", "scores of the slowest worker", "s5", sum(r.seconds_evaluation for r in history)),
         (
             "Spark" if on_spark else "waiting",
@@ -169,6 +170,12 @@ def shares(history: Sequence[RoundRecord], manifest: Manifest) -> list[Share]:
     parts.append(("rest", "first weights, checkpoints, trackers, the last evaluation", "s7", max(0.0, rest)))
     whole = sum(seconds for *_, seconds in parts) or 1.0
     return [Share(name, what, s, s / whole, css) for name, what, css, s in parts if s > 0]
+
+
+def _exchanged(history: Sequence[RoundRecord]) -> str:
+    down, up = (sum(getattr(record, key) for record in history) for key in ("bytes_down", "bytes_up"))
+    moved = f"; {amount(down)} went down to them, {amount(up)} came up" if up else ""
+    return f"one set of weights of those of all workers{moved}"
 
 
 # ----- errors -----

@@ -61,6 +61,8 @@ def scalars(record: RoundRecord) -> dict[str, float]:
     return found | {
         "learning_rate": record.learning_rate,
         "rows_a_second": record.rows_a_second,
+        "bytes/down": record.bytes_down,
+        "bytes/up": record.bytes_up,
         "seconds/compute": record.seconds_compute,
         "seconds/exchange": record.seconds_exchange,
         "seconds/evaluation": record.seconds_evaluation,
