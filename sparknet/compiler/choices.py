@@ -72,8 +72,9 @@ class Range(BaseModel):
         return math.floor((self.high - self.low) / (self.step or 1) * (1 + 1e-12)) + 1
 
     def at(self, index: int) -> int | float:
-        """The number at a place, for a range that can be counted."""
-        return self.rounded(self.low + index * (self.step or 1))
+        """The number at a place, for a range that can be counted: as exact as its step is."""
+        value = self.low + index * (self.step or 1)
+        return value if self.whole else min(float(f"{value:.12g}"), float(self.high))
 
     def rounded(self, value: float) -> int | float:
         """A number of the range as it is written: whole, or to four digits."""

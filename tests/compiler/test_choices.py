@@ -100,6 +100,7 @@ def test_options_may_use_lets_and_options_in_a_section_are_whole_operands() -> N
         (Range(low=0.0001, high=0.1, log=True), 0.003162, None),
         (Range(low=0, high=1.0), 0.5, None),
         (Range(low=0.1, high=0.5, step=0.1), 0.3, 5),
+        (Range(low=1000.0, high=1001.0, step=0.1), 1000.5, 11),
     ],
     ids=str,
 )

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
@@ -24,11 +25,15 @@ from sparknet.compiler.choices import Choice, Choices, Range
 from sparknet.compiler.stopping import Judge
 from sparknet.grammar import Label, Source, SparkNetError
 from sparknet.grammar.syntax import Span
+from sparknet.runtime.encoding.encode import Layout
+from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.problems import problem
+from sparknet.runtime.sources.places import in_memory
 from sparknet.runtime.tuning.folder import SearchFolder
 from sparknet.runtime.tuning.pruning import is_hopeless
 from sparknet.runtime.tuning.records import Trial, ranked
 from sparknet.runtime.tuning.sampling import Tpe
+from sparknet.runtime.tuning.shared import SharedData
 from sparknet.runtime.tuning.tune import Tuned
 from tests.runtime.conftest import only, rows, small_net
 
@@ -247,8 +252,13 @@ def test_a_search_ends_when_its_time_is_over_or_nothing_is_left(net: Path, tmp_p
             {"metric": "loss"},
             "R0093 `train.loss` changes what the loss is, so that trials cannot be compared by it",
         ),
+        (
+            ("seed = 3", "seed = 3\n  loss = cross_entropy(label_smoothing: range(0.1, 0.3))"),
+            {"metric": "loss"},
+            "R0093 `train.loss.label_smoothing` changes what the loss is, so that trials cannot be compared by it",
+        ),
     ],
-    ids=["choices", "validation", "metric", "loss"],
+    ids=["choices", "validation", "metric", "loss", "range"],
 )
 def test_what_is_said_before_a_search_begins(
     net: Path, tmp_path: Path, change: tuple[str, str], options: dict[str, Any], message: str
@@ -294,7 +304,33 @@ def test_rows_that_have_changed_since(net: Path, tmp_path: Path) -> None:
     assert len(journal(tmp_path / "search")) == 2
 
 
+def test_a_shorter_search_forgets_no_trial(net: Path, tmp_path: Path) -> None:
+    search(net, tmp_path / "search", trials=4)
+    before = journal(tmp_path / "search")
+    assert len(search(net, tmp_path / "search", trials=2, resume=True).records) == 2
+    assert journal(tmp_path / "search") == before
+
+
 # ----- its parts -----
+
+
+def test_a_backend_whose_encoding_fails_is_let_go_of() -> None:
+    closed: list[Failing] = []
+
+    class Failing(LocalBackend):
+        def encode(self, *_: object) -> NoReturn:
+            raise problem("R0034", "no room")
+
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    table = in_memory(pa.table({"x": [1.0]}))
+    shared = SharedData(lambda: Failing({"source": table}))
+    with pytest.raises(SparkNetError, match="no room"):
+        shared.view().encode((), Layout((), 1), {}, 1)
+    assert len(closed) == 1
+    shared.close()
 
 
 def test_a_trial_is_hopeless_below_the_median_of_those_before() -> None:

@@ -30,6 +30,8 @@ CHUNK = 256
 BLOCK = 1 << 16
 """Numbers that share a random stream; segments are cut between blocks."""
 _LARGEST = 127
+_RAISED = np.float32(1 << 15)
+"""What float16 is multiplied by, so that only what is below 2^-29 of its chunk's largest loses more bits."""
 _VECTORS: tuple[VectorName, ...] = ("parameters", "optimizer_state")
 
 
@@ -152,9 +154,9 @@ def _pack_bfloat16(values: Floats, draws: NDArray[np.uint16]) -> bytes:
 
 
 def _pack_float16(values: Floats, draws: NDArray[np.uint16]) -> bytes:
-    """Scales, the largest magnitudes of the chunks, then the numbers divided by them: 10 bits of each mantissa."""
+    """Scales, the largest magnitudes of the chunks, then the numbers in 2^-15ths of these: 10 bits of each mantissa."""
     scales = _scales(values)
-    scaled = np.divide(values, _spread(scales, len(values)), dtype=np.float32)
+    scaled = np.divide(values, _spread(scales, len(values)), dtype=np.float32) * _RAISED
     bits = (scaled.view(np.uint32) + (draws >> 3)) & np.uint32(0xFFFFE000)
     return scales.tobytes() + bits.view(np.float32).astype("<f2").tobytes()
 
@@ -190,7 +192,7 @@ def unpack(segment: Segment, data: Buffer) -> Floats:
         return np.frombuffer(data, "<f4")
     if segment.format == "bfloat16":
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-    dtype, per = (np.dtype("<f2"), np.float32(1)) if segment.format == "float16" else (np.dtype("i1"), np.float32(127))
+    dtype, per = (np.dtype("<f2"), _RAISED) if segment.format == "float16" else (np.dtype("i1"), np.float32(_LARGEST))
     parts, offset = [], 0
     for first in range(0, count, BLOCK):
         size = min(BLOCK, count - first)

@@ -232,7 +232,9 @@ class Search:
     def _outcome(self, trials: list[Trial]) -> Outcome:
         order = ranked(trials, self.rules.judge)
         if self.folder is not None:
-            self.folder.finish(trials, order, [choice.name for choice in self.choices.every])
+            every = {**self.known, **{trial.trial: trial for trial in trials}}  # a shorter search forgets none
+            journal = [every[number] for number in sorted(every)]
+            self.folder.finish(journal, order, [choice.name for choice in self.choices.every])
         if not order:
             raise problem("R0094", "there was no time for a single trial", helps=["give it a longer `--timeout`"])
         best = order[0]

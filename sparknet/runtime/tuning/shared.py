@@ -75,7 +75,11 @@ class SharedData:
 
         def encode() -> _Held:
             backend = self._make()
-            held = _Held(backend, backend.encode(bound, layout, shares, workers), key)
+            try:
+                held = _Held(backend, backend.encode(bound, layout, shares, workers), key)
+            except BaseException:
+                backend.close()
+                raise
             with self._lock:
                 self._held[key] = held
             return held

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from sparknet.compiler import compile
 from sparknet.compiler.checking import check
-from sparknet.compiler.choices import Choices
+from sparknet.compiler.choices import Choice, Choices
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.outputs import judge, metric_names
 from sparknet.compiler.stopping import Judge
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.grammar.source import Source
+from sparknet.grammar.spell import number
 from sparknet.grammar.suggest import closest
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.sources.frames import fed_by
@@ -111,7 +112,7 @@ def check_comparable(subject: Subject, choices: Choices, base: CompiledNet, judg
     if judged.metric != "loss":
         return
     expected, values = _loss(base.typed), choices.defaults()
-    others = [(c, text) for c in choices.every for text in c.options if text != c.default]
+    others = [(c, text) for c in choices.every for text in _extremes(c) if text != c.default]
     for choice, text in others[:_MOST_CHECKED]:
         try:
             found = _loss(subject.typed(choices, {**values, choice.name: text}))
@@ -122,6 +123,12 @@ def check_comparable(subject: Subject, choices: Choices, base: CompiledNet, judg
             message = f"`{choice.name}` changes what the loss is, so that trials cannot be compared by it"
             helps = [f"compare them by another score: `--metric {other}`" if other else "leave the loss as it is"]
             raise problem("R0093", message, label=choice.label, helps=helps)
+
+
+def _extremes(choice: Choice) -> Sequence[str]:
+    """The options of a choice, or the ends of its range."""
+    ends = (choice.numbers.low, choice.numbers.high) if choice.numbers is not None else ()
+    return choice.options or tuple(map(number, ends))
 
 
 def _loss(typed: TypedNet) -> tuple[object, ...]:
