@@ -7,7 +7,6 @@ that renames it first, before its second step. Workers import this module from t
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from sparknet.runtime.spark.exchange import AverageSegments
 from sparknet.runtime.spark.tasks import Batches
 
 DEADLINE = 120.0
-"""Seconds after which a worker waits no more, so that no test hangs."""
+"""Seconds after which a worker waits no more for its end, so that no test hangs."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,7 @@ class Faults(OnnxRuntimeEngine):
     """Where it is given, workers and executors die at random steps besides, as torchft's punisher kills them."""
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
-        trained = super().train(graph, parameters, optimizer_state, self._struck(steps))
-        if self._claim("results"):
-            # The executor dies a moment later, while it hands over what was computed.
-            subprocess.Popen(["/bin/sh", "-c", f"sleep 0.02; kill -9 {executor()}"])
-        return trained
+        return super().train(graph, parameters, optimizer_state, self._struck(steps))
 
     def _struck(self, steps: Iterable[Step]) -> Iterator[Step]:
         for number, step in enumerate(steps):
@@ -52,28 +47,19 @@ class Faults(OnnxRuntimeEngine):
         task = TaskContext.get()
         if task is None:  # the run that nothing happens to, in the test's own process
             return
-        place = f"{task.stageId()}-{task.partitionId()}"
         if task.attemptNumber():
-            (self.folder / f"again.{place}").touch()
+            (self.folder / f"again.{_place()}").touch()
         if (self.folder / "raise-always").exists():
             raise RuntimeError("the sensor is on fire")
         if (self.folder / "worker-always").exists():
             os.kill(os.getpid(), SIGKILL)
-        sick = self.folder / f"sick-executor.{executor()}"
-        if sick.exists() or self._claim("sick-executor"):
-            sick.touch()
-            raise RuntimeError("this executor is sick")
         if self._claim("raise"):
             raise RuntimeError("the sensor is on fire")
         if self._claim("worker"):
             os.kill(os.getpid(), SIGKILL)
         if self._claim("executor"):
             os.kill(executor(), SIGKILL)
-            _wait(None)
-        if self._claim("late"):  # two copies of the task compute, and both end
-            _wait(self.folder / f"again.{place}")
-        if self._claim("hang"):  # only the copy ends
-            _wait(None)
+            time.sleep(DEADLINE)
 
     def _punish(self, step: Step) -> None:
         """Die, once in a hundred steps: the draw goes by the step and not by the clock, which runs with the load."""
@@ -84,9 +70,9 @@ class Faults(OnnxRuntimeEngine):
         kind = "executor" if draw < 0.003 else "worker"
         died = self.folder / f"{step.seed}-{task.attemptNumber()}.{kind}-done"
         if draw < 0.012 and not died.exists():
-            died.touch()
+            died.write_text(_place())
             os.kill(executor() if kind == "executor" else os.getpid(), SIGKILL)
-            _wait(None)
+            time.sleep(DEADLINE)
 
     def _claim(self, kind: str) -> bool:
         return claim(self.folder, kind)
@@ -108,10 +94,12 @@ class DyingAverage(AverageSegments):
 def claim(folder: Path, kind: str) -> bool:
     """Whether this task is the one to carry out an order of this kind."""
     for order in sorted(folder.glob(f"*.{kind}")):
+        done = order.with_suffix(f".{kind}-done")
         try:
-            order.rename(order.with_suffix(f".{kind}-done"))
+            order.rename(done)
         except FileNotFoundError:
             continue
+        done.write_text(_place())
         return True
     return False
 
@@ -132,7 +120,14 @@ def carried_out(folder: Path) -> list[str]:
     return [path.suffix[1:].removesuffix("-done") for path in sorted(folder.glob("*-done"))]
 
 
-def _wait(path: Path | None) -> None:
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end and not (path and path.exists()):
-        time.sleep(0.02)
+def tried_again(folder: Path) -> list[str]:
+    """The faults that have struck, of those whose task was tried again."""
+    done = [path for path in sorted(folder.glob("*-done")) if (folder / f"again.{path.read_text()}").exists()]
+    return [path.suffix[1:].removesuffix("-done") for path in done]
+
+
+def _place() -> str:
+    """The task of a worker, whichever of its attempts."""
+    task = TaskContext.get()
+    assert task is not None
+    return f"{task.stageId()}-{task.partitionId()}"
