@@ -106,7 +106,7 @@ def test_the_commands(folder: Path, url: str) -> None:
     assert there == here
 
 
-@pytest.mark.parametrize("suffix", [".orc", ".csv", ".json"])
+@pytest.mark.parametrize("suffix", [".orc", ".json"])
 def test_files_of_predictions(folder: Path, remote: SparkSession, suffix: str) -> None:
     run_local(small_net(folder, workers=2), folder / "run")
     found = predict_to_file(
