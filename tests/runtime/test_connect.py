@@ -132,13 +132,25 @@ def test_nobody_listens() -> None:
     assert only(error) == "R0061 no Spark Connect server listens at `127.0.0.1:1`: Connection refused"
 
 
-def test_who_listens_does_not_answer() -> None:
+def test_who_listens_does_not_answer(tmp_path: Path) -> None:
+    """In a process of its own, which must come to its end, too."""
     with socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        with pytest.raises(SparkNetError) as error:
-            connect(f"sc://127.0.0.1:{mute.getsockname()[1]}", seconds=1)
-    assert only(error).startswith("R0061 Spark Connect at `sc://127.0.0.1:")
+        url = f"sc://127.0.0.1:{mute.getsockname()[1]}"
+        script = "import sys; from sparknet.runtime.spark.connect import connect; connect(sys.argv[1], 1)"
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(
+            [*command, url],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"error[R0061]: Spark Connect at `{url}` takes a connection, but does not answer in 1 s" in done.stderr
 
 
 @pytest.mark.parametrize("url", ["sc://", "sc://:15002", "sc://host:port", "sc://[host"])

@@ -78,21 +78,22 @@ def connect(url: str, seconds: float = START_SECONDS) -> SparkSession:
     _check_listens(url, seconds)
     from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-    def first_call() -> SparkSession:
-        session = ConnectSession.builder.remote(url).create()
-        session.version  # noqa: B018
-        return cast(SparkSession, session)
-
     try:
-        return in_time(seconds, first_call)
-    except LateError as error:
+        session = ConnectSession.builder.remote(url).create()  # calls nobody
+    except Exception as error:
+        raise problem("R0063", f"`{url}` is no address of a Spark Connect server: {first_cause(error)}") from error
+    try:
+        in_time(seconds, lambda: session.version)
+    except Exception as error:
+        session.client.close()  # or its retries would hold up the end of this process for many minutes
+        if not isinstance(error, LateError):
+            raise problem("R0061", f"Spark Connect at `{url}`: {first_cause(error)}") from error
         raise problem(
             "R0061",
             f"Spark Connect at `{url}` takes a connection, but does not answer in {seconds:g} s",
             helps=["is it a Spark Connect server that listens there, and does it want `;use_ssl=true` or a token?"],
         ) from error
-    except Exception as error:
-        raise problem("R0061", f"Spark Connect at `{url}`: {first_cause(error)}") from error
+    return cast(SparkSession, session)
 
 
 def _check_listens(url: str, seconds: float) -> None:
