@@ -16,8 +16,8 @@ from sparknet.cli.run import NO_JAVA
 from sparknet.cli.tables import count, line, make_console
 from sparknet.cli.trials import SearchDisplay, assigned, results, short_names
 from sparknet.runtime.runs import OnSpark
-from sparknet.runtime.spark.java import find_java
-from sparknet.runtime.spark.masters import check_master
+from sparknet.runtime.spark.java import lacks_java
+from sparknet.runtime.spark.masters import check_master, chosen_master
 from sparknet.runtime.training.records import Score
 from sparknet.runtime.tuning.folder import BEST
 from sparknet.runtime.tuning.records import TABLE
@@ -43,10 +43,10 @@ def tune_file(
     if not console.is_terminal:
         console.width = _UNBOUNDED
     check_master(master)
-    if not local and master is None and find_java() is None:
+    if not local and lacks_java(master):
         line(console, "note", NO_JAVA)
         local = True
-    where = "in this process" if local else f"on {master or 'local[*]'}"
+    where = "in this process" if local else f"on {chosen_master(master)}"
     display = SearchDisplay(console, where)
     on = None if local else OnSpark(master)
     subject = Subject(read(file), tuple(settings), root)

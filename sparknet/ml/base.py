@@ -29,6 +29,7 @@ from sparknet.runtime.inference import Predictor, predictor
 from sparknet.runtime.model import Model, train
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.backend import check_frame, folds_case, quoted, select_plain
+from sparknet.runtime.spark.cluster import make_ready
 
 if TYPE_CHECKING:
     import onnx
@@ -196,8 +197,10 @@ def scored(
 ) -> DataFrame:
     """The rows with new columns, `fields` and what each holds, computed when the result is used.
 
-    Raises SparkNetError for columns that `found` cannot read, and for several of one name.
+    The executors are seen to once a session. Raises SparkNetError for columns that `found` cannot read, for several of
+    one name, and for executors that lack what scoring needs.
     """
+    make_ready(dataset.sparkSession)
     check_frame(dataset, found.bound)
     kept = dataset.columns
     for name in kept:

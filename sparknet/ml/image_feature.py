@@ -35,6 +35,7 @@ from sparknet.runtime.encoding.images import Frame, ResizeFilter, ResizeMode
 from sparknet.runtime.encoding.pictures import IMAGE_FIELDS, PictureReader
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.backend import quoted
+from sparknet.runtime.spark.cluster import make_ready
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -128,6 +129,7 @@ class ImageFeature(Stage, ImageParams, HasInputCol, HasOutputCol, Transformer, M
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self._check(dataset)
+        make_ready(dataset.sparkSession)
         reader, invalid = self._reader(), self.getHandleInvalid()
         decode = _reading(reader, self.getInputCol(), invalid == "error")
         read = cast(Any, arrow_udf)(decode, _READ)

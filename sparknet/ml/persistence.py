@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pyspark.ml.param import Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, MLWriter
 from pyspark.sql.utils import is_remote
@@ -56,7 +56,7 @@ class Facts(BaseModel):
     """The inputs of the net that `featuresCol` feeds."""
     labels: tuple[str, ...] | None = None
     """The names of the classes, where the label column said them."""
-    divisor: float = 1
+    divisor: float = Field(1, gt=0, allow_inf_nan=False)
     """What the features are divided by where they are not standardized."""
 
 
@@ -138,7 +138,7 @@ class StageReader(MLReader[Any], Generic[Stage]):
             (row,) = rows
             said = json.loads(row[0])
             name = said["class"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise _damaged(path, "`metadata` is not what pyspark writes") from error
         wanted = f"{self._class.__module__}.{self._class.__name__}"
         if name != wanted:

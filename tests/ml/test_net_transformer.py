@@ -13,7 +13,8 @@ from pyspark.sql import DataFrame
 
 import sparknet
 from sparknet.grammar import SparkNetError
-from sparknet.ml import NetTransformer
+from sparknet.ml import ImageFeature, NetTransformer
+from sparknet.runtime.spark import cluster
 from tests.runtime.conftest import only
 
 WEIGHTS = np.random.Generator(np.random.Philox(1)).normal(size=(64, 3)).astype(np.float32)
@@ -57,6 +58,14 @@ def test_model_of_another_library(digits: DataFrame, tmp_path: Path, output: str
         hidden = one.features.toArray() @ WEIGHTS
         expected = hidden if output else np.maximum(hidden, 0)
         np.testing.assert_allclose(one.code.toArray(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_executors_are_seen_to_before_a_query(digits: DataFrame, tmp_path: Path) -> None:
+    made = NetTransformer(path=foreign(tmp_path / "foreign.onnx", 64), outputCol="code")
+    for stage in (made, ImageFeature(inputCol="features", outputCol="pixels", inputShape=[8, 8])):
+        cluster._INSPECTED.discard(digits.sparkSession)
+        stage.transform(digits)
+        assert digits.sparkSession in cluster._INSPECTED
 
 
 def test_what_is_no_net(digits: DataFrame, tmp_path: Path) -> None:

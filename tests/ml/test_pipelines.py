@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from pyspark.ml import Pipeline, PipelineModel
 from pyspark.ml.classification import MultilayerPerceptronClassifier
 from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
@@ -17,7 +18,9 @@ from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuil
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
+from sparknet.grammar import SparkNetError
 from sparknet.ml import CNNClassifier, NetClassifier
+from sparknet.ml.persistence import Facts
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
 """pyspark's validators leave their pools of threads to the garbage collector."""
@@ -115,3 +118,12 @@ def test_loading_class_is_ours(digits: DataFrame, spark: SparkSession, tmp_path:
     with pytest.raises(Exception, match="is damaged: its params cannot be set") as error:
         CNNClassifier.load(str(path))
     assert error.value.diagnostics[0].code == "M0004"
+    spark.createDataFrame([("[" * 100_000,)], ["value"]).write.mode("overwrite").text(str(path / "metadata"))
+    with pytest.raises(SparkNetError, match="`metadata` is not what pyspark writes"):
+        CNNClassifier.load(str(path))
+
+
+@pytest.mark.parametrize("divisor", [0, -1, float("nan"), float("inf")])
+def test_facts_of_a_model_are_no_traps(divisor: float) -> None:
+    with pytest.raises(ValidationError, match="divisor"):
+        Facts(fed=("features",), divisor=divisor)

@@ -92,8 +92,9 @@ def test_nothing_is_left_of_what_went_down(spark: SparkSession, monkeypatch: pyt
     monkeypatch.setattr(exchange.Broadcasted, "__init__", watch)
     trained = run_spark(wide(), on=OnSpark(spark=spark))
     assert vectors(trained) == vectors(run_local(wide()))
-    assert len(sizes) == 2 * len(trained.history)  # a round and an evaluation each
-    assert min(sizes) > 4 * wide().parameter_count
+    *rounds, _ = sizes  # the errors of the kept weights go down last
+    assert len(rounds) == 2 * len(trained.history)  # a round and an evaluation each
+    assert min(rounds) > 4 * wide().parameter_count
     assert set(folder.iterdir()) == before
 
 

@@ -73,6 +73,9 @@ from sparknet.runtime.training.rounds import (
     blocks_needed,
 )
 
+_DIGEST_BYTES = 64
+"""What the digest of a block, its worker and its index take in a job, somewhat less."""
+
 
 class SparkBackend:
     """Blocks in Spark's storage, a partition a worker."""
@@ -210,7 +213,8 @@ class SparkBackend:
         route = self._route(task, shards)
         segments = route.segments or task.segments
         job = TrainRound(task, segments, tuple(shards), self.engine, self._digests["train"])
-        with handed_down(self._spark, job, task.size) as function:
+        counts = sum(shard.classes.nbytes for shard in shards if shard.classes is not None)
+        with handed_down(self._spark, job, task.size + counts + self._listed("train")) as function:
             results = blocks.mapInArrow(function, RESULT_SCHEMA)
             return collect_round(
                 results, route, task, shards, partial(self._collect, doing=f"round {task.plan.round + 1}")
@@ -226,7 +230,7 @@ class SparkBackend:
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
         job = EvaluateRound(task, self.engine, self._digests[task.split])
-        with handed_down(self._spark, job, task.size) as function:
+        with handed_down(self._spark, job, task.size + self._listed(task.split)) as function:
             results = self._split(task.split).mapInArrow(function, RESULT_SCHEMA)
             found = read_reports(self._collect(results, f"evaluating on `{task.split}`"))
         rows = {(task.split, report.worker): report.sums.rows for report in found}
@@ -237,12 +241,18 @@ class SparkBackend:
     def errors(self, task: ErrorTask) -> Errors:
         """As `Backend.errors`."""
         job = CountErrors(task, self.engine, self._digests[task.split])
-        found = self._collect(self._split(task.split).mapInArrow(job, ERROR_SCHEMA), f"errors on `{task.split}`")
+        with handed_down(self._spark, job, len(task.graph.model) + self._listed(task.split)) as function:
+            counted = self._split(task.split).mapInArrow(function, ERROR_SCHEMA)
+            found = self._collect(counted, f"errors on `{task.split}`")
         rows = sorted(found.to_pylist(), key=lambda row: row["worker"])
         errors = [Errors.model_validate_json(row["errors"]) for row in rows]
         if sum(each.rows for each in errors) != sum(n for (split, _), n in self._rows.items() if split == task.split):
             raise changed("the data")
         return merged(errors)
+
+    def _listed(self, split: SplitName) -> int:
+        """Bytes of the digests of a split, with their places, in a job."""
+        return _DIGEST_BYTES * len(self._digests[split])
 
     def close(self) -> None:
         """As `Backend.close`."""

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
 
 from sparknet.runtime.engines.base import Floats
+from sparknet.runtime.failures import letting_go
 from sparknet.runtime.spark.tasks import RESULT_SCHEMA, Batches, read_reports, read_segments, report_rows, segment_row
 from sparknet.runtime.training.exchange import BLOCK, Segment, mean_of, packed_bytes, slices
 from sparknet.runtime.training.rounds import Report, RoundResult, RoundTask, Shard, receive, round_result
@@ -97,7 +97,8 @@ def _collect_averages(
         reports = read_reports(run(means.filter(sf.col("segment").isNull())))
         return round_result(task, reports, segments, _pieces(means, segments, per_piece, reports, run))
     finally:
-        means.unpersist()
+        with letting_go():
+            means.unpersist()
 
 
 def _pieces(
@@ -153,7 +154,7 @@ class Broadcasted:
 
 @contextmanager
 def handed_down(spark: SparkSession, job: Callable[[Batches], Batches], size: int) -> Iterator[Callable[..., Any]]:
-    """What `mapInArrow` takes for `job`, whose vectors and graphs have `size` bytes, for as long as it is needed.
+    """What `mapInArrow` takes for `job`, which holds about `size` bytes, for as long as it is needed.
 
     pyspark makes broadcasts of large functions by itself, and keeps each of them on disks and in memory for as long as
     the session lives: a few vectors a round. One that is ours is removed everywhere at the end. Spark Connect has no
@@ -167,5 +168,5 @@ def handed_down(spark: SparkSession, job: Callable[[Batches], Batches], size: in
     try:
         yield Broadcasted(broadcast)
     finally:
-        with suppress(Py4JError, OSError):  # a session that broke off has nothing left to remove, and another error
+        with letting_go():
             broadcast.destroy()

@@ -48,6 +48,11 @@ class Classes:
     field: int
     counts: tuple[ClassCounts, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all counts."""
+        return sum(each.blocks.nbytes + each.counts.nbytes for each in self.counts)
+
     def rows(self, block: Block, layout: Layout, kinds: Indices, ranks: Indices) -> Indices:
         """The rows of a block that are the `ranks`-th of their `kinds`, int64 like those."""
         labels = block.arrays(layout)[self.field].reshape(-1).astype(np.int64)
