@@ -30,6 +30,8 @@ def _batch(port: Port, random: np.random.Generator) -> Any:
     if port.classes is not None:
         return random.integers(0, port.classes, shape)
     values = random.normal(size=shape)
+    if port.kind == "weight":
+        values = abs(values)
     return (values > 0 if port.kind == "bool" else values).astype(np.float32)
 
 

@@ -60,6 +60,7 @@ TRAINS = {
     "accumulate": "optimizer = adam(lr: 0.01)\n accumulate = 3",
     "smoothing": "loss = cross_entropy(label_smoothing: 0.1)\n class_weights = [1, 2, 5]",
 }
+WEIGHED = 'data {\n source = parquet("rows")\n x = column("x")\n y = column("y")\n row_weight = column("w")\n}\n'
 LOSSES = ("mean_squared", "mean_absolute", "huber(delta: 0.5)")
 
 
@@ -77,6 +78,8 @@ def cases() -> Iterator[tuple[str, str]]:
     deep = f"net N {{\n{SMALL} dense(5, relu) -> batchnorm -> dropout(0.2) -> dense(3)\n output y: class[3]\n}}\n"
     for name, train_section in TRAINS.items():
         yield f"train {name}", f"{deep}train {{\n {train_section}\n}}\n"
+    yield "weights of rows", f"{deep}{WEIGHED}"
+    yield "weights of rows of several numbers", f"net N {{\n{SMALL} dense(3)\n output y: float[3]\n}}\n{WEIGHED}"
     for loss in LOSSES:
         yield f"loss {loss}", f"net N {{\n{SMALL} dense(3)\n output y: float[3]\n}}\ntrain {{ loss = {loss} }}\n"
 

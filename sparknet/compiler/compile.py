@@ -11,6 +11,7 @@ from sparknet.compiler.layout import parameter_slots, state_slots
 from sparknet.compiler.lower import lower_evaluation, lower_step
 from sparknet.compiler.net import TypedNet
 from sparknet.compiler.outputs import metric_names, predictions, statistics
+from sparknet.compiler.sections import ROW_WEIGHT, ROW_WEIGHT_TYPE
 from sparknet.compiler.standalone import standalone
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import Source, SparkNetError, parse, syntax
@@ -57,13 +58,14 @@ def _inputs(typed: TypedNet) -> tuple[Port, ...]:
 
 
 def _targets(typed: TypedNet) -> tuple[Port, ...]:
-    return tuple(
+    targets = [
         Port(o.name, "class", TensorType("int64", ()), o.size)
         if o.kind == "class"
         else Port(o.name, "bool" if o.kind == "bool" else "float", TensorType("float32", o.shape))
         for o in typed.net.outputs
         if o.kind != "like"
-    )
+    ]
+    return (*targets, *[Port(ROW_WEIGHT, "weight", ROW_WEIGHT_TYPE)] * typed.net.weighs_rows)
 
 
 def _rows(typed: TypedNet) -> tuple[LayerRow, ...]:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MOST_DRAWN = 40
 """A net of more layers is drawn with its blocks folded in a notebook."""
 
-PortKind = Literal["float", "class", "bool", "token", "length"]
+PortKind = Literal["float", "class", "bool", "token", "length", "weight"]
 
 
 _COMPILED_IN = frozenset({"optimizer", "clip", "accumulate", "loss", "weights", "class_weights", "metrics"})
@@ -46,6 +46,9 @@ class Port:
     is 0 or 1 for each number. An input whose `type` names `lengths` is followed by a port of that name and of the kind
     `length`: how many steps of each row count, int64[N], from 1 to what its shape says; what stands behind them in the
     row changes nothing.
+
+    Where rows have weights, a port `row_weight` of the kind `weight` comes last among the targets: float32[N], from 0.
+    The step graph takes it, the evaluation graph does not.
     """
 
     name: str

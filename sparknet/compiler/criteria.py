@@ -18,6 +18,8 @@ class Rows:
 
     size: int
     class_weights: Sequence[float] = ()
+    weights: Value | None = None
+    """What each row weighs, float[N, 1, ...] with as many axes as the losses; None: alike."""
 
 
 class Criterion(BaseModel):
@@ -44,7 +46,8 @@ class CrossEntropy(Criterion):
     def loss(self, g: GraphBuilder, value: Value, target: Value, rows: Rows) -> Value:
         """As `Criterion.loss`."""
         logits = losses.logits_of(g, value, "Softmax") or value
-        return losses.cross_entropy(g, logits, target, rows.size, self.label_smoothing, rows.class_weights)
+        smoothing, classes = self.label_smoothing, rows.class_weights
+        return losses.cross_entropy(g, logits, target, rows.size, smoothing, classes, rows.weights)
 
 
 class BinaryCrossEntropy(Criterion):
@@ -55,7 +58,8 @@ class BinaryCrossEntropy(Criterion):
 
     def loss(self, g: GraphBuilder, value: Value, target: Value, rows: Rows) -> Value:
         """As `Criterion.loss`."""
-        return losses.binary_cross_entropy(g, losses.logits_of(g, value, "Sigmoid") or value, target)
+        logits = losses.logits_of(g, value, "Sigmoid") or value
+        return losses.binary_cross_entropy(g, logits, target, rows.weights)
 
 
 class MeanSquared(Criterion):
@@ -66,7 +70,7 @@ class MeanSquared(Criterion):
 
     def loss(self, g: GraphBuilder, value: Value, target: Value, rows: Rows) -> Value:
         """As `Criterion.loss`."""
-        return losses.mean_squared_error(g, value, target)
+        return losses.mean_squared_error(g, value, target, rows.weights)
 
 
 class MeanAbsolute(Criterion):
@@ -77,7 +81,7 @@ class MeanAbsolute(Criterion):
 
     def loss(self, g: GraphBuilder, value: Value, target: Value, rows: Rows) -> Value:
         """As `Criterion.loss`."""
-        return losses.mean_absolute_error(g, value, target)
+        return losses.mean_absolute_error(g, value, target, rows.weights)
 
 
 class Huber(Criterion):
@@ -90,7 +94,7 @@ class Huber(Criterion):
 
     def loss(self, g: GraphBuilder, value: Value, target: Value, rows: Rows) -> Value:
         """As `Criterion.loss`."""
-        return losses.huber(g, value, target, self.delta)
+        return losses.huber(g, value, target, self.delta, rows.weights)
 
 
 Loss = CrossEntropy | BinaryCrossEntropy | MeanSquared | MeanAbsolute | Huber

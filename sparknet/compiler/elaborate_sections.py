@@ -24,6 +24,8 @@ from sparknet.compiler.scope import Scope, describe, evaluate
 from sparknet.compiler.sections import (
     CHECKPOINTS,
     DATA_KEYS,
+    ROW_WEIGHT,
+    ROW_WEIGHT_TYPE,
     SUPPLY_KEYS,
     SYNCS,
     AverageSync,
@@ -175,13 +177,14 @@ def elaborate_data(
     if section is None:
         return None, ()
     fed = [*(Fed(i.name, i.type) for i in inputs), *(Fed.output(o) for o in outputs if o.like is None)]
+    fed += [Fed(ROW_WEIGHT, ROW_WEIGHT_TYPE, "weight")] * any(e.key.text == ROW_WEIGHT for e in section.entries)
     ports = [port.name for port in fed]
     section = _without_likes(section, outputs, scope, problems)
     if not inputs:
         # The net lacks an input, which has been said: what is bound may be that.
         lost = [*lost, *(e.key.text for e in section.entries if isinstance(e.value, syntax.Call | syntax.Binary))]
     entries = _entries(section, [*DATA_KEYS, *ports, *(name for name in lost if name not in ports)], scope, problems)
-    values = {key: _value(entries[key], scope, problems) for key in DATA_KEYS if key in entries}
+    values = {key: _value(entries[key], scope, problems) for key in DATA_KEYS if key in entries and key != ROW_WEIGHT}
     supplies = elaborate_supplies(section, entries, values, scope, problems)
     misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {*entries, *ports}}
     bindings, preprocessing = [], []

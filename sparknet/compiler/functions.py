@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -27,11 +27,11 @@ from sparknet.compiler.types import TensorType
 
 @dataclass(frozen=True)
 class Fed:
-    """What a binding feeds: an input, or an output of a `kind`; a row of it has `type`."""
+    """What a binding feeds: an input, an output of a `kind`, or the weights of rows; a row of it has `type`."""
 
     name: str
     type: TensorType
-    kind: OutputKind | None = None
+    kind: OutputKind | Literal["weight"] | None = None
     classes: int = 0
 
     @classmethod
@@ -45,12 +45,14 @@ class Fed:
     def kept(self) -> str | None:
         """What is taken as it stands in the column, without arithmetic; None where there may be some."""
         if self.kind is not None:
-            return "an output"
+            return "a weight" if self.kind == "weight" else "an output"
         return "tokens" if self.type.vocabulary is not None else None
 
     @property
     def takes(self) -> str:
         """The declared type, for messages."""
+        if self.kind == "weight":
+            return "float"
         return f"class[{self.classes}]" if self.kind == "class" else str(self.type)
 
 
@@ -238,7 +240,7 @@ class Standardize(Setting):
     def axis_of(self, port: Fed) -> int:
         """The axis along which each place has a mean of its own: that of channels or features, unless it is given."""
         if port.kind is not None or port.type.vocabulary is not None:
-            what = "an output" if port.kind is not None else f"`{port.takes}`"
+            what = port.kept if port.kind is not None else f"`{port.takes}`"
             help = "bind the column as it is" if port.kind is not None else None
             raise MisfitError(f"`standardize` feeds an input of numbers, but `{port.name}` is {what}", help)
         rank = len(port.type.shape)

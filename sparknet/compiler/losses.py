@@ -1,4 +1,9 @@
-"""Losses and metrics, as graph: each takes a batch of predictions and targets and gives the mean over its rows."""
+"""Losses and metrics, as graph: each takes a batch of predictions and targets and gives the mean over its rows.
+
+Losses take the weights of rows too, float[N] or float[N, 1, ...] with as many axes as predictions: then that is the
+mean over rows of weight times loss, not divided by the weights, so that of many rows is the same however batches cut
+them.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +38,15 @@ def logits_of(g: GraphBuilder, value: Value, squash: str) -> Value | None:
 
 
 def cross_entropy(
-    g: GraphBuilder, logits: Value, target: Value, classes: int, smoothing: float = 0.0, weights: Sequence[float] = ()
+    g: GraphBuilder,
+    logits: Value,
+    target: Value,
+    classes: int,
+    smoothing: float = 0.0,
+    class_weights: Sequence[float] = (),
+    weights: Value | None = None,
 ) -> Value:
-    """Mean over rows of `-sum over c of weights[c] * wanted[c] * log softmax(logits)[c]`.
+    """Mean over rows of `-sum over c of class_weights[c] * wanted[c] * log softmax(logits)[c]`.
 
     logits float[N, classes], target int64[N]; `wanted` is `smoothing / classes` everywhere and what is left to 1 more
     at the target. From logits rather than probabilities, so that no probability of 0 ever meets a logarithm. The mean
@@ -46,10 +57,14 @@ def cross_entropy(
     if smoothing:
         wanted = g.op("Mul", wanted, g.constant(1 - smoothing))
         wanted = g.op("Add", wanted, g.constant(smoothing / classes))
-    if weights:
-        wanted = g.op("Mul", wanted, g.constant(weights))
+    if class_weights:
+        wanted = g.op("Mul", wanted, g.constant(class_weights))
     picked = g.op("ReduceSum", g.op("Mul", g.op("LogSoftmax", logits, axis=1), wanted), g.ints(1), keepdims=0)
-    return g.op("Neg", g.op("ReduceMean", picked, g.ints(0), keepdims=0))
+    return g.op("Neg", g.op("ReduceMean", _weighed(g, picked, weights), g.ints(0), keepdims=0))
+
+
+def _weighed(g: GraphBuilder, losses: Value, weights: Value | None) -> Value:
+    return losses if weights is None else g.op("Mul", losses, weights)
 
 
 def accuracy(g: GraphBuilder, logits: Value, target: Value) -> Value:
@@ -58,24 +73,25 @@ def accuracy(g: GraphBuilder, logits: Value, target: Value) -> Value:
     return g.op("ReduceMean", g.op("Cast", hit, to=g.onnx_type(g.dtype)), g.ints(0), keepdims=0)
 
 
-def mean_squared_error(g: GraphBuilder, prediction: Value, target: Value) -> Value:
+def mean_squared_error(g: GraphBuilder, prediction: Value, target: Value, weights: Value | None = None) -> Value:
     """Mean over rows and numbers of the squared difference; both float[N, ...]."""
     error = g.op("Sub", prediction, target)
-    return g.op("ReduceMean", g.op("Mul", error, error), keepdims=0)
+    return g.op("ReduceMean", _weighed(g, g.op("Mul", error, error), weights), keepdims=0)
 
 
-def mean_absolute_error(g: GraphBuilder, prediction: Value, target: Value) -> Value:
+def mean_absolute_error(g: GraphBuilder, prediction: Value, target: Value, weights: Value | None = None) -> Value:
     """Mean over rows and numbers of the absolute difference; both float[N, ...]."""
-    return g.op("ReduceMean", g.op("Abs", g.op("Sub", prediction, target)), keepdims=0)
+    return g.op("ReduceMean", _weighed(g, g.op("Abs", g.op("Sub", prediction, target)), weights), keepdims=0)
 
 
-def huber(g: GraphBuilder, prediction: Value, target: Value, delta: float) -> Value:
+def huber(g: GraphBuilder, prediction: Value, target: Value, delta: float, weights: Value | None = None) -> Value:
     """Mean of `e^2 / 2` where `|e|` is below `delta`, else of `delta (|e| - delta / 2)`; both float[N, ...]."""
     error = g.op("Sub", prediction, target)
     size = g.op("Abs", error)
     near = g.op("Mul", g.op("Mul", error, error), g.constant(0.5))
     far = g.op("Mul", g.op("Sub", size, g.constant(delta / 2)), g.constant(delta))
-    return g.op("ReduceMean", g.op("Where", g.op("Less", size, g.constant(delta)), near, far), keepdims=0)
+    losses = g.op("Where", g.op("Less", size, g.constant(delta)), near, far)
+    return g.op("ReduceMean", _weighed(g, losses, weights), keepdims=0)
 
 
 def squared_error_of_rows(g: GraphBuilder, prediction: Value, target: Value, axes: int) -> Value:
@@ -84,13 +100,13 @@ def squared_error_of_rows(g: GraphBuilder, prediction: Value, target: Value, axe
     return g.op("ReduceMean", g.op("Mul", error, error), g.ints(*range(1, axes + 1)), keepdims=0)
 
 
-def binary_cross_entropy(g: GraphBuilder, logits: Value, target: Value) -> Value:
+def binary_cross_entropy(g: GraphBuilder, logits: Value, target: Value, weights: Value | None = None) -> Value:
     """Mean of `-t log s(x) - (1 - t) log(1 - s(x))`, s the sigmoid; both float[N, ...], targets from 0 to 1.
 
     Written as `log(1 + e^x) - t x`, in which neither a large nor a small logit meets a logarithm of 0.
     """
     losses = g.op("Sub", g.op("Softplus", logits), g.op("Mul", target, logits))
-    return g.op("ReduceMean", losses, keepdims=0)
+    return g.op("ReduceMean", _weighed(g, losses, weights), keepdims=0)
 
 
 def binary_accuracy(g: GraphBuilder, logits: Value, target: Value) -> Value:

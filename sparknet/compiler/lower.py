@@ -23,6 +23,7 @@ from sparknet.compiler.outputs import Scores, measured, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.quicken import quicken
 from sparknet.compiler.scope import Scope
+from sparknet.compiler.sections import ROW_WEIGHT
 
 OBJECTIVE, NEW = "net/objective", "/new"
 """The output of an objective that is to be differentiated, and what stands behind a buffer's name in that of its new
@@ -80,7 +81,7 @@ def lower_inference(typed: TypedNet, parameters: NDArray[np.float32]) -> onnx.Mo
 def lower_evaluation(typed: TypedNet) -> onnx.ModelProto:
     """The evaluation graph; see `CompiledNet`."""
     g = GraphBuilder(f"{typed.net.name}_evaluation")
-    ports, held = _ports(g, typed), _parameters(g, typed)
+    ports, held = _inputs(g, typed) | _targets(g, typed), _parameters(g, typed)
     _write_scores(g, _scored(g, typed, held.tensors, ports, seed=None)[0])
     quicken(g)
     return g.model()
@@ -253,8 +254,11 @@ def _row(g: GraphBuilder, port: Value) -> tuple[int, ...]:
 
 
 def _ports(g: GraphBuilder, typed: TypedNet) -> dict[str, Value]:
-    """Declares all that the data feeds."""
-    return _inputs(g, typed) | _targets(g, typed)
+    """Declares all that the data feeds where a net is trained, the weights of rows among it."""
+    ports = _inputs(g, typed) | _targets(g, typed)
+    if typed.net.weighs_rows:
+        ports[ROW_WEIGHT] = g.input(ROW_WEIGHT, g.dtype, (BATCH,))
+    return ports
 
 
 def _parameters(g: GraphBuilder, typed: TypedNet) -> _Held:

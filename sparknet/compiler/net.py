@@ -115,6 +115,11 @@ class ElaboratedNet:
     choices: Choices = field(default_factory=Choices)
     """What a search may change; all else has the defaults of it."""
 
+    @property
+    def weighs_rows(self) -> bool:
+        """Whether each row of the training data has a weight."""
+        return self.data is not None and self.data.weighs
+
 
 @dataclass(frozen=True)
 class TypedNet:

@@ -10,6 +10,7 @@ from sparknet.compiler.criteria import BinaryCrossEntropy, CrossEntropy, Loss, M
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.metrics import USUAL, AnyMetric, Batch, Means, Statistic
 from sparknet.compiler.net import ElaboratedNet, NetOutput, ValueId
+from sparknet.compiler.sections import ROW_WEIGHT
 from sparknet.compiler.stopping import Judge
 from sparknet.compiler.types import TensorType
 
@@ -83,12 +84,17 @@ def score(
     values: Mapping[str, Value],
     ports: Mapping[str, Value],
 ) -> Scores:
-    """Loss and statistics of one output; the target is a port of the output's name, or what the output is like."""
+    """Loss and statistics of one output; the target is a port of the output's name, or what the output is like.
+
+    The loss counts each row as a port `row_weight` says, if there is one; the statistics count all rows alike.
+    """
     output = m.output
     value = values[output.value]
     target = ports[output.name] if output.like is None else values[output.like]
     criterion = net.train.loss.get(output.name) or _usual_loss(g, output, value)
-    loss = criterion.loss(g, value, target, Rows(output.size, net.train.class_weights.get(output.name, ())))
+    weights = _row_weights(g, output, ports)
+    rows = Rows(output.size, net.train.class_weights.get(output.name, ()), weights)
+    loss = criterion.loss(g, value, target, rows)
     if output.name in net.train.weights:
         loss = g.op("Mul", loss, g.constant(net.train.weights[output.name]))
     batch = _judged(g, output, value, target)
@@ -98,6 +104,14 @@ def score(
         if any(name not in found for name in names):
             found |= zip(names, zip(metric.statistics(output.size), metric.lower(batch), strict=True), strict=True)
     return Scores(loss, found)
+
+
+def _row_weights(g: GraphBuilder, output: NetOutput, ports: Mapping[str, Value]) -> Value | None:
+    """The weights of rows, if they have some, with axes of length 1 for the numbers that an output has in each row."""
+    if ROW_WEIGHT not in ports:
+        return None
+    axes = 0 if output.kind == "class" else len(output.shape)
+    return g.op("Reshape", ports[ROW_WEIGHT], g.ints(-1, *(1,) * axes)) if axes else ports[ROW_WEIGHT]
 
 
 def _usual_loss(g: GraphBuilder, output: NetOutput, value: Value) -> Loss:

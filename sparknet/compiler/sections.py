@@ -20,6 +20,7 @@ from sparknet.compiler.phases import Unit
 from sparknet.compiler.schedules import Schedule
 from sparknet.compiler.sources import DataSink, DataSource, Setting
 from sparknet.compiler.stopping import Patience
+from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import Label
 
 # ----- synchronisation of workers -----
@@ -91,7 +92,10 @@ SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 SUPPLY_KEYS = ("source", *SPLITS)
 """Keys of `data` whose values are sources."""
-DATA_KEYS = ("source", "split", *SPLITS)
+ROW_WEIGHT = "row_weight"
+"""The key of `data` that says what each row counts in the training loss, and the input of the step graph for it."""
+ROW_WEIGHT_TYPE = TensorType("float32", ())
+DATA_KEYS = ("source", "split", *SPLITS, ROW_WEIGHT)
 """Keys of `data` that no input or output can have."""
 
 
@@ -138,6 +142,11 @@ class DataSection(Setting):
     supplies: dict[str, Supply]
     """By the key that names each: `source`, which is then alone, or `train`, `validation` and `test`."""
     bindings: tuple[Binding, ...]
+
+    @property
+    def weighs(self) -> bool:
+        """Whether rows have weights."""
+        return any(binding.port == ROW_WEIGHT for binding in self.bindings)
 
     def describe(self) -> str:
         """The section in one line."""

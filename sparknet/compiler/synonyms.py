@@ -308,6 +308,7 @@ KEYS: dict[str, dict[str, str]] = {
     "data": _by_word(
         {
             "split = {{train: 0.8, test: 0.2}}": "validationsplit testsplit trainsplit validationsize testsize",
+            "row_weight = {value}": "weight sampleweight sampleweights weightcol rowweights instanceweight",
             "source = {source}": "path file filename filepath dataset url table",
             "train = {source}": "training",
             "validation = {source}": "val valid eval dev",

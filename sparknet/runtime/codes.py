@@ -25,6 +25,7 @@ CODES: dict[str, str] = {
     "R0018": "a sequence without a step",
     "R0019": "a category that is not known",
     "R0028": "an image or a recording that cannot be read",
+    "R0029": "a weight below 0",
     # ----- runs that cannot start -----
     "R0020": "no rows",
     "R0021": "no rows in a split",

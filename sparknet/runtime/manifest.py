@@ -113,7 +113,7 @@ def bound_inputs(manifest: NetManifest, encoders: Mapping[str, AnyEncoder]) -> t
 
 
 def bound_targets(manifest: NetManifest, encoders: Mapping[str, AnyEncoder]) -> tuple[BoundPort, ...]:
-    """All targets, with the columns that they were trained on."""
+    """All targets, with the columns that they were trained on; rows that are scored all count alike."""
     return tuple(
         BoundPort(
             Port(saved.name, saved.kind, TensorType(saved.dtype, saved.shape), saved.classes),
@@ -121,4 +121,5 @@ def bound_targets(manifest: NetManifest, encoders: Mapping[str, AnyEncoder]) -> 
             encoder=encoders.get(saved.name),
         )
         for saved in manifest.targets
+        if saved.kind != "weight"
     )

@@ -201,17 +201,20 @@ def _is_compiled(data: bytes) -> bool:
 def _interfaces(manifest: Manifest) -> dict[str, Interface]:
     """What the graphs of a folder take and give, as its manifest says. The compiler's contract is in `CompiledNet`."""
     rows = {p.name: (p.dtype, (None, *p.shape)) for p in manifest.inputs}
-    ports = rows | {p.name: (p.dtype, (None, *p.shape)) for p in manifest.targets}
+    targets = {p.name: (p.dtype, (None, *p.shape)) for p in manifest.targets}
+    scored = rows | {p.name: targets[p.name] for p in manifest.targets if p.kind != "weight"}
     parameters, state = (
         ("float32", (sum(slot.size for slot in slots),)) for slots in (manifest.parameters, manifest.optimizer_state)
     )
-    takes = ports | {"parameters": parameters}
-    steps = {"optimizer_state": state, "learning_rate": ("float32", ()), "seed": ("int64", ())}
+    vector = {"parameters": parameters}
+    steps = {**vector, "optimizer_state": state, "learning_rate": ("float32", ()), "seed": ("int64", ())}
     scores: Signature = {"loss": ("float32", ()), **{s.name: (s.dtype, s.shape) for s in manifest.statistics}}
     return {
         INFERENCE: Interface(rows, {p.name: (p.dtype, (None, *p.shape)) for p in manifest.predictions}),
-        STEP: Interface({**takes, **steps}, {**scores, "new_parameters": parameters, "new_optimizer_state": state}),
-        EVALUATION: Interface(takes, scores),
+        STEP: Interface(
+            {**rows, **targets, **steps}, {**scores, "new_parameters": parameters, "new_optimizer_state": state}
+        ),
+        EVALUATION: Interface({**scored, **vector}, scores),
     }
 
 

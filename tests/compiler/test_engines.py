@@ -120,6 +120,19 @@ def test_buffers_and_decay_are_outputs_of_their_own() -> None:
             np.testing.assert_allclose(other[slot.name + NEW], piece, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["class[3]", "bool[3]", "float[3]"])
+def test_rows_have_the_same_weights_in_both_graphs(kind: str) -> None:
+    data = 'source = parquet("rows")\n x = column("x")\n y = column("y")\n row_weight = column("w")'
+    net = sparknet.compile(f"net N {{\n input x: float[4]\n dense(3)\n output y: {kind}\n}}\ndata {{\n {data}\n}}\n")
+    assert refused(net.source.text) is None
+    random = np.random.default_rng(0)
+    answers = random.integers(0, 2, 6 if kind == "class[3]" else (6, 3))
+    feeds: dict[str, Any] = {"y": answers.astype(np.int64 if kind == "class[3]" else np.float32)}
+    feeds |= {"x": random.normal(size=(6, 4)).astype(np.float32), "row_weight": np.arange(6, dtype=np.float32)}
+    step, other = scores(net, feeds)
+    np.testing.assert_allclose(other[OBJECTIVE], step["loss"], rtol=1e-5)
+
+
 def test_an_engine_that_cannot_train_the_net_is_refused_from_python_too() -> None:
     net = sparknet.compile(NET.format(optimizer="lamb"))
     with pytest.raises(SparkNetError, match="the engine `onnxruntime-training` has no optimizer `lamb`"):

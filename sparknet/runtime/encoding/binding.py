@@ -331,6 +331,8 @@ def wanted(each: BoundPort) -> str:
         return f"{count}, whole numbers from 0 to {(port.classes or 1) - 1}"
     if port.classes is not None:
         return f"a class from 0 to {port.classes - 1}"
+    if port.kind == "weight":
+        return "one number from 0"
     if port.kind == "bool":
         return "0 or 1" if port.type.size == 1 else f"{port.type.size:,} numbers, each 0 or 1"
     if port.type.size == 1:

@@ -289,7 +289,7 @@ def _check_values(numbers: Numbers, port: Port) -> Column:
     low, high = numbers.min(), numbers.max()
     bottom, top = _bounds(port)
     in_range = bool(np.isfinite(low) and np.isfinite(high) and low >= bottom)
-    if in_range and high <= top and (port.kind == "float" or _whole(numbers)):
+    if in_range and high <= top and (port.kind in ("float", "weight") or _whole(numbers)):
         return Column(numbers, none)
     floats = numbers.astype(np.float64)
     masks = {"R0011": ~np.isfinite(floats)}
@@ -300,6 +300,8 @@ def _check_values(numbers: Numbers, port: Port) -> Column:
         masks["R0017"] = (floats != 0) & (floats != 1)
     else:
         masks["R0016"] = np.abs(floats) > _FLOAT32_MAX
+        if port.kind == "weight":
+            masks["R0029"] = floats < 0
     bad = np.logical_or.reduce(list(masks.values())).any(axis=1)
     row = int(np.argmax(bad))
     code = next(code for code, mask in masks.items() if mask[row].any())
@@ -311,7 +313,9 @@ def _bounds(port: Port) -> tuple[float, float]:
     """The smallest and the largest number that a port takes."""
     if port.classes is not None:
         return 0, port.classes - 1
-    return (0, 1) if port.kind == "bool" else (-_FLOAT32_MAX, _FLOAT32_MAX)
+    if port.kind == "bool":
+        return 0, 1
+    return 0 if port.kind == "weight" else -_FLOAT32_MAX, _FLOAT32_MAX
 
 
 def _whole(numbers: Numbers) -> bool:

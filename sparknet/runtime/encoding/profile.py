@@ -141,6 +141,7 @@ _HELPS = {
     "R0015": "classes are whole numbers",
     "R0017": "answers are 0 or 1, or false or true",
     "R0016": "scale the column: the net computes in float32",
+    "R0029": "a row that is not to count has the weight 0; or drop such rows before {before}",
 }
 
 _TOKEN_HELPS = _HELPS | {
