@@ -6,11 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, cast, overload
 
 import pyarrow as pa
 from pyspark.ml.linalg import Vector, VectorUDT
-from pyspark.ml.param import Params
+from pyspark.ml.param import Param, Params
 from pyspark.ml.util import MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import functions as sf
 from pyspark.sql.types import DataType, DoubleType, StructField, StructType
@@ -18,6 +19,7 @@ from pyspark.sql.types import DataType, DoubleType, StructField, StructType
 from sparknet.compiler import compile
 from sparknet.grammar import Source, closest
 from sparknet.ml import schema
+from sparknet.ml.cutting import cut_cell, cut_column, cut_rows
 from sparknet.ml.params.columns import ColumnParams, FeatureParams, FitParams, FitSetters, RowParams, RowSetters
 from sparknet.ml.params.training import TrainingParams, TrainingSetters
 from sparknet.ml.persistence import Facts, StageReader, StageWriter, run_files
@@ -34,7 +36,9 @@ from sparknet.runtime.spark.cluster import make_ready
 if TYPE_CHECKING:
     import onnx
     from pyspark.ml._typing import ParamMap
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
+
+    from sparknet.compiler.compiled import CompiledNet
 
 M = TypeVar("M", bound="FeatureModel")
 
@@ -66,6 +70,13 @@ class Stage(Params):
                 self._set(**{param: value})
         return self
 
+    def set(self, param: Param[Any], value: Any) -> None:
+        """Set a param; raises TypeError, with the name of the param, for a value that it does not take."""
+        try:
+            super().set(param, value)
+        except TypeError as error:
+            raise TypeError(f'Invalid param value given for param "{param.name}". {error}') from error
+
     def _refuse(self, name: str) -> None:
         near = closest(name, [param.name for param in self.params])
         helps = [f"did you mean `{near}`?"] if near else ["`explainParams()` lists them"]
@@ -82,6 +93,8 @@ class Plan:
     source: Source
     """The `.net` text."""
     facts: Facts
+    rows: DataFrame | None = None
+    """The rows as the net takes them, where these are not the rows as they are."""
 
 
 class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWritable, MLReadable[Any], Generic[M]):
@@ -141,6 +154,8 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
     def _fit(self, dataset: DataFrame) -> M:
         plan = self._checked(dataset)
         net = compile(plan.source)
+        self._check_net(net)
+        dataset = dataset if plan.rows is None else plan.rows
         rows, validation = dataset, None
         indicator = self._indicator()
         if indicator is not None:
@@ -149,6 +164,9 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
         model = self.model_class(train(net, rows, validation=validation), plan.facts)
         model._resetUid(self.uid)
         return cast(M, self._copyValues(model))
+
+    def _check_net(self, net: CompiledNet) -> None:
+        """Raise SparkNetError for params that do not fit the compiled net."""
 
     def write(self) -> MLWriter:
         """What saves the stage: `stage.write().overwrite().save(path)`."""
@@ -168,6 +186,11 @@ class NetEstimator(FeatureEstimator[M], RowSetters, ColumnParams):
         field = schema.column(dataset, self.getLabelCol(), "labelCol")
         schema.check_number(field, "labelCol", "a number")
         return field
+
+    def _check_net(self, net: CompiledNet) -> None:
+        classes = net.targets[0].classes
+        if classes is not None and self.hasParam("thresholds") and self.isDefined("thresholds"):
+            schema.check_thresholds(self.getOrDefault("thresholds"), classes)
 
 
 # ----- models -----
@@ -194,8 +217,11 @@ def scored(
     found: Predictor,
     fields: Sequence[tuple[StructField, Added]],
     scorer: Callable[[Predictor], BatchScorer],
+    cut: tuple[str, Column] | None = None,
 ) -> DataFrame:
     """The rows with new columns, `fields` and what each holds, computed when the result is used.
+
+    `cut` is a column that the net reads in the place of the one of that name, which is kept as it is.
 
     The executors are seen to once a session. Raises SparkNetError for columns that `found` cannot read, for several of
     one name, and for executors that lack what scoring needs.
@@ -206,7 +232,13 @@ def scored(
     for name in kept:
         if len(same := same_names(name, kept, folds_case(dataset))) > 1:
             raise ambiguous(name, same)
-    chosen, plain = select_plain(dataset, found.bound, kept)
+    read, bound = dataset, found.bound
+    if cut is not None:
+        name, column = cut
+        other = f"cut_{token_hex(8)}"
+        read = dataset.withColumn(other, column)
+        bound = tuple(replace(e, columns=(other,), shown=e.names) if e.columns == (name,) else e for e in bound)
+    chosen, plain = select_plain(read, bound, kept)
     keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
     adding = tuple((field.name, holds) for field, holds in fields)
     rows = ScoreRows(scorer(replace(found, bound=plain)), keeping, adding)
@@ -226,6 +258,10 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
         self.trained = trained
         """The net, as `sparknet.train` gives it."""
         self._facts = facts
+
+    def __repr__(self) -> str:
+        """As Spark's own models show themselves."""
+        return f"{type(self).__name__}: uid={self.uid}, numFeatures={self.numFeatures}"
 
     @property
     def spec(self) -> str:
@@ -252,6 +288,9 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
 
     def evaluate(self, dataset: DataFrame) -> dict[str, float]:
         """Mean loss and metrics over the rows, which hold the labels too: `loss`, `accuracy` and so on."""
+        if self._facts.longest is not None:
+            for name in {name for each in predictor(self.trained.run).bound for name in each.columns}:
+                dataset = cut_rows(dataset, schema.column(dataset, name, "featuresCol").name, self._facts.longest)
         return self.trained.evaluate(dataset)
 
     # ----- scoring -----
@@ -273,7 +312,9 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
         schema.column(dataset, self.getFeaturesCol(), "featuresCol")
         schema.check_new(dataset, added)
         fields = [(self._field(name, _ADDED[param]), _ADDED[param]) for param, name in added.items()]
-        return scored(dataset, found, fields, self._scorer)
+        features, longest = self.getFeaturesCol(), self._facts.longest
+        column = None if longest is None else cut_column(dataset, features, longest)
+        return scored(dataset, found, fields, self._scorer, None if column is None else (features, column))
 
     def _field(self, name: str, added: Added) -> StructField:
         """A new column, with what is known of its numbers."""
@@ -287,7 +328,8 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
         """The scores of one row of features."""
         scorer = self._scorer(self._predictor())
         cell = value.toArray().tolist() if isinstance(value, Vector) else value
-        array = pa.array([bytes(cell) if isinstance(cell, bytes | bytearray) else cell])
+        cell = bytes(cell) if isinstance(cell, bytes | bytearray) else cell
+        array = pa.array([cell if self._facts.longest is None else cut_cell(cell, self._facts.longest)])
         return scorer.score(pa.RecordBatch.from_arrays([array], names=[self.getFeaturesCol()]))
 
     # ----- persistence -----

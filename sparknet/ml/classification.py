@@ -22,6 +22,11 @@ from sparknet.runtime.inference import Predictor
 class NetClassificationModel(NetModel, ProbabilisticClassificationModel):
     """Base of the classifiers' models."""
 
+    def __repr__(self) -> str:
+        """As Spark's own models show themselves."""
+        name = type(self).__name__
+        return f"{name}: uid={self.uid}, numClasses={self.numClasses}, numFeatures={self.numFeatures}"
+
     @property
     def numClasses(self) -> int:
         """How many classes the net tells apart."""

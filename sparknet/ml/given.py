@@ -65,5 +65,8 @@ def _output(net: syntax.Net, kind: str) -> str:
         wanted = "`class[n]`" if kind == "class" else "`float[1]`"
         found = f"{len(kinds)} outputs" if len(kinds) != 1 else f"one of the kind `{kinds[0]}`"
         message = f"net `{net.name.text}` must have one output of the kind {wanted}, found {found}"
-        raise problem("M0002", message, helps=["`sparknet.train` takes nets with outputs of any kind"])
+        helps = ["`sparknet.train` takes nets with outputs of any kind"]
+        if kinds in (["class"], ["float"]):
+            helps.insert(0, f"`{'NetClassifier' if kinds == ['class'] else 'NetRegressor'}` takes such a net")
+        raise problem("M0002", message, helps=helps)
     return outputs[0].name.text

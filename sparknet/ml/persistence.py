@@ -47,6 +47,16 @@ Stage = TypeVar("Stage")
 _FACTS = "sparknet"
 
 
+class Longest(BaseModel):
+    """The longest sequence that a net takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(gt=0, lt=2**31)
+    numbers: int = Field(gt=0, lt=2**31)
+    """Of all its steps."""
+
+
 class Facts(BaseModel):
     """What a model knows beside its params and its net."""
 
@@ -58,6 +68,8 @@ class Facts(BaseModel):
     """The names of the classes, where the label column said them."""
     divisor: float = Field(1, gt=0, allow_inf_nan=False)
     """What the features are divided by where they are not standardized."""
+    longest: Longest | None = None
+    """Where sequences beyond it are cut; None where none are."""
 
 
 class StageWriter(MLWriter):
@@ -74,6 +86,16 @@ class StageWriter(MLWriter):
             RemoteMLWriter.handleOverwrite(path, True)
         else:
             super()._handleOverwrite(path)
+
+    def save(self, path: str) -> None:
+        """As `MLWriter.save`; raises SparkNetError where there is something at the path already."""
+        try:
+            super().save(path)
+        except Exception as error:  # py4j's or Spark's, as the session is classic or remote
+            if "already exists" not in str(error):
+                raise
+            helps = ["`write().overwrite().save(path)` puts the stage in its place", "or give another path"]
+            raise problem("M0004", f"`{path}` is there already", helps=helps) from error
 
     def saveImpl(self, path: str) -> None:
         """As `MLWriter.saveImpl`."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sparknet.grammar import Source, syntax, write
 from sparknet.grammar import construct as c
 from sparknet.ml import given, nets, schema, sequences
 from sparknet.ml.base import M, NetEstimator, Plan
+from sparknet.ml.cutting import cut_rows
 from sparknet.ml.params.columns import StandardizationSetters
 from sparknet.ml.params.layers import LayerSetters
 from sparknet.ml.params.sequence import SequenceSetters
@@ -50,7 +52,11 @@ class PlansSequences(NetEstimator[M], SequenceSetters, StandardizationSetters):
         read = sequences.sequence(dataset, features, self, self.getStandardization())
         labels = _labels(dataset, label, self._classes)
         body = sequences.recurrent(read, self, nets.Task(None if labels is None else labels.classes))
-        return _planned(self, body, "sequence", read.binding, label, labels, validates)
+        plan = _planned(self, body, "sequence", read.binding, label, labels, validates)
+        if read.longest is None:
+            return plan
+        rows = cut_rows(dataset, features.name, read.longest) if read.cuts else None
+        return replace(plan, facts=plan.facts.model_copy(update={"longest": read.longest}), rows=rows)
 
 
 def _planned(

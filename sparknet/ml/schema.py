@@ -10,6 +10,7 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, NumericType, StructField
 
+from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.spark.backend import folds_case, quoted
@@ -60,6 +61,7 @@ def column(data: DataFrame, name: str, param: str) -> StructField:
 def check_new(data: DataFrame, names: Mapping[str, str]) -> None:
     """Raise SparkNetError where a column that a stage adds is there already, or would be twice; `names` by param."""
     fold = str.lower if folds_case(data) else str
+    found: list[Diagnostic] = []
     seen = {fold(name): "" for name in data.columns}
     for param, name in names.items():
         if fold(name) in seen:
@@ -70,8 +72,10 @@ def check_new(data: DataFrame, names: Mapping[str, str]) -> None:
             helps = [f"name another one with `set{param[0].upper()}{param[1:]}`"]
             if not other:
                 helps.append(f'or leave the column out: `data.drop("{name}")`')
-            raise problem("R0051", message, helps=helps)
+            found.extend(problem("R0051", message, helps=helps).diagnostics)
         seen[fold(name)] = param
+    if found:
+        raise SparkNetError(tuple(found))
 
 
 def check_number(field: StructField, param: str, use: str) -> None:

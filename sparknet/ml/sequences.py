@@ -13,6 +13,7 @@ from sparknet.grammar import construct as c
 from sparknet.grammar import syntax
 from sparknet.ml import schema
 from sparknet.ml.nets import Task, column_binding
+from sparknet.ml.persistence import Longest
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.backend import quoted
 
@@ -33,6 +34,10 @@ class Sequence:
     input: syntax.Input
     binding: syntax.Expr
     tokens: bool
+    longest: Longest | None = None
+    """Where rows are cut; None where they are all of one length."""
+    cuts: bool = False
+    """Whether some of the rows are longer."""
 
 
 def sequence(dataset: DataFrame, field: StructField, stage: SequenceParams, standardized: bool) -> Sequence:
@@ -40,7 +45,7 @@ def sequence(dataset: DataFrame, field: StructField, stage: SequenceParams, stan
 
     A text is a sequence of words; a vector and a flat array one of steps of `featureWidth` numbers; an array of arrays
     one of the steps that it holds; an array of whole numbers one of tokens, if `vocabularySize` is set. Arrays may
-    differ in length.
+    differ in length, and those longer than the net takes are cut at their end.
     """
     kind, length = field.dataType, stage.getSequenceLength()
     if isinstance(kind, StringType):
@@ -49,7 +54,9 @@ def sequence(dataset: DataFrame, field: StructField, stage: SequenceParams, stan
     tokens = isinstance(kind, ArrayType) and isinstance(kind.elementType, IntegralType)
     if tokens and stage.isSet(stage.vocabularySize):
         _, most = _lengths(dataset, field)
-        return Sequence(_tokens(length or most, stage.getVocabularySize()), column_binding(field.name, False), True)
+        steps = length or most
+        made, longest = _tokens(steps, stage.getVocabularySize()), Longest(steps=steps, numbers=steps)
+        return Sequence(made, column_binding(field.name, False), True, longest, most > steps)
     _check(field)
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, ArrayType | VectorUDT):
         width = _width(dataset, field, stage.getFeatureWidth())
@@ -59,8 +66,10 @@ def sequence(dataset: DataFrame, field: StructField, stage: SequenceParams, stan
         least, most = _flat(dataset, field, width)
     varies = least != most or (length is not None and length != most)
     options = {"variable": True} if varies else {}
-    made = c.input("sequence", "float", length or most, width, **options)
-    return Sequence(made, column_binding(field.name, standardized), False)
+    steps = length or most
+    cut_at = Longest(steps=steps, numbers=steps * width) if varies else None
+    numbers = c.input("sequence", "float", steps, width, **options)
+    return Sequence(numbers, column_binding(field.name, standardized), False, cut_at, most > steps)
 
 
 def _tokens(length: int, vocabulary: int) -> syntax.Input:

@@ -83,6 +83,15 @@ def test_net_of_the_user(digits: DataFrame) -> None:
     assert model.evaluate(digits)["accuracy"] > 0.8
 
 
+def test_all_columns_there_already_are_told_at_once(digits: DataFrame) -> None:
+    with pytest.raises(SparkNetError) as error:
+        CNNClassifier(predictionCol="id", probabilityCol="label").fit(digits)
+    assert [each.message for each in error.value.diagnostics] == [
+        "the data has a column `label` already, which `probabilityCol` names",
+        "the data has a column `id` already, which `predictionCol` names",
+    ]
+
+
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
@@ -111,6 +120,16 @@ def test_net_of_the_user(digits: DataFrame) -> None:
             "M0001 `patience` goes by validation rows, but `validationIndicatorCol` is not set",
         ),
         (NetClassifier(), "M0001 `spec`, the net, is not set"),
+        (
+            NetClassifier(
+                spec="net A {\n  input x: float[64]\n  dense(10)\n  output y: class[10]\n}", thresholds=[0.5, 0.5]
+            ),
+            "M0001 `thresholds` has 2 numbers, but there are 10 classes",
+        ),
+        (
+            NetClassifier(spec="net A {\n  input x: float[64]\n  dense(1)\n  output y: float[1]\n}"),
+            "M0002 net `A` must have one output of the kind `class[n]`, found one of the kind `float`",
+        ),
     ],
 )
 def test_told_before_a_job_starts(digits: DataFrame, stage: CNNClassifier, said: str) -> None:

@@ -87,6 +87,10 @@ def test_copies_keep_uid_and_take_extra() -> None:
             'Invalid param value given for param "maxIter". It must be a whole number from 1 on, found 0.',
         ),
         (
+            {"stepSize": -0.1},
+            'Invalid param value given for param "stepSize". It must be a number above 0, found -0.1.',
+        ),
+        (
             {"cell": "LTSM"},
             "Invalid param value given for param \"cell\". It must be one of rnn, gru, lstm, found 'LTSM'.",
         ),
@@ -101,6 +105,15 @@ def test_values_are_checked_when_they_are_set(params: dict[str, Any], said: str)
     with pytest.raises(TypeError) as error:
         ml.RNNClassifier(**params)
     assert str(error.value) == said
+
+
+def test_set_names_the_param() -> None:
+    stage = ml.CNNClassifier()
+    with pytest.raises(TypeError, match=r'param "maxIter"\. It must be a whole number from 1 on, found -4'):
+        stage.set(stage.maxIter, -4)
+    with pytest.raises(TypeError, match=r'param "inputShape"\. It must be a whole number from 1 on, found 0'):
+        stage.setInputShape([1, 0, 8])
+    assert {*ml.__all__} <= {*dir(ml)}
 
 
 def test_contradictions_are_told() -> None:

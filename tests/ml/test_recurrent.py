@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.ml.evaluation import RegressionEvaluator
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
 
 import sparknet
 from sparknet.grammar import SparkNetError
-from sparknet.ml import CNNRegressor, NetRegressor, RNNClassifier, RNNRegressor
+from sparknet.ml import CNNRegressor, NetRegressor, RNNClassificationModel, RNNClassifier, RNNRegressor
 from tests.runtime.conftest import only
 
 ROWS = 96
@@ -56,6 +59,37 @@ def test_sequences_in_every_form(waves: DataFrame, column: str) -> None:
     row = model.transform(waves).first()
     assert row is not None
     assert model.predict(row[column]) == row.prediction
+
+
+@pytest.mark.parametrize("column", ["flat", "pairs", "tokens", "vector"])
+def test_longer_rows_are_cut_at_their_end(waves: DataFrame, column: str) -> None:
+    tokens = {"vocabularySize": 12} if column == "tokens" else {}
+    stage = RNNClassifier(featuresCol=column, sequenceLength=3, hiddenLayerSize=4, maxIter=1, numWorkers=1, **tokens)
+    model = stage.fit(waves)
+    assert model.evaluate(waves)["loss"] > 0
+    scored = model.transform(waves)
+    assert scored.columns == [*waves.columns, "rawPrediction", "probability", "prediction"]
+    (row,) = scored.head(1)
+    cell = row[column].toArray().tolist() if column == "vector" else row[column]
+    assert len(cell) > 3
+    assert model.predictProbability(cell) == row.probability == model.predictProbability(cell[:3])
+
+
+def test_rows_longer_than_those_of_the_training_are_scored(waves: DataFrame, tmp_path: Path) -> None:
+    stage = RNNClassifier(featuresCol="flat", hiddenLayerSize=4, maxIter=1, numWorkers=1)
+    model = stage.fit(waves.filter("size(flat) < 7"))
+    model.save(str(tmp_path / "model"))
+    again = RNNClassificationModel.load(str(tmp_path / "model"))
+    assert again.transform(waves).filter("size(flat) = 8").count() > 0
+    row = again.transform(waves).filter("size(flat) = 8").first()
+    assert row is not None
+    assert model.predictProbability(row.flat[:6]) == row.probability
+    with pytest.raises(SparkNetError) as error:
+        model.save(str(tmp_path / "model"))
+    assert only(error) == f"M0004 `{tmp_path / 'model'}` is there already"
+    assert str(model) == f"RNNClassificationModel: uid={stage.uid}, numClasses=2, numFeatures=6"
+    with pytest.raises(PySparkException, match="row 1 of column `flat` is null"):
+        model.transform(waves.limit(1).withColumn("flat", sf.lit(None).cast("array<double>"))).collect()
 
 
 def test_recurrent_stage_is_its_spec(waves: DataFrame) -> None:

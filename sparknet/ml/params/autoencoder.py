@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 
 from pyspark.ml.param import Param, Params, TypeConverters
 
-from sparknet.ml.params.converters import layer_list, whole
+from sparknet.ml.params.converters import layer_list, shape, whole
 
 Half = int | str | tuple[int | str, ...]
 """A layer of an encoder or a decoder: units of a dense layer, a text of the language, or a layer tuple."""
@@ -124,7 +124,7 @@ class AutoencoderParams(Params):
         Params._dummy(),
         "inputShape",
         "channels, height and width of images; read from the column or found from its size unless given",
-        typeConverter=TypeConverters.toListInt,
+        typeConverter=shape,
     )
 
     def __init__(self) -> None:

@@ -33,6 +33,20 @@ def number(least: float) -> Callable[[Any], float]:
     return convert
 
 
+def positive(value: Any) -> float:
+    """A number above 0, not infinite; raises TypeError, which pyspark shows with the name of the param."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < float("inf"):
+        raise TypeError(f"It must be a number above 0, found {value!r}.")
+    return float(value)
+
+
+def shape(value: Any) -> list[int]:
+    """Sides of a shape, whole numbers from 1 on; raises TypeError as `positive`."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"It must be a list of whole numbers from 1 on, found {value!r}.")
+    return [whole(1)(side) for side in value]
+
+
 def written(value: Any) -> str:
     """A value as the language writes it, such as `adam(lr: 0.01)`; raises SparkNetError where it does not read so."""
     if not isinstance(value, str):

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, cast, get_args
 from pyspark.ml.param import Param, Params, TypeConverters
 
 from sparknet.compiler.encoders import LONGEST_SIDE
-from sparknet.ml.params.converters import number
+from sparknet.ml.params.converters import positive
 from sparknet.runtime.encoding.images import ResizeFilter, ResizeMode
 from sparknet.runtime.encoding.pictures import axes
 
@@ -36,13 +36,6 @@ def image_shape(value: Any) -> list[int]:
             f"with 1, 3 or 4 channels, found {value!r}."
         )
     return [int(side) for side in found]
-
-
-def _white(value: Any) -> float:
-    found = number(0)(value)
-    if not 0 < found < float("inf"):
-        raise TypeError(f"It must be a number above 0, found {value!r}.")
-    return found
 
 
 def _one_of(*names: str) -> Callable[[Any], str]:
@@ -106,7 +99,7 @@ class ImageParams(Params):
         Params._dummy(),
         "maxValue",
         "of images that are numbers: the number of a white pixel",
-        typeConverter=_white,
+        typeConverter=positive,
     )
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pyspark.ml.param import Param, Params, TypeConverters
 
-from sparknet.ml.params.converters import layer_list, whole
+from sparknet.ml.params.converters import layer_list, shape, whole
 
 
 class LayerParams(Params):
@@ -36,7 +36,7 @@ class LayerParams(Params):
         Params._dummy(),
         "inputShape",
         "channels, height and width of the images; read from the column or found from its size unless given",
-        typeConverter=TypeConverters.toListInt,
+        typeConverter=shape,
     )
 
     def __init__(self) -> None:

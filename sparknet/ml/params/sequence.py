@@ -39,7 +39,8 @@ class SequenceParams(Params):
     sequenceLength: Param[int] = Param(
         Params._dummy(),
         "sequenceLength",
-        "the most steps of a row; of texts 100 words, else what the rows have, unless given",
+        "the most steps of a row, the first ones: what stands behind them is cut; of texts 100 words, else "
+        "those of the longest row, unless given",
         typeConverter=whole(1),
     )
     featureWidth: Param[int] = Param(

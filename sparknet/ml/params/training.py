@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Self
 
-from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.param import Param, Params
 
-from sparknet.ml.params.converters import number, whole, written
+from sparknet.ml.params.converters import number, positive, whole, written
 
 
 class TrainingParams(Params):
@@ -34,7 +34,7 @@ class TrainingParams(Params):
         Params._dummy(),
         "stepSize",
         "learning rate, the `lr` of the optimizer; the optimizer's default unless given",
-        typeConverter=TypeConverters.toFloat,
+        typeConverter=positive,
     )
     schedule: Param[str] = Param(
         Params._dummy(),

@@ -57,6 +57,13 @@ class BoundPort:
     """Whether the cells are texts."""
     beside: str | None = None
     """A column that says which file a cell is, for messages."""
+    shown: tuple[str, ...] | None = None
+    """The names that the user knows the columns by, for messages; None where they are those of `columns`."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns as messages name them."""
+        return self.columns if self.shown is None else self.shown
 
     @property
     def decodes(self) -> bool:

@@ -124,7 +124,7 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
 def _bad_row(first: BadRow, each: BoundPort, before: str) -> Diagnostic:
     (diagnostic,) = problem(
         first.code,
-        f"row {first.row + 1:,} of column `{each.columns[first.column]}` {first.text}; "
+        f"row {first.row + 1:,} of column `{each.names[first.column]}` {first.text}; "
         f"`{each.port.name}` takes {wanted(each)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         helps=[_help(first.code, each).format(before=before)],

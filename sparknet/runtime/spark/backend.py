@@ -304,6 +304,7 @@ def select_plain(
             columns=tuple(plain[name] for name in each.columns),
             beside=None if each.beside is None else plain[each.beside],
             label=None,
+            shown=each.names,
         )
         for each in bound
     )
