@@ -238,7 +238,7 @@ def tune_command(
 @cli.command("predict")
 @click.argument("run", type=NET_FILE)
 @click.option("--input", "source", help="Rows to score: a file, a folder, or a source such as 'digits()'.")
-@click.option("--output", type=NET_FILE, help="Where the scored rows go: a .parquet or .json file.")
+@click.option("--output", type=NET_FILE, help="Where the scored rows go: a .parquet, .orc or .json file.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep only this column of the input (repeatable).")
 @click.option("--master", help="Spark master, such as local[4], spark://host:7077 or sc://host.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Score in this process, without Spark and Java.")
@@ -275,8 +275,8 @@ def main() -> None:
         report.add(error)
         report.show()
         sys.exit(1)
-    except click.Abort:
-        click.echo("interrupted; nothing was written but checkpoints, where there are some", err=True)
+    except click.Abort as error:
+        click.echo("; ".join(["interrupted", *map(str, error.args)]), err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()

@@ -94,7 +94,8 @@ class TrainingDisplay:
         each = f"{event.row_bytes:,} bytes a row, ready in {event.seconds:.1f} s"
         line(self._console, "rows", f"{sum(event.rows.values()):,}: {rows}; {each}")
         workers = f"{count(event.workers, 'worker')} {self._where}"
-        line(self._console, "work", f"{workers}; {count(event.rounds, 'round')}, {count(event.steps, 'step')} each")
+        steps = count(event.steps, "step") + (" each worker" if event.workers > 1 else "")
+        line(self._console, "work", f"{workers}; {count(event.rounds, 'round')}, {steps}")
         self._round, self._began = event.rounds_done, self._now()
         self._pace = Pace(event, self._began)
         if self._console.is_terminal:

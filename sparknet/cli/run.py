@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
+import click
 from rich.console import Console
 
 from sparknet.cli import BEGAN, tables
@@ -22,6 +23,7 @@ from sparknet.runtime.spark.java import lacks_java
 from sparknet.runtime.spark.masters import check_master, chosen_master
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 from sparknet.runtime.tracking.base import Tracker
+from sparknet.runtime.training.checkpoints import are_in, place_of
 from sparknet.runtime.training.trainer import TrainedNet
 
 NO_JAVA = (
@@ -72,6 +74,8 @@ def run_file(
             trained = run_spark(
                 net, output, display, on, data_roots, resume, checkpoint_place=checkpoints, trackers=trackers
             )
+    except KeyboardInterrupt as error:
+        raise click.Abort(_left(net, output, checkpoints)) from error
     finally:
         display.stop()
     _summary(console, net, trained, output)
@@ -99,6 +103,16 @@ def write_report(run: Path, output: Path) -> None:
     except OSError as error:
         raise problem("R0050", f"`{output}` cannot be written: {error.strerror or error}") from error
     line(make_console(), "saved", str(output))
+
+
+def _left(net: CompiledNet, output: Path, place: str | None) -> str:
+    """What an interrupted run leaves."""
+    if net.train.checkpoint is None:
+        return "nothing is left of this run, whose net asks for no `checkpoint`"
+    store = place_of(output, place)
+    if store is None or not are_in(store):
+        return "nothing is left of this run, for no checkpoint was due yet"
+    return f"its checkpoints are in `{store.where}`: the same command with `--resume` goes on from there"
 
 
 def _summary(console: Console, net: CompiledNet, trained: TrainedNet, output: Path) -> None:

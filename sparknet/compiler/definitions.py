@@ -21,6 +21,7 @@ from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.parse import parse
 from sparknet.grammar.reading import load
 from sparknet.grammar.source import Source
+from sparknet.grammar.suggest import closest
 
 MAX_FILES = 64
 
@@ -100,6 +101,9 @@ def let_values(
         try:
             value = evaluate(choose_let(definition.name, expr, scope, choices), scope)
             if isinstance(value, Word) and value.text not in layer_words():
+                if setting and isinstance(definition.item.value, syntax.Number) and not closest(value.text, values):
+                    help = f"`{definition.name}` is a number: write `--set {definition.name}=32`"
+                    raise scope.error("E0202", f"unknown name `{value.text}`", expr, help)
                 raise unknown_word(value.text, expr, scope)
         except SparkNetError as error:
             behind = () if setting else definition.imports

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sparknet.compiler.augmentations import AnyAugmentation
 from sparknet.compiler.exchange import AverageMoments, Moments
 from sparknet.compiler.optimizers import AnyOptimizer
 from sparknet.compiler.schedules import Schedule
-from sparknet.compiler.sections import AverageSync, Sync, TrainSection
+from sparknet.compiler.sections import AverageSync, Checkpointing, Sync, TrainSection
 
 
 def describe_train(train: TrainSection) -> str:
@@ -21,6 +22,12 @@ def describe_train(train: TrainSection) -> str:
         parts.append(f"moments {_call(train.moments)}")
     if train.exchange != "float32":
         parts.append(f"exchange {train.exchange}")
+    for name, ways in train.augment.items():
+        parts.append(f"augment {name} [{', '.join(map(_call, ways))}]")
+    if train.balance is not None:
+        parts.append(f"balance {train.balance}")
+    if train.checkpoint is not None:
+        parts.append(f"checkpoint {_call(train.checkpoint)}")
     return ", ".join(parts)
 
 
@@ -29,7 +36,7 @@ def count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _call(setting: AnyOptimizer | Schedule | Sync | Moments) -> str:
+def _call(setting: AnyOptimizer | Schedule | Sync | Moments | AnyAugmentation | Checkpointing) -> str:
     """A setting as it is written, defaults left out."""
     options = ", ".join(f"{key}: {str(v).lower()}" for key, v in setting.model_dump(exclude_defaults=True).items())
     return f"{setting.name}({options})" if options else setting.name

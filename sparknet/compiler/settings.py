@@ -101,7 +101,9 @@ class Settings:
 
 
 def read_settings(texts: Sequence[str], problems: list[Diagnostic]) -> Settings:
-    """What was given with `--set`; what cannot be read becomes a problem."""
+    """What was given with `--set`; what cannot be read becomes a problem. Raises TypeError for one text alone."""
+    if isinstance(texts, str):  # a sequence of texts, too, but one of single letters
+        raise TypeError(f"`settings` is a sequence of texts, found one text: write [{texts!r}]")
     settings = Settings()
     seen: dict[str, Setting] = {}
     for text in texts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,9 @@ def load(folder: Path) -> SavedRun:
     """Read and verify a run folder; raises SparkNetError that names the file at fault."""
     if not folder.is_dir():
         raise problem("R0041", f"there is no run folder at `{folder}`", helps=["`sparknet run` makes one"])
+    if not os.path.lexists(folder / MANIFEST):
+        message = f"`{folder}` is no run folder: there is no `{MANIFEST}` in it"
+        raise problem("R0041", message, helps=["name the folder of one run, such as `runs/digits`"])
     manifest = _read_manifest(folder)
     # Copies of foreign models serve to compile the net again; nothing of a run reads them.
     if {name for name in manifest.files if not MODEL.fullmatch(name)} != set(_CAPS) - {MANIFEST}:

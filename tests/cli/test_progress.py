@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -84,10 +85,15 @@ def test_plain_lines_where_there_is_no_terminal() -> None:
     assert text.splitlines() == [
         "note       so",
         "rows       740: 640 train, 100 test; 65 bytes a row, ready in 0.5 s",
-        "work       2 workers in this process; 4 rounds, 40 steps each",
+        "work       2 workers in this process; 4 rounds, 40 steps each worker",
         "round      1/4  epoch 1  loss 1.5000  accuracy 50.0 %  2.00 s  320 rows/s",
         "round      2/4  epoch 2  loss 0.7500  accuracy 50.0 %  2.00 s  320 rows/s",
     ]
+
+
+def test_the_steps_of_one_worker() -> None:
+    text = shown(False, replace(PREPARED, workers=1))
+    assert text.splitlines()[-1] == "work       1 worker in this process; 4 rounds, 40 steps"
 
 
 @pytest.mark.parametrize("width", [40, 100])

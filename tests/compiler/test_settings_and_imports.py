@@ -8,6 +8,7 @@ import pytest
 
 import sparknet
 from sparknet.compiler import check
+from sparknet.compiler.describe import describe_train
 from sparknet.compiler.sources import ParquetSink, ParquetSource
 from sparknet.grammar import SparkNetError
 
@@ -129,3 +130,23 @@ def test_a_compiled_net_keeps_a_source_that_stands_alone(library: Path) -> None:
     assert again.source.text == net.source.text
     plain = sparknet.compile(NET)
     assert plain.source.text == NET
+
+
+def test_a_word_for_a_number() -> None:
+    with pytest.raises(SparkNetError, match="unknown name `banana`") as error:
+        check(NET, settings=["width=banana"])
+    assert error.value.diagnostics[0].helps == ("`width` is a number: write `--set width=32`",)
+
+
+def test_settings_are_texts_and_not_one_text() -> None:
+    with pytest.raises(TypeError, match=r"found one text: write \['train.epochs=2'\]"):
+        sparknet.compile(NET, settings="train.epochs=2")
+
+
+def test_a_net_says_how_it_trains_in_a_line() -> None:
+    text = (
+        "net N {\n  input x: float[1, 8, 8]\n  flatten -> dense(2)\n  output y: class[2]\n}\n"
+        "train {\n  augment = [flip, shift(2)]\n  balance = y\n  checkpoint = rounds(5)\n}\n"
+    )
+    said = describe_train(sparknet.compile(text).train)
+    assert said.endswith(", seed 0, augment x [flip, shift(pixels: 2)], balance y, checkpoint rounds(every: 5)")

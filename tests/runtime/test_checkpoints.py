@@ -127,6 +127,31 @@ def test_a_process_that_is_killed(tmp_path: Path) -> None:
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.parametrize("checkpoint", ["", "checkpoint = rounds(1)"])
+def test_what_an_interrupted_run_leaves(folder: Path, checkpoint: str) -> None:
+    net_of(folder, f"\n  {checkpoint}", epochs=100_000)
+    command = [sys.executable, "-u", "-c", "from sparknet.cli.main import main; main()"]
+    process = subprocess.Popen(
+        [*command, "run", "small.net", "--local", "-o", "run"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("round "):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    if checkpoint:
+        where = "its checkpoints are in `run.checkpoints`: the same command with `--resume` goes on from there"
+    else:
+        where = "nothing is left of this run, whose net asks for no `checkpoint`"
+    assert told == f"interrupted; {where}\n"
+
+
 def test_a_run_may_go_on_somewhere_else(folder: Path, spark: SparkSession) -> None:
     net = net_of(folder)
     undisturbed = run_local(net)

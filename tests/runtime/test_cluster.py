@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,19 @@ def test_a_package_that_the_executors_lack(spark: SparkSession, monkeypatch: pyt
         inspect(spark)
     assert only(error).startswith("R0066 the executors' Python has no `no_such_package` on ")
     assert error.value.diagnostics[0].helps
+
+
+def test_a_package_that_the_python_from_path_lacks(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "TASKS", "no_such_package.at_all")
+    monkeypatch.setattr(sys, "executable", "/venv/bin/python")
+    with pytest.raises(SparkNetError) as error:
+        inspect(spark)
+    there = spark.sparkContext.pythonExec
+    assert only(error) == (
+        f"R0066 the executors' Python has no `no_such_package`: it is `{there}`, and here runs `/venv/bin/python`"
+    )
+    (help,) = error.value.diagnostics[0].helps
+    assert help == "set `PYSPARK_PYTHON=/venv/bin/python` in the environment before the session starts"
 
 
 def test_another_python(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

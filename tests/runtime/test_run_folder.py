@@ -105,6 +105,9 @@ def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         load(tmp_path / "run")
     assert only(error) == f"R0041 there is no run folder at `{tmp_path / 'run'}`"
+    with pytest.raises(SparkNetError) as error:
+        load(tmp_path)
+    assert only(error) == f"R0041 `{tmp_path}` is no run folder: there is no `manifest.json` in it"
 
 
 FILES = [

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -18,6 +21,7 @@ import sparknet
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.problems import problem
+from sparknet.runtime.spark.connect import is_connect_session
 from sparknet.runtime.spark.jobs import job_in_time
 from sparknet.runtime.spark.probe import PROBE_SCHEMA, make_digest, make_probe
 from sparknet.runtime.spark.waits import LONGER, START_SECONDS, LateError
@@ -75,7 +79,7 @@ def inspect(spark: SparkSession, seconds: float = START_SECONDS) -> Cluster:
     if any(each.source != source() for each in found):
         spark.addArtifacts(str(_packed()), pyfile=True)
         found = _probe(spark, seconds)
-    _check_imports(found)
+    _check_imports(found, other_python(spark))
     notes = compared(found)
     _INSPECTED.add(spark)
     return Cluster(max(1, len(found) // cpus), found, (*notes, *hoped(settings, found)))
@@ -130,7 +134,7 @@ def _probe(spark: SparkSession, seconds: float) -> tuple[Found, ...]:
     except ValidationError as error:
         raise worker_failure("looking at the executors", error) from error
     except Exception as error:
-        raise _refused(error) from error
+        raise _refused(error, other_python(spark)) from error
 
 
 def _no_executor(settings: Settings, seconds: float) -> SparkNetError:
@@ -144,8 +148,21 @@ def _no_executor(settings: Settings, seconds: float) -> SparkNetError:
     )
 
 
-def _refused(error: Exception) -> SparkNetError:
-    """What pyspark's own worker says before it comes to any code of ours."""
+def other_python(spark: SparkSession) -> str | None:
+    """The Python that executors on this machine start, where it is not the one that runs here; else None."""
+    if is_connect_session(spark) or not settings_of(spark)("spark.master", "").startswith("local"):
+        return None
+    named = spark.sparkContext.pythonExec
+    found = os.path.abspath(shutil.which(named) or named)  # links stay: that of a venv leads to the Python it is of
+    return None if found == os.path.abspath(sys.executable) else found
+
+
+def _take_this_python() -> str:
+    return f"set `PYSPARK_PYTHON={sys.executable}` in the environment before the session starts"
+
+
+def _refused(error: Exception, other: str | None) -> SparkNetError:
+    """What pyspark's own worker says before it comes to any code of ours; `other` as `other_python` gives it."""
     text = str(error)
     host = re.search(r"\(TID \d+\) \(([^ )]+)", text)
     where = f" on {host[1]}" if host else ""
@@ -155,39 +172,45 @@ def _refused(error: Exception) -> SparkNetError:
             "R0066",
             f"Python is {python[1]} on the executors, {python[2]} here",
             notes=[f"found{where}"] if where else [],
-            helps=[_PYTHON],
+            helps=[_take_this_python() if other else _PYTHON],
         )
     program = re.search(r'Cannot run program "([^"]+)"', text)
     if program:
         return problem(
             "R0066",
             f"the executors cannot start Python: there is no `{program[1]}`{where}",
-            helps=[_PYTHON],
+            helps=[_take_this_python() if other else _PYTHON],
         )
     package = re.search(r"No module named '?([\w]+)", text)
     if package:
-        return _lacks(package[1], where)
+        return _lacks(package[1], where, other)
     return worker_failure("looking at the executors", error)
 
 
 # ----- what is there -----
 
 
-def _check_imports(found: Sequence[Found]) -> None:
+def _check_imports(found: Sequence[Found], other: str | None) -> None:
     for each in found:
         if each.source is None:
-            raise _lacks("sparknet", f" on {each.host}")
+            raise _lacks("sparknet", f" on {each.host}", other)
         if each.source != source():
             message = f"the executors' Python took another sparknet before this run, on {each.host}"
             raise problem("R0066", message, helps=["begin a new Spark session, whose Python workers are new too"])
         if each.missing is not None:
-            raise _lacks(each.missing, f" on {each.host}")
+            raise _lacks(each.missing, f" on {each.host}", other)
         if each.broken is not None:
             message = f"sparknet cannot be imported on {each.host}: {each.broken}"
             raise problem("R0066", message, helps=["make the executors' Python environment like the one here"])
 
 
-def _lacks(module: str, where: str) -> SparkNetError:
+def _lacks(module: str, where: str, other: str | None) -> SparkNetError:
+    if other is not None:
+        return problem(
+            "R0066",
+            f"the executors' Python has no `{module}`: it is `{other}`, and here runs `{sys.executable}`",
+            helps=[_take_this_python()],
+        )
     return problem(
         "R0066",
         f"the executors' Python has no `{module}`{where}",

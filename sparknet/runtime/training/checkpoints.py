@@ -200,9 +200,14 @@ def _rounds_of(name: str) -> int:
 # ----- reading -----
 
 
+def are_in(store: Store) -> bool:
+    """Whether a place holds checkpoints."""
+    return bool(_found(store))
+
+
 def check_none(store: Store) -> None:
     """Raise SparkNetError where a run that was not finished left checkpoints, which a new one would overwrite."""
-    if _found(store):
+    if are_in(store):
         raise problem(
             "R0045",
             f"`{store.where}` holds checkpoints of a run that was not finished",
