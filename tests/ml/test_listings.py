@@ -1,4 +1,4 @@
-"""docs/listings.md and docs/listings.ipynb: the document's programs, word for word, and at full size."""
+"""docs/listings.md and docs/listings.ipynb: the document's three programs, word for word, and at full size."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def test_images(listings: dict[str, list[dict[str, Any]]]) -> None:
     assert [row.asDict() for row in last["why"].collect()] == [
         {"why": "is no image of a known format (JPEG, PNG, GIF, BMP, WEBP, TIFF)", "count": 1}
     ]
+
+
+def test_sequences(listings: dict[str, list[dict[str, Any]]]) -> None:
+    flowers, digits, texts = listings["Sequences"]
+    right = flowers["scored"].where("prediction = label").count()
+    assert right > 0.6 * flowers["scored"].count()
+    assert digits["accuracy"] > 0.85
+    moods = texts["moods"]
+    assert moods.where("prediction = label").count() > 0.9 * moods.count()
 
 
 def test_codes_and_clusters(listings: dict[str, list[dict[str, Any]]]) -> None:
