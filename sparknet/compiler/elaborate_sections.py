@@ -26,6 +26,7 @@ from sparknet.compiler.sections import (
     DATA_KEYS,
     ROW_WEIGHT,
     ROW_WEIGHT_TYPE,
+    SOURCE_KEYS,
     SUPPLY_KEYS,
     SYNCS,
     AverageSync,
@@ -184,7 +185,7 @@ def elaborate_data(
         # The net lacks an input, which has been said: what is bound may be that.
         lost = [*lost, *(e.key.text for e in section.entries if isinstance(e.value, syntax.Call | syntax.Binary))]
     entries = _entries(section, [*DATA_KEYS, *ports, *(name for name in lost if name not in ports)], scope, problems)
-    values = {key: _value(entries[key], scope, problems) for key in DATA_KEYS if key in entries and key != ROW_WEIGHT}
+    values = {key: _value(entries[key], scope, problems) for key in SOURCE_KEYS if key in entries}
     supplies = elaborate_supplies(section, entries, values, scope, problems)
     misspelt = {closest(e.key.text, ports) for e in section.entries if e.key.text not in {*entries, *ports}}
     bindings, preprocessing = [], []

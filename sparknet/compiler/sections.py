@@ -95,7 +95,9 @@ SUPPLY_KEYS = ("source", *SPLITS)
 ROW_WEIGHT = "row_weight"
 """The key of `data` that says what each row counts in the training loss, and the input of the step graph for it."""
 ROW_WEIGHT_TYPE = TensorType("float32", ())
-DATA_KEYS = ("source", "split", *SPLITS, ROW_WEIGHT)
+SOURCE_KEYS = ("source", "split", *SPLITS)
+"""Keys of `data` that say where rows come from."""
+DATA_KEYS = (*SOURCE_KEYS, ROW_WEIGHT)
 """Keys of `data` that no input or output can have."""
 
 

@@ -192,6 +192,14 @@ class NetEstimator(FeatureEstimator[M], RowSetters, ColumnParams):
         if classes is not None and self.hasParam("thresholds") and self.isDefined("thresholds"):
             schema.check_thresholds(self.getOrDefault("thresholds"), classes)
 
+    def _weight(self, dataset: DataFrame) -> str | None:
+        """The name of the column of the weights of rows, which holds numbers; None where all count alike."""
+        if not self.isDefined(self.weightCol) or not self.getWeightCol():
+            return None
+        field = schema.column(dataset, self.getWeightCol(), "weightCol")
+        schema.check_number(field, "weightCol", "a number")
+        return field.name
+
 
 # ----- models -----
 

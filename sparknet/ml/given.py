@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sparknet.compiler.checking import read
-from sparknet.compiler.sections import DATA_KEYS
+from sparknet.compiler.sections import SOURCE_KEYS
 from sparknet.grammar import Source, parse, syntax, write
 from sparknet.grammar import construct as c
 from sparknet.ml import nets
@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from sparknet.ml.params.training import TrainingParams
 
 
-def fed_source(
-    spec: str, stage: TrainingParams, features: str, label: str, kind: str, validates: bool
-) -> tuple[Source, tuple[str, ...]]:
-    """The text with the sections of a stage, and the input that the column `features` feeds, if any.
+@dataclass(frozen=True)
+class Columns:
+    """The columns that a stage names; `weight` is None where all rows count alike."""
 
-    What the `data` section binds stays as it is; of what it leaves out, the input is fed by `features` and the output,
-    which has to be of a `kind`, by `label`. Its sources and shares give way to the rows of `fit`.
+    features: str
+    label: str
+    weight: str | None
+
+
+def fed_source(
+    spec: str, stage: TrainingParams, columns: Columns, kind: str, validates: bool
+) -> tuple[Source, tuple[str, ...]]:
+    """The text with the sections of a stage, and the input that the features feed, if any.
+
+    What the `data` section binds stays as it is, but that the weights of rows are those of the stage, if it names some;
+    of what it leaves out, the input is fed by the features and the output, which has to be of a `kind`, by the label.
+    Its sources and shares give way to the rows of `fit`.
 
     Raises SparkNetError for a text that does not parse and a net of other outputs.
     """
@@ -32,7 +42,7 @@ def fed_source(
     if net is None:
         raise problem("M0002", f"`{source.name}` has no net", helps=["write one: `net Name { ... }`"])
     sections = {item.name.text: item for item in file.items if isinstance(item, syntax.Section)}
-    bindings = {e.key.text: e.value for e in _entries(sections.get("data")) if e.key.text not in DATA_KEYS}
+    bindings = {e.key.text: e.value for e in _entries(sections.get("data")) if e.key.text not in SOURCE_KEYS}
     output = _output(net, kind)
     fed = [line.name.text for line in net.body if isinstance(line, syntax.Input)]
     fed = [name for name in fed if name not in bindings]
@@ -42,11 +52,11 @@ def fed_source(
             f"net `{net.name.text}` has several inputs, and `featuresCol` feeds one: {listing(fed)}",
             helps=[f'bind the others in a `data` section, such as `{fed[1]} = column("{fed[1]}")`'],
         )
-    bindings |= {name: nets.column_binding(features, False) for name in fed}
-    bindings.setdefault(output, nets.column_binding(label, False))
+    bindings |= {name: nets.column_binding(columns.features, False) for name in fed}
+    bindings.setdefault(output, nets.column_binding(columns.label, False))
     train = nets.train_section(stage, {e.key.text: e.value for e in _entries(sections.get("train"))})
     items = [item for item in file.items if not isinstance(item, syntax.Section) or item.name.text not in _OURS]
-    made = c.file(*items, nets.data_section(bindings, validates), train)
+    made = c.file(*items, nets.data_section(bindings, validates, columns.weight), train)
     return replace(source, text=write(made)), tuple(fed)
 
 

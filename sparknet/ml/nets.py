@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING, Any
 
+from sparknet.compiler.sections import ROW_WEIGHT
 from sparknet.grammar import construct as c
 from sparknet.grammar import parse, syntax
 from sparknet.grammar.source import Source
@@ -208,14 +209,18 @@ def _with_rate(value: syntax.Expr, rate: float) -> syntax.Expr:
     return c.call(name, lr=rate, **options)
 
 
-def data_section(bindings: Mapping[str, syntax.Expr], validates: bool) -> syntax.Section:
-    """The `data` section. Its sources are where the rows would lie if the text were run by `sparknet run`."""
+def data_section(bindings: Mapping[str, syntax.Expr], validates: bool, weight: str | None = None) -> syntax.Section:
+    """The `data` section. Its sources are where the rows would lie if the text were run by `sparknet run`.
+
+    `weight` is the column of what each row counts.
+    """
     sources: dict[str, Any] = {"source": c.call("parquet", "train.parquet")}
     shares: dict[str, Any] = {"split": {"train": 1.0}}
     if validates:
         sources = {key: c.call("parquet", f"{key}.parquet") for key in ("train", "validation")}
         shares = {}
-    return c.section("data", **sources, **bindings, **shares)
+    weights = {} if weight is None else {ROW_WEIGHT: column_binding(weight, False)}
+    return c.section("data", **sources, **{**bindings, **weights}, **shares)
 
 
 def column_binding(name: str, standardized: bool) -> syntax.Expr:

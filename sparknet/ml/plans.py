@@ -39,7 +39,8 @@ class PlansImages(NetEstimator[M], LayerSetters, StandardizationSetters):
         task = nets.Task(None if labels is None else labels.classes)
         body = nets.convolutional(self.getLayers(), self.getNumFilters(), self.getActivation(), shape, task)
         binding = nets.column_binding(features.name, self.getStandardization())
-        return _planned(self, body, "image", binding, label, labels, validates)
+        data = _data(self, dataset, {"image": binding}, label, validates)
+        return _planned(self, body, data, "image", labels)
 
 
 class PlansSequences(NetEstimator[M], SequenceSetters, StandardizationSetters):
@@ -52,25 +53,30 @@ class PlansSequences(NetEstimator[M], SequenceSetters, StandardizationSetters):
         read = sequences.sequence(dataset, features, self, self.getStandardization())
         labels = _labels(dataset, label, self._classes)
         body = sequences.recurrent(read, self, nets.Task(None if labels is None else labels.classes))
-        plan = _planned(self, body, "sequence", read.binding, label, labels, validates)
+        data = _data(self, dataset, {"sequence": read.binding}, label, validates)
+        plan = _planned(self, body, data, "sequence", labels)
         if read.longest is None:
             return plan
         rows = cut_rows(dataset, features.name, read.longest) if read.cuts else None
         return replace(plan, facts=plan.facts.model_copy(update={"longest": read.longest}), rows=rows)
 
 
+def _data(
+    stage: NetEstimator[M], dataset: DataFrame, fed: dict[str, syntax.Expr], label: StructField, validates: bool
+) -> syntax.Section:
+    bindings = {**fed, "label": nets.column_binding(label.name, False)}
+    return nets.data_section(bindings, validates, stage._weight(dataset))
+
+
 def _planned(
     stage: NetEstimator[M],
     body: list[syntax.Statement],
+    data: syntax.Section,
     input: str,
-    binding: syntax.Expr,
-    label: StructField,
     labels: schema.Labels | None,
-    validates: bool,
 ) -> Plan:
     name = type(stage).__name__
-    bindings = {input: binding, "label": nets.column_binding(label.name, False)}
-    file = c.file(c.net(name, *body), nets.data_section(bindings, validates), nets.train_section(stage))
+    file = c.file(c.net(name, *body), data, nets.train_section(stage))
     return Plan(Source(name, write(file)), Facts(fed=(input,), labels=None if labels is None else labels.names))
 
 
@@ -83,7 +89,8 @@ class PlansGiven(NetEstimator[M], SpecSetters):
         if not self.isDefined(self.spec):
             raise problem("M0001", "`spec`, the net, is not set", helps=[f"write `{type(self).__name__}(spec=...)`"])
         kind = "class" if self._classes else "float"
-        source, fed = given.fed_source(self.getSpec(), self, self.getFeaturesCol(), self.getLabelCol(), kind, validates)
+        columns = given.Columns(self.getFeaturesCol(), self.getLabelCol(), self._weight(dataset))
+        source, fed = given.fed_source(self.getSpec(), self, columns, kind, validates)
         if fed:
             self._numbers(dataset)
         said = schema.said_labels(self._label(dataset)) if self._classes else None

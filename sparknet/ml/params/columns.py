@@ -10,6 +10,7 @@ from pyspark.ml.param.shared import (
     HasPredictionCol,
     HasStandardization,
     HasValidationIndicatorCol,
+    HasWeightCol,
 )
 
 
@@ -61,9 +62,13 @@ class StandardizationSetters(HasStandardization):
         return self._set(standardization=value)
 
 
-class RowParams(FitParams, HasLabelCol):
+class RowParams(FitParams, HasLabelCol, HasWeightCol):
     """What estimators that predict read beside the features."""
 
 
 class RowSetters(RowParams, FitSetters):
     """The setters of `RowParams`, for estimators; pyspark's own bases have `setLabelCol`."""
+
+    def setWeightCol(self, value: str) -> Self:
+        """Set the column of what each row counts in the training loss."""
+        return self._set(weightCol=value)
