@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from pyspark.sql import SparkSession
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from sparknet.cli.main import cli
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
@@ -125,6 +127,20 @@ def test_a_process_that_is_killed(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
     for name in ("parameters.safetensors", "optimizer_state.safetensors", "inference.onnx"):
         assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_run_that_is_finished_whose_checkpoints_are_left(folder: Path) -> None:
+    left = killed(folder, 2)
+    left.rename(folder / "aside")
+    run_local(net_of(folder), folder / "run")
+    (folder / "aside").rename(left)
+    arguments = ["run", str(folder / "small.net"), "--local", "-o", str(folder / "run"), "--resume"]
+    error = CliRunner().invoke(cli, arguments).exception
+    assert isinstance(error, SparkNetError)
+    (found,) = error.diagnostics
+    assert found.code == "R0046"
+    assert found.message == f"the run in `{folder / 'run'}` is finished: there is nothing to resume"
+    assert found.helps == (f"the checkpoints in `{left}` are left over: remove them",)
 
 
 @pytest.mark.parametrize("checkpoint", ["", "checkpoint = rounds(1)"])
