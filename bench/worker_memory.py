@@ -1,18 +1,15 @@
 """Peak memory of a Python worker in a round, beside the formula of `sparknet/runtime/spark/memory.py`.
 
-Each net trains three steps in a process of its own, as a Spark task does: the job is unpickled, its results are made.
+Each net trains three steps in a process of its own, as a Spark task does: the job is handed over, its results are made.
 """
 
 from __future__ import annotations
 
-import pickle
 import resource
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+from multiprocessing import get_context
 
 import numpy as np
+import pyarrow as pa
 
 import sparknet
 from sparknet.compiler.schedules import Rates
@@ -46,12 +43,11 @@ CASES = [
 ]
 
 
-def work(file: Path) -> None:
-    """What the worker does; prints the most bytes that it held."""
-    job, batches = pickle.loads(file.read_bytes())  # noqa: S301  # our own, a moment old
+def work(job: TrainRound, batch: pa.RecordBatch) -> int:
+    """What the worker does; the most bytes that it held."""
     for _ in range(2):
-        list(job(iter(batches)))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10)
+        list(job(iter([batch])))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def measure(layers: str, batch: int, optimizer: str) -> None:
@@ -66,21 +62,15 @@ def measure(layers: str, batch: int, optimizer: str) -> None:
     engine = OnnxRuntimeEngine()
     vectors = net.initial_parameters(), net.initial_optimizer_state()
     task = RoundTask(engine.training_graph(net), layout, Plan(0, 0, 3, batch, 0, Rates(0.001)), *vectors)
-    job = TrainRound(task, (Shard(0, ROWS, ROWS),), engine, {(0, 0): block.digest()})
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "job")
-        file.write_bytes(pickle.dumps((job, [_block_row(block)])))
-        command = [sys.executable, __file__, str(file)]
-        peak = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    job = TrainRound(task, task.segments, (Shard(0, ROWS, ROWS),), engine, {(0, 0): block.digest()})
+    with get_context("spawn").Pool(1) as fresh:
+        peak = fresh.apply(work, (job, _block_row(block)))
     need = need_of(net)
     sizes = (need.vectors, need.activations, peak, need.total)
     print(f"{layers[:28]:28} {optimizer[:4]:4} {batch:5}", *(f"{size / (1 << 20):8,.0f}" for size in sizes), flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        work(Path(sys.argv[1]))
-    else:
-        print(f"{'MiB':39} {'vectors':>8} {'results':>8} {'peak':>8} {'formula':>8}")
-        for case in CASES:
-            measure(*case)
+    print(f"{'MiB':39} {'vectors':>8} {'results':>8} {'peak':>8} {'formula':>8}")
+    for case in CASES:
+        measure(*case)
