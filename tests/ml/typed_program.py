@@ -9,9 +9,18 @@ from sparknet.ml import (
     AutoencoderModel,
     CNNClassificationModel,
     CNNClassifier,
+    CNNRegressionModel,
+    CNNRegressor,
     ImageFeature,
     NetClassifier,
     NetClassifierModel,
+    NetRegressor,
+    NetRegressorModel,
+    NetTransformer,
+    RNNClassificationModel,
+    RNNClassifier,
+    RNNRegressionModel,
+    RNNRegressor,
 )
 
 
@@ -49,3 +58,27 @@ def codes(rows: DataFrame) -> DataFrame:
     assert_type(model, AutoencoderModel)
     assert_type(model.getReconstructionCol(), str)
     return model.setCodeCol("numbers").transform(rows)
+
+
+def numbers(rows: DataFrame) -> DataFrame:
+    model = CNNRegressor(layers=[(8, 3, 3, 16, "RELU")], weightCol="weight").setBlockSize(16).fit(rows)
+    assert_type(model, CNNRegressionModel)
+    own = NetRegressor(spec="mine.net").setSeed(1).fit(rows)
+    assert_type(own, NetRegressorModel)
+    return model.transform(own.transform(rows))
+
+
+def sequences(rows: DataFrame) -> DataFrame:
+    stage = RNNClassifier(inputCol="features", outputCol="prediction", hiddenLayerSize=100, numIterations=10)
+    assert_type(stage.setCell("gru").setSequenceLength(20), RNNClassifier)
+    kinds = stage.fit(rows)
+    assert_type(kinds, RNNClassificationModel)
+    amounts = RNNRegressor(hiddenLayerSize=8).fit(rows)
+    assert_type(amounts, RNNRegressionModel)
+    return amounts.transform(kinds.transform(rows))
+
+
+def trained_elsewhere(rows: DataFrame) -> DataFrame:
+    stage = NetTransformer(path="model.onnx", inputCol="features", outputCol="scores")
+    assert_type(stage.setFeaturesCol("pixels"), NetTransformer)
+    return stage.transform(rows)
