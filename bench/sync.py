@@ -51,11 +51,12 @@ SYNCS: dict[str, tuple[str, ...]] = {
     "step": ("train.sync=step",),
     "average(every: 50)": (),
     "average(every: 300)": ("train.sync=average(every: 300)",),
+    "average(every: 100), int8, moments reset": (
+        "train.sync=average(every: 100)", "train.exchange=int8", "train.moments=reset",
+    ),
+    "average(every: 300, after: 300)": ("train.sync=average(every: 300, after: 300)",),
     "outer(every: 300)": ("train.sync=outer(every: 300)",),
     "outer(every: 300), int8": ("train.sync=outer(every: 300)", "train.exchange=int8"),
-    "outer(every: 300), int8, moments every 4": (
-        "train.sync=outer(every: 300)", "train.exchange=int8", "train.moments=average(every: 4)",
-    ),
 }  # fmt: skip
 
 
