@@ -219,7 +219,7 @@ def test_what_is_proposed_where() -> None:
     assert proposed(body + "  output y: |") >= {"class", "float"}
     assert proposed(body + "  if n == 3 { relu } else { |") >= {*LAYERS}
     assert proposed(body + "  repeat 3 {\n    |\n  }\n") >= {*LAYERS}
-    assert proposed(body + "}\ndata {\n  |") == {"source", "split", "train", "validation", "test", "x"}
+    assert proposed(body + "}\ndata {\n  |") == {*("source", "split", "row_weight", "train", "validation", "test", "x")}
     assert proposed("train {\n  optimizer = |") >= {"adam", "sgd"}
     assert proposed("train {\n  optimizer = adam(|") >= {"lr"}
     assert proposed("train {\n  epochs = 3\n  |") >= {"batch", "optimizer"}

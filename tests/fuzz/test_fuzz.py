@@ -171,7 +171,8 @@ def test_a_server_follows_any_edits(editor: Editor, text: str, rng: random.Rando
         text = text[:begin] + piece + text[end:]
         editor.edit("fuzz.net", version, whole, piece)
         found = editor.diagnostics("fuzz.net")
-        assert [d["message"].split("\n")[0] for d in found] == [d.message for d in Document(None, text).problems]
+        if "import" not in text:  # a file of the editor's has a folder to look in
+            assert [d["message"].split("\n")[0] for d in found] == [d.message for d in Document(None, text).problems]
         where = {"textDocument": {"uri": editor.uri("fuzz.net")}, "position": editor.place(text, begin + len(piece))}
         for question in ("completion", "hover", "definition"):
             editor.ask(f"textDocument/{question}", **where)

@@ -1,4 +1,4 @@
-"""The Spark session of all tests, and small data."""
+"""Small data."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ import pytest
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
 from sklearn.datasets import load_digits, load_iris
-
-from tests.runtime.conftest import spark, spark_files
-
-__all__ = ["spark", "spark_files"]
 
 
 @pytest.fixture(scope="session")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.spark.session import start_session
 
 NET = """
 net Small {{
@@ -76,22 +73,6 @@ def folder(tmp_path: Path) -> Path:
     """A folder with `rows.parquet` in it."""
     pq.write_table(rows(), tmp_path / "rows.parquet")
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def spark_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the session of all tests keeps blocks and shuffles on disk."""
-    return tmp_path_factory.mktemp("spark")
-
-
-@pytest.fixture(scope="session")
-def spark(spark_files: Path) -> Iterator[SparkSession]:
-    """The session of all tests: `local[2]`, started as the command line starts it."""
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("SPARK_LOCAL_DIRS", str(spark_files))
-        session = start_session("local[2]")
-    yield session
-    session.stop()
 
 
 def only(error: pytest.ExceptionInfo[SparkNetError]) -> str:
