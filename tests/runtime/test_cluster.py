@@ -72,6 +72,7 @@ def test_another_numpy(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> 
 def test_another_sparknet_that_stays(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sent is what there is, which is not what it is said to be."""
     monkeypatch.setattr(cluster, "source", lambda: "0123456789ab")
+    monkeypatch.setattr(cluster, "_packed", lambda: Path("none.zip"))  # it is made once in a process
     monkeypatch.setattr(spark, "addArtifacts", lambda path, pyfile: None)
     with pytest.raises(SparkNetError) as error:
         inspect(spark)
