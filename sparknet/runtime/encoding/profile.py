@@ -108,7 +108,8 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
     Such rows are to be mended `before` what the rows are read for.
     """
     found: dict[tuple[int, str], Diagnostic] = {}
-    for first in profile.firsts:
+    own = [first for first in profile.firsts if bound[first.port].port.kind != "length"]
+    for first in own or profile.firsts:  # a sequence's lengths come from its own column, whose rows are told already
         each = bound[first.port]
         if len(found) < limits.ERRORS:  # the target of an autoencoder is its input, and named once
             found.setdefault((first.row, each.columns[first.column]), _bad_row(first, each, before))
@@ -169,7 +170,7 @@ def _help(code: str, each: BoundPort) -> str:
     port = each.port
     if each.encoder is not None:
         return _ENCODED_HELPS[code]
-    if port.type.lengths is not None and code in _VARIABLE_HELPS:
+    if (port.kind == "length" or port.type.lengths is not None) and code in _VARIABLE_HELPS:
         return _VARIABLE_HELPS[code]
     return (_TOKEN_HELPS if port.kind == "token" else _HELPS)[code]
 
