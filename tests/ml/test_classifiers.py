@@ -30,11 +30,11 @@ train {
 
 @pytest.fixture(scope="module")
 def model(digits: DataFrame) -> CNNClassificationModel:
-    return CNNClassifier(layers=SMALL, maxIter=2, seed=3).fit(digits)
+    return CNNClassifier(layers=SMALL, maxIter=2, stepSize=0.01, seed=3).fit(digits)
 
 
 def test_model_is_that_of_its_spec(digits: DataFrame, model: CNNClassificationModel) -> None:
-    stage = CNNClassifier(layers=SMALL, maxIter=2, seed=3)
+    stage = CNNClassifier(layers=SMALL, maxIter=2, stepSize=0.01, seed=3)
     assert stage.specFor(digits) == model.spec
     again = sparknet.train(stage.specFor(digits), digits)
     assert again.run.parameters.tobytes() == model.trained.run.parameters.tobytes()
@@ -55,7 +55,7 @@ def test_predictions_are_doubles_and_vectors(digits: DataFrame, model: CNNClassi
     np.testing.assert_allclose(model.predictRaw(row.features), raw, rtol=1e-5)
     accuracy = MulticlassClassificationEvaluator(metricName="accuracy").evaluate(scored)
     assert accuracy == pytest.approx(model.evaluate(digits)["accuracy"])
-    assert accuracy > 0.4
+    assert accuracy > 0.8
 
 
 def test_saved_and_loaded(digits: DataFrame, model: CNNClassificationModel, tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ def test_examples_run(
         text = text.replace(f'"{name}"', repr(str(tmp_path / name)))
     program.write_text(text, "utf-8")
     images, kinds = load_digits(return_X_y=True)
-    dump_svmlight_file(images[:400], kinds[:400], str(tmp_path / "digits.libsvm"), zero_based=False)
+    dump_svmlight_file(images, kinds, str(tmp_path / "digits.libsvm"), zero_based=False)
     monkeypatch.chdir(tmp_path)
     said = runpy.run_path(str(program), {"spark": spark})
     gc.collect()  # the threads that pyspark's CrossValidator leaves
     assert "prediction" in capsys.readouterr().out
     assert said["model"].spec == said["stage"].specFor(said["digits"])
-    assert said["model"].evaluate(said["digits"])["accuracy"] > 0.2  # a few epochs of few rows: more than chance
+    assert said["model"].evaluate(said["digits"])["accuracy"] > 0.8
     assert (tmp_path / "wine-model" / "metadata").is_dir()
     assert (tmp_path / "cnn-run" / "inference.onnx").is_file()
