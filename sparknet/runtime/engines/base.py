@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    import onnx
+
     from sparknet.compiler.apart import Part
     from sparknet.compiler.compiled import CompiledNet
 
@@ -31,6 +34,17 @@ class Graph:
     metrics: int
     apart: tuple[Part, ...] = field(default=(), kw_only=True)
     """Of a training step, the parts in which the optimizer's state goes in and comes out."""
+    blocked: bytes = field(default=b"", kw_only=True)
+    """What processors of the kind x86-64 run in the place of `model`, where that has convolutions to be blocked."""
+
+    @classmethod
+    def to_train(cls, name: str, model: onnx.ModelProto, metrics: int, apart: tuple[Part, ...] = ()) -> Graph:
+        """The graph of a training step, or of the half with the gradients."""
+        from sparknet.compiler.blocked import blocked
+
+        other = blocked(model)
+        plain, faster = (b"" if m is None else m.SerializeToString(deterministic=True) for m in (model, other))
+        return cls(name, plain, metrics, apart=apart, blocked=faster)
 
     @cached_property
     def digest(self) -> str:
@@ -118,7 +132,7 @@ class OnnxRuntimeEngine:
         from sparknet.compiler.apart import state_apart
 
         step, parts = state_apart(net.step, net.optimizer_state)
-        return Graph("training step", step.SerializeToString(deterministic=True), net.statistics_size, apart=parts)
+        return Graph.to_train("training step", step, net.statistics_size, parts)
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""
@@ -180,10 +194,14 @@ def session_options() -> Any:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # ALL would reorder convolutions to a blocked layout, which costs a training graph as much as it gains.
+    # ALL would put convolutions of constant weights in blocks, and no others: see `Graph.blocked`.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 4
     return options
+
+
+def _is_x86_64() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")
 
 
 class _Session:
@@ -193,8 +211,9 @@ class _Session:
         import onnxruntime as ort
 
         self._name = graph.name
+        model = graph.blocked if graph.blocked and _is_x86_64() else graph.model
         try:
-            self._session = ort.InferenceSession(graph.model, session_options(), providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:
             raise EngineError(f"ONNX Runtime {ort.__version__} refuses the {graph.name} graph: {error}") from error
         self._inputs = [entry.name for entry in self._session.get_inputs()]

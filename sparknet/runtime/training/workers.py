@@ -8,7 +8,6 @@ from functools import cached_property
 from time import perf_counter
 
 import numpy as np
-from onnx import ModelProto
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.exchange import ResetMoments
@@ -147,14 +146,12 @@ class Workers:
 
     @cached_property
     def _gradient(self) -> Graph:
-        return self._graph("gradient", self.net.gradient())
+        return Graph.to_train("gradient", self.net.gradient(), self.net.statistics_size)
 
     @cached_property
     def _update(self) -> Graph:
-        return self._graph("update", self.net.update())
-
-    def _graph(self, name: str, model: ModelProto) -> Graph:
-        return Graph(name, model.SerializeToString(deterministic=True), self.net.statistics_size)
+        model = self.net.update().SerializeToString(deterministic=True)
+        return Graph("update", model, self.net.statistics_size)
 
 
 def _check_finite(weights: Weights, plan: Plan, where: str, step: int) -> None:
