@@ -206,6 +206,8 @@ def report_command(run: Path, output: Path | None) -> None:
 @click.option(
     "--data", "data_roots", multiple=True, metavar="DIR_OR_URI", help="Where FILE may read data, beside its own folder."
 )
+@_job_timeout
+@_start_timeout
 @_set
 @_root
 def tune_command(
@@ -222,6 +224,8 @@ def tune_command(
     local: bool,
     resume: bool,
     data_roots: tuple[str, ...],
+    job_timeout: float,
+    start_timeout: float,
     settings: tuple[str, ...],
     root: Path | None,
 ) -> None:
@@ -232,7 +236,8 @@ def tune_command(
 
     options = Options(trials, metric, workers, parallel, batch, not no_pruning, timeout, resume)
     folder = output or Path("runs") / f"{file.stem}-tune"
-    tune_file(file, folder, options, master, local, settings, root, data_roots)
+    waits = Waits(job_timeout, start_timeout)
+    tune_file(file, folder, options, master, local, settings, root, data_roots, waits)
 
 
 @cli.command("predict")

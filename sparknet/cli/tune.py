@@ -18,6 +18,7 @@ from sparknet.cli.trials import SearchDisplay, assigned, results, short_names
 from sparknet.runtime.runs import OnSpark
 from sparknet.runtime.spark.java import lacks_java
 from sparknet.runtime.spark.masters import check_master, chosen_master
+from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
 from sparknet.runtime.training.records import Score
 from sparknet.runtime.tuning.folder import BEST
 from sparknet.runtime.tuning.records import TABLE
@@ -37,6 +38,7 @@ def tune_file(
     settings: Sequence[str] = (),
     root: Path | None = None,
     data_roots: Sequence[str] = (),
+    waits: Waits = DEFAULT_WAITS,
 ) -> None:
     """Search the choices of the net in `file`, show how it goes and leave the search in `output`."""
     console = make_console()
@@ -48,7 +50,7 @@ def tune_file(
         local = True
     where = "in this process" if local else f"on {chosen_master(master)}"
     display = SearchDisplay(console, where)
-    on = None if local else OnSpark(master)
+    on = None if local else OnSpark(master, waits=waits)
     subject = Subject(read(file), tuple(settings), root)
     try:
         tuned = search(subject, options, on, Given({}, tuple(data_roots)), output, display)

@@ -153,23 +153,18 @@ def run_spark(
     with diagnosed("training"), on.session(progress) as spark:
         place = f"Spark {spark.version} on {spark.conf.get('spark.master', 'a cluster')}"
         origin = replace(origin, where=place, seconds_start=perf_counter() - began)
-        from sparknet.runtime.spark.backend import SparkBackend
-        from sparknet.runtime.spark.cluster import inspect, settings_of
-        from sparknet.runtime.spark.jobs import waited
+        from sparknet.runtime.spark.cluster import Cluster, settings_of
         from sparknet.runtime.spark.memory import check_memory
-        from sparknet.runtime.spark.sources import open_frame
+        from sparknet.runtime.spark.opening import open_data
 
-        cluster = inspect(spark, on.waits.start)
-        check_memory(net, cluster, settings_of(spark))
-        for text in cluster.notes:
-            (progress or (lambda event: None))(Note(text))
-        labels = {} if frames else {key: place.label for key, place in places.items()}
+        def check(cluster: Cluster) -> None:
+            check_memory(net, cluster, settings_of(spark))
 
-        def opened() -> dict[str, DataFrame]:
-            return {key: open_frame(spark, place) for key, place in places.items()}
+        def tell(text: str) -> None:
+            if progress is not None:
+                progress(Note(text))
 
-        frames = frames or waited(spark, on.waits.job, "opening the data", opened)
-        backend = SparkBackend(frames, labels, cluster, on.waits, engine=engine)
+        backend = open_data(spark, frames or places, engine, on.waits, check, tell).backend()
         return _run(net, backend, output, store, progress, resumed, callback, origin, trackers)
 
 

@@ -108,6 +108,15 @@ def test_enough(tasks: int, executors: int, values: dict[str, str]) -> None:
     check_memory(net_of(), cluster(tasks, executors, memory=7 * GIB), settings(**values))
 
 
+def test_trials_side_by_side_take_more() -> None:
+    given = settings(master="yarn", executor_memoryOverhead="2800m")
+    check_memory(net_of(workers=1), cluster(4), given, trials=2)
+    with pytest.raises(SparkNetError) as error:
+        check_memory(net_of(workers=1), cluster(4), given, trials=3)
+    assert only(error).startswith("R0067 3 tasks of an executor take about ")
+    assert error.value.diagnostics[0].helps[1] == "fewer trials at a time take less: `--parallel`"
+
+
 def test_fewer_workers_take_less(tmp_path: Path) -> None:
     check_memory(net_of(workers=1), cluster(4), settings(master="yarn", executor_memoryOverhead="1400m"))
     with pytest.raises(SparkNetError):

@@ -88,6 +88,26 @@ def test_trials_side_by_side_on_spark(net: Path, tmp_path: Path, spark: SparkSes
     assert (tmp_path / "here/best/net.net").read_text() == (tmp_path / "there/best/net.net").read_text()
 
 
+def test_what_has_no_room_on_spark_or_comes_late(net: Path, tmp_path: Path, spark: SparkSession) -> None:
+    def refused(**options: Any) -> SparkNetError:
+        with pytest.raises(SparkNetError) as raised:
+            search(net, tmp_path / "none", spark=spark, settings=["act=relu"], **options)
+        assert not (tmp_path / "none").exists()
+        return raised.value
+
+    text = net.read_text().replace("range(2, 12)", "20000").replace("range(0.001, 1, log: true)", "0.01")
+    net.write_text(text.replace("choose(8, 16)", "choose(8, 1000000)"))
+    tuned = search(net, tmp_path / "one", spark=spark, settings=["act=relu"], trials=2)
+    assert [trial.state for trial in tuned.records] == ["finished", "failed"]
+    assert re.match(r"2 tasks at once on \S+ take about [\d,.]+ GiB of memory", tuned.records[1].why or "")
+    net.write_text(text.replace("choose(8, 16)", "choose(1000000, 8)"))
+    (error,) = refused().diagnostics
+    assert (error.code, error.helps[1]) == ("R0067", "fewer trials at a time take less: `--parallel`")
+    assert refused(start_timeout=1e-3).diagnostics[0].code == "R0064"
+    net.write_text(text)
+    assert re.match("opening the data: no answer from Spark", refused(job_timeout=1e-3).diagnostics[0].message)
+
+
 def test_a_search_that_was_killed_goes_on_as_if_nothing_had_been(net: Path, tmp_path: Path) -> None:
     whole = search(net, tmp_path / "whole")
     lines = (tmp_path / "whole/trials.jsonl").read_bytes().splitlines(keepends=True)

@@ -45,23 +45,31 @@ def need_of(net: CompiledNet) -> Need:
     return Need(4 * numbers, summarize(net.typed).total.bytes * net.train.batch)
 
 
-def check_memory(net: CompiledNet, cluster: Cluster, settings: Settings) -> None:
-    """Raise SparkNetError where the tasks that run at once in an executor take more memory than they have."""
+def check_memory(net: CompiledNet, cluster: Cluster, settings: Settings, trials: int = 1) -> None:
+    """Raise SparkNetError where the tasks that run at once in an executor take more memory than they have.
+
+    `trials` is how many such nets are trained side by side.
+    """
     need, cpus = need_of(net), task_cpus(settings)
     cores = Counter((each.host, each.executor) for each in cluster.found)
-    most = net.train.workers or cluster.slots
+    most = (net.train.workers or cluster.slots) * trials
     at_once = {executor: min(most, max(1, count // cpus)) for executor, count in cores.items()}
     largest = max(at_once.values(), default=1)
     limit = size_of(settings("spark.executor.pyspark.memory", "0"))
+    less = (*_FEWER_TRIALS, *_SMALLER) if trials > 1 else _SMALLER
     if limit:
-        _compare(need, 1, limit // max(largest, 1), "spark.executor.pyspark.memory", largest)
+        _compare(need, 1, limit // max(largest, 1), "spark.executor.pyspark.memory", largest, less)
     elif settings("spark.master", "").startswith(("yarn", "k8s")):
-        _compare(need, largest, overhead(settings), "spark.executor.memoryOverhead", largest)
+        _compare(need, largest, overhead(settings), "spark.executor.memoryOverhead", largest, less)
     else:
-        _check_machines(need, cluster.found, at_once, settings)
+        _check_machines(need, cluster.found, at_once, settings, less)
 
 
-def _compare(need: Need, tasks: int, given: int, key: str, largest: int) -> None:
+_SMALLER = ("a smaller `batch`, or an optimizer with less state, takes less",)
+_FEWER_TRIALS = ("fewer trials at a time take less: `--parallel`",)
+
+
+def _compare(need: Need, tasks: int, given: int, key: str, largest: int, less: Sequence[str]) -> None:
     if need.total * tasks <= given:
         return
     count = f"{largest} tasks of an executor take" if tasks > 1 else "a task takes"
@@ -70,15 +78,16 @@ def _compare(need: Need, tasks: int, given: int, key: str, largest: int) -> None
         "R0067",
         f"{count} about {_text(need.total * tasks)} of memory, of which `{key}` leaves {_text(given)}",
         notes=[_shares(need)],
-        helps=[
-            f"raise `{key}` to {more}, or let an executor run fewer tasks",
-            *_SMALLER,
-        ],
+        helps=[f"raise `{key}` to {more}, or let an executor run fewer tasks", *less],
     )
 
 
 def _check_machines(
-    need: Need, found: Sequence[Found], at_once: dict[tuple[str, int], int], settings: Settings
+    need: Need,
+    found: Sequence[Found],
+    at_once: dict[tuple[str, int], int],
+    settings: Settings,
+    less: Sequence[str],
 ) -> None:
     local = settings("spark.master", "").startswith("local[") or settings("spark.master", "") == "local"
     heap = size_of(settings("spark.driver.memory" if local else "spark.executor.memory", "1g"))
@@ -92,11 +101,8 @@ def _check_machines(
                 "R0067",
                 f"{sum(here)} tasks at once on {host} take {what}; it has {_text(given)}",
                 notes=[_shares(need)],
-                helps=["let fewer tasks run there: `--workers`, `spark.executor.cores`, or `local[N]`", *_SMALLER],
+                helps=["let fewer tasks run there: `--workers`, `spark.executor.cores`, or `local[N]`", *less],
             )
-
-
-_SMALLER = ("a smaller `batch`, or an optimizer with less state, takes less",)
 
 
 def overhead(settings: Settings) -> int:

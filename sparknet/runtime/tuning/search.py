@@ -36,7 +36,7 @@ from sparknet.runtime.tuning.sampling import Sampler, Values
 from sparknet.runtime.tuning.shared import SharedData
 from sparknet.runtime.tuning.subject import Subject
 
-OF_THE_TRIAL = frozenset({"R0022", "R0024", "R0025", "R0030", "R0071"})
+OF_THE_TRIAL = frozenset({"R0022", "R0024", "R0025", "R0030", "R0067", "R0071"})
 """What a trial may fail by, beside mistakes that the compiler finds; all else ends the search."""
 
 
@@ -157,6 +157,7 @@ class Search:
         watch = _Watch(self, number)
         try:
             net = self.subject.net(self.choices, values)
+            self.shared.check(net)
             trained = self._train(net, watch)
             self._check_data(watch.data)
         except SparkNetError as error:

@@ -8,6 +8,7 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any, TypeVar
 
+from sparknet.compiler.compiled import CompiledNet
 from sparknet.runtime.backend import Backend, Encoded
 from sparknet.runtime.encoding.binding import BoundPort
 from sparknet.runtime.encoding.encode import Layout, Shares
@@ -46,10 +47,12 @@ class _Held:
 
 
 class SharedData:
-    """Makes a backend for each trial; `make` gives one that holds nothing yet."""
+    """Makes a backend for each trial."""
 
-    def __init__(self, make: Callable[[], Backend]) -> None:
+    def __init__(self, make: Callable[[], Backend], check: Callable[[CompiledNet], None] = lambda net: None) -> None:
+        """`make` gives a backend that holds nothing yet; `check` raises SparkNetError for a net that has no room."""
         self._make = make
+        self.check = check
         self.first = make()
         self._lock = Lock()
         self._known: dict[str, _Known] = {}

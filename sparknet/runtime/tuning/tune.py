@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from logging import getLogger
 from pathlib import Path
@@ -16,7 +16,6 @@ from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.stopping import Judge
 from sparknet.grammar import Source, syntax
 from sparknet.runtime import run_folder
-from sparknet.runtime.backend import Backend
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
@@ -24,6 +23,7 @@ from sparknet.runtime.model import Model, check_frames, load
 from sparknet.runtime.runs import OnSpark, check_before
 from sparknet.runtime.sources.frames import as_arrow, columns_of, fed_by, is_spark
 from sparknet.runtime.sources.places import Place, in_memory
+from sparknet.runtime.spark.waits import JOB_SECONDS, START_SECONDS, Waits
 from sparknet.runtime.training.records import Note
 from sparknet.runtime.tuning.folder import SearchFile, SearchFolder, digest_of
 from sparknet.runtime.tuning.records import Event, Progress, Started, Trial, ranked
@@ -115,6 +115,8 @@ def tune(
     resume: bool = False,
     callback: Callable[[Trial], None] | None = None,
     spark: SparkSession | None = None,
+    start_timeout: float = START_SECONDS,
+    job_timeout: float = JOB_SECONDS,
     root: str | Path | None = None,
     data_roots: Sequence[str | Path] = (),
 ) -> Tuned:
@@ -139,6 +141,8 @@ def tune(
         resume: Whether to go on with the search in `output`.
         callback: Called with each trial that is over, from the thread that ran it.
         spark: A session to read the sources of the `data` section with, where there is no `data`.
+        start_timeout: Seconds until an executor of Spark has done its first task.
+        job_timeout: Seconds that a job on Spark may take, such as a round; jobs of trials side by side share the slots.
         root: The folder below which imports may reach; by default that of the file.
         data_roots: Folders or URIs below which the `data` section may name sources, beside the folder of the file.
 
@@ -152,7 +156,8 @@ def tune(
     check_frames(frames, spark)
     given = Given(frames, tuple(map(str, data_roots)))
     options = Options(trials, metric, workers, parallel, batch, prune, timeout, resume)
-    on = OnSpark(spark=spark) if spark is not None or is_spark(data) else None
+    waits = Waits(job_timeout, start_timeout)
+    on = OnSpark(spark=spark, waits=waits) if spark is not None or is_spark(data) else None
 
     def tell(event: Event) -> None:
         if isinstance(event, Note):
@@ -210,11 +215,14 @@ def search(
     frames = {keys[key]: rows for key, rows in given.frames.items()}
     places, engine = check_before(fed, None, given.data_roots, given=frames)
     known = {} if folder is None else folder.known(told, saved)
-    with diagnosed("the search"), _shared(fed, frames, places, engine, on, progress) as shared:
+
+    def at_once(slots: int) -> int:
+        return min(options.parallel or max(1, slots // (fed.train.workers or 1)), options.batch, trials)
+
+    with diagnosed("the search"), _shared(fed, frames, places, engine, on, progress, at_once) as shared:
         if folder is not None:
             folder.begin(told, known.values())
-        workers = fed.train.workers or 1
-        parallel = min(options.parallel or max(1, shared.view().slots // workers), options.batch, trials)
+        parallel = at_once(shared.view().slots)
         progress(Started(trials, parallel, sampler.name, len(known), judge))
         rules = Rules(trials, options.batch, parallel, judge, options.prune, options.timeout)
         run = Search(subject, choices, rules, sampler, shared, folder, known, progress)
@@ -244,25 +252,25 @@ def _shared(
     engine: Engine,
     on: OnSpark | None,
     progress: Progress,
+    at_once: Callable[[int], int],
 ) -> Iterator[SharedData]:
-    """The data of all trials, for as long as it is needed."""
+    """The data of all trials, for as long as it is needed; `at_once` says how many run side by side in some slots."""
     if on is None:
         columns = columns_of(net.data.bindings if net.data is not None else ())
         tables = {key: in_memory(as_arrow(rows, columns)) for key, rows in frames.items()}
         yield from _closing(SharedData(lambda: LocalBackend(tables or places, engine)))
         return
-    whole = OnSpark(on.master, on.spark, frames or None)
+    whole = replace(on, data=frames or None)
     with whole.session(lambda event: progress(event) if isinstance(event, Note) else None) as spark:
-        from sparknet.runtime.spark.backend import SparkBackend
-        from sparknet.runtime.spark.sources import open_frame
+        from sparknet.runtime.spark.cluster import Cluster, settings_of
+        from sparknet.runtime.spark.memory import check_memory
+        from sparknet.runtime.spark.opening import open_data
 
-        opened = whole.frames() or {key: open_frame(spark, place) for key, place in places.items()}
-        labels = {} if frames else {key: place.label for key, place in places.items()}
+        def check(cluster: Cluster, trial: CompiledNet = net) -> None:
+            check_memory(trial, cluster, settings_of(spark), at_once(cluster.slots))
 
-        def make() -> Backend:
-            return SparkBackend(opened, labels, engine=engine)
-
-        yield from _closing(SharedData(make))
+        opened = open_data(spark, frames or places, engine, on.waits, check, lambda text: progress(Note(text)))
+        yield from _closing(SharedData(opened.backend, lambda trial: check(opened.cluster, trial)))
 
 
 def _closing(shared: SharedData) -> Iterator[SharedData]:

@@ -1,0 +1,57 @@
+"""The data of a run as Spark holds it, behind what must hold of the executors before any job reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, SparkSession
+
+from sparknet.grammar.diagnostics import Label
+from sparknet.runtime.engines.base import Engine
+from sparknet.runtime.sources.places import Place
+from sparknet.runtime.spark.backend import SparkBackend
+from sparknet.runtime.spark.cluster import Cluster, inspect
+from sparknet.runtime.spark.jobs import waited
+from sparknet.runtime.spark.sources import open_frame
+from sparknet.runtime.spark.waits import Waits
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Frames by the names of their sources, and the executors that are to train on them."""
+
+    frames: Mapping[str, DataFrame]
+    labels: Mapping[str, Label | None]
+    """Where the `.net` file names the sources."""
+    cluster: Cluster
+    waits: Waits
+    engine: Engine
+
+    def backend(self) -> SparkBackend:
+        """A backend that has encoded nothing yet."""
+        return SparkBackend(self.frames, self.labels, self.cluster, self.waits, engine=self.engine)
+
+
+def open_data(
+    spark: SparkSession,
+    data: Mapping[str, DataFrame] | Mapping[str, Place],
+    engine: Engine,
+    waits: Waits,
+    check: Callable[[Cluster], None],
+    tell: Callable[[str], None],
+) -> Opened:
+    """Look at the executors, `check` what they have and open the data; `tell` gets what a user should know.
+
+    Raises SparkNetError for executors that cannot run sparknet, and for sources that cannot be opened.
+    """
+    cluster = inspect(spark, waits.start)
+    check(cluster)
+    for text in cluster.notes:
+        tell(text)
+
+    def opened() -> dict[str, DataFrame]:
+        return {key: open_frame(spark, each) if isinstance(each, Place) else each for key, each in data.items()}
+
+    labels = {key: each.label for key, each in data.items() if isinstance(each, Place)}
+    return Opened(waited(spark, waits.job, "opening the data", opened), labels, cluster, waits, engine)
