@@ -18,6 +18,7 @@ from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors
+from sparknet.runtime.problems import CHANGED
 from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
@@ -51,11 +52,15 @@ def digest_of(blocks: Iterable[tuple[SplitName, int, int, bytes]]) -> str:
 
 @contextmanager
 def explained(backend: Backend, bound: Sequence[BoundPort]) -> Iterator[None]:
-    """Where an encoding fails that is the first to decode some files, look for one that is bad, and say which."""
+    """Where an encoding that is the first to decode some files meets a cell that it cannot take, say which and why.
+
+    To the encoding, it is one that pass 1 found good. Other failures, such as of the disk or of Spark, are no cells':
+    to read all the data once more would find nothing, and take as long again.
+    """
     try:
         yield
-    except SparkNetError:
-        if any(each.decodes for each in bound):
+    except SparkNetError as error:
+        if any(each.code == CHANGED for each in error.diagnostics) and any(each.decodes for each in bound):
             backend.profile(bound)
         raise
 

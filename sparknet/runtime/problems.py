@@ -15,10 +15,13 @@ def problem(
     return SparkNetError((Diagnostic(code, message, labels, tuple(notes), tuple(helps)),))
 
 
+CHANGED = "R0023"
+
+
 def changed(what: str, label: Label | None = None) -> SparkNetError:
     """What was read twice was not the same twice."""
     return problem(
-        "R0023",
+        CHANGED,
         f"{what} changed while it was being read",
         label=label,
         helps=["write the data to files first, or persist the DataFrame, so that reading it twice agrees"],

@@ -21,6 +21,7 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.encoders import Pixels, Spectrogram
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
+from sparknet.runtime import spool
 from sparknet.runtime.encoding import binding, images
 from sparknet.runtime.encoding.cells import encode_cells
 from sparknet.runtime.encoding.encode import choose_layout
@@ -33,6 +34,7 @@ from sparknet.runtime.sources.builtin import read_built_in
 from sparknet.runtime.sources.places import open_table, place_of
 from sparknet.runtime.training.trainer import bound_ports, data_section
 from tests.runtime.conftest import only
+from tests.runtime.test_memory import largest_file
 
 NET = """
 net Media {{
@@ -122,6 +124,19 @@ def test_images_are_decoded_once(digits: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(images, "read_image", lambda data, encoder: (decoded.append(data), once(data, encoder))[1])
     trained = run_local(net_of(digits, "image  = image", **{**IMAGES, "epochs": 1}))
     assert len(decoded) == sum(trained.rows.values())
+
+
+def test_images_are_not_searched_for_a_bad_one_where_the_disk_is_full(
+    digits: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    once = images.read_image
+    monkeypatch.setattr(images, "read_image", lambda data, encoder: (decoded.append(data), once(data, encoder))[1])
+    monkeypatch.setattr(spool, "LOCAL_BYTES", 100)
+    with largest_file(1000), pytest.raises(SparkNetError) as error:
+        run_local(net_of(digits, "image  = image", **IMAGES))
+    assert only(error).startswith("R0034 ")
+    assert len(decoded) == len(set(decoded)) > 0
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import letting_go, worker_failure
-from sparknet.runtime.problems import changed
+from sparknet.runtime.problems import CHANGED, changed
 from sparknet.runtime.spark.cluster import Cluster, inspect
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
@@ -274,7 +274,7 @@ class SparkBackend:
         except SparkNetError:
             raise
         except Exception as error:
-            if "R0023" in str(error):  # raised by `changed` in a worker
+            if CHANGED in str(error):  # raised by `changed` in a worker
                 raise changed("the data") from error
             raise worker_failure(doing, error, label) from error
 
