@@ -25,9 +25,10 @@ else:
 
 DOMAIN = "com.microsoft.nchwc"
 _BLOCK = 16
-"""The larger of the two widths: what it divides, 8 divides too, and the operators find out which one it is."""
-_FEW_CHANNELS = 8
-"""Images of fewer channels are read as they are, by another kernel."""
+"""The larger of the two widths: what it divides, 8 divides too, and the operators find out which one it is.
+
+Images of a few channels have a kernel of their own, which gains less than it costs to put its results in order.
+"""
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -121,22 +122,20 @@ class _Convolution:
             return None
         if node.op_type == "Conv":
             made = cls(node, first, second, tuple(kernel), found)
-            return made if made._fits(second < _FEW_CHANNELS) else None
+            return made if made._fits() else None
         gaps = found.get("dilations", [1, 1])
         pads = [(kernel[a % 2] - 1) * gaps[a % 2] - p for a, p in enumerate(found.get("pads", [0] * 4))]
         moves = max(found.pop("strides", [1])) > 1 or max(found.pop("output_padding", [0])) > 0
         made = cls(node, second, first, tuple(kernel), {**found, "pads": pads}, turned=True)
         return made if made._fits() and not moves and min(pads) >= 0 else None
 
-    def _fits(self, few: bool = False) -> bool:
-        return self.filters % _BLOCK == 0 and (few or self.channels % _BLOCK == 0)
+    def _fits(self) -> bool:
+        return self.filters % _BLOCK == self.channels % _BLOCK == 0
 
     def write(self, graph: onnx.GraphProto, relu: str | None) -> None:
         """Append the nodes, and what they read; `relu` is the name of what follows, to be computed at once."""
         write = _Writer(graph, self.node.output[0])
-        x = self.node.input[0]
-        if self.channels >= _FEW_CHANNELS:
-            x = write.op("ReorderInput", x, domain=DOMAIN)
+        x = write.op("ReorderInput", self.node.input[0], domain=DOMAIN)
         inputs = [x, self._filter(write), *self.node.input[2:]]
         activation = {"activation": "Relu"} if relu else {}
         y = write.op("Conv", *inputs, domain=DOMAIN, **self.attributes, **activation)
@@ -157,7 +156,7 @@ class _Convolution:
             rows = write.op("Gather", rows, write.ints(*reversed(range(places))), axis=1)
             value = write.op("Reshape", rows, write.ints(self.filters, *self.kernel, self.channels))
             value = write.op("ReorderInput", value, domain=DOMAIN, channels_last=1)
-        elif self.channels >= _FEW_CHANNELS:
+        else:
             value = write.op("ReorderInput", value, domain=DOMAIN)
         value = write.op("Reshape", value, write.ints(1, self.filters, self.channels * places, 1))
         value = write.op("ReorderInput", value, domain=DOMAIN)

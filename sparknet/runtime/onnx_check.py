@@ -14,9 +14,9 @@ from sparknet.compiler.graph import OPSET
 _NAMES = """
 Abs Add ArgMax AveragePool BatchNormalization BitShift BitwiseXor Cast Clip Concat Conv ConvTranspose Div Elu Equal Erf
 Exp Expand GRU Gather Gemm Greater GreaterOrEqual HardSigmoid Identity LSTM LayerNormalization LeakyRelu Less Log
-LogSoftmax MatMul Max MaxPool Min Mul Neg Pad Pow RNN Range ReduceMax ReduceMean ReduceProd ReduceSum ReduceSumSquare
-Relu Reshape Resize ScatterElements Selu Shape Sigmoid Sign Size Slice Softmax Softplus Softsign Split Sqrt Squeeze Sub
-Tanh Transpose Unsqueeze Where
+LogSoftmax MatMul Max MaxPool MaxUnpool Min Mul Neg Pad Pow RNN Range ReduceMax ReduceMean ReduceProd ReduceSum
+ReduceSumSquare Relu Reshape Resize ScatterElements Selu Shape Sigmoid Sign Size Slice Softmax Softplus Softsign Split
+Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where
 """
 _OPERATORS = frozenset(_NAMES.split()) | FOREIGN
 """What the compiler writes, of its own and of foreign models. None of it loops without bound, as `Loop` can."""

@@ -31,3 +31,15 @@ def test_pooling_before_the_rectifier_changes_no_gradient() -> None:
     )
     gradient = torch.cat([t.grad.flatten() for t in tensors if t.grad is not None])
     np.testing.assert_allclose(flat - step["new_parameters"], gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_numbers_that_are_none_have_a_place_too() -> None:
+    net = sparknet.compile(
+        "net N {\n input x: float[1, 4, 4]\n conv(2, 3x3) -> maxpool(2) -> flatten -> dense(2)\n output y: float[2]\n}"
+    )
+    x = np.full((3, 1, 4, 4), np.nan, np.float32)
+    state, y = net.initial_optimizer_state(), np.zeros((3, 2), np.float32)
+    step = Graph(net.step)(
+        x=x, y=y, parameters=net.initial_parameters(), optimizer_state=state, learning_rate=1, seed=0
+    )
+    assert np.isnan(step["loss"])

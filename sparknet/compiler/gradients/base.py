@@ -97,6 +97,16 @@ class Backward:
             gradient = self.op("ReduceSum", gradient, self.g.ints(*range(lead)), keepdims=0)
         return gradient
 
+    def sum_of_channels(self, value: Value) -> Value:
+        """Sums of a value of the output's shape [N, channels, *sides], over batch and sides, one after the other.
+
+        ONNX Runtime goes through rows that lie apart up to five times as slowly.
+        """
+        if len(self.g.shape(self.y)) > 2:
+            rows = self.op("Reshape", value, self.g.ints(0, 0, -1))
+            value = self.op("ReduceSum", rows, self.g.ints(2), keepdims=0)
+        return self.op("ReduceSum", value, self.g.ints(0), keepdims=0)
+
     def reshape_like(self, gradient: Value, i: int = 0) -> Value:
         """Give `gradient` the shape of input i."""
         shape = self.shape(i)

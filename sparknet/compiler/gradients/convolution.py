@@ -60,7 +60,7 @@ def _conv_transpose(n: Backward) -> list[Value | None]:
 def _bias_gradient(n: Backward) -> list[Value]:
     if len(n.node.inputs) < 3:
         return []
-    return [n.op("ReduceSum", n.dy, n.g.ints(0, *range(2, n.g.rank(n.y))), keepdims=0)]
+    return [n.sum_of_channels(n.dy)]
 
 
 def _input_gradient(n: Backward) -> Value:

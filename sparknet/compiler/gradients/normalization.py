@@ -97,8 +97,7 @@ def _instance_normalization(n: Backward) -> list[Value | None]:
 
 def _scale_and_bias(n: Backward, u: Value) -> tuple[Value, Value]:
     """Of what multiplies the normal numbers `u` of each channel and is added to them."""
-    axes = n.g.ints(0, *range(2, len(n.shape())))
-    return n.op("ReduceSum", n.op("Mul", n.dy, u), axes, keepdims=0), n.op("ReduceSum", n.dy, axes, keepdims=0)
+    return n.sum_of_channels(n.op("Mul", n.dy, u)), n.sum_of_channels(n.dy)
 
 
 def _lrn(n: Backward) -> list[Value | None]:

@@ -10,30 +10,42 @@ from numpy.typing import NDArray
 from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 from sparknet.compiler.graph import Value
 
+_EXACT = 2**24
+"""Up to here float32 holds every whole number."""
+
 
 def _max_pool(n: Backward) -> list[Value | None]:
-    """Where windows neither overlap nor leave a rest, by comparing; else by scattering to the indices."""
+    """`dy` where the maximum of each window was found: its first place where several hold it, as PyTorch chooses.
+
+    Where windows neither overlap nor leave a rest, the places are found by comparing; else `MaxPool` gives them.
+    """
     kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
     sides = n.sizes(n.shape()[2:])
     padded = any(n.attribute("pads", ())) or max(n.attribute("dilations", [1])) > 1
-    if kernel == strides and not padded and all(side % k == 0 for side, k in zip(sides, kernel, strict=True)):
-        return [_first_of_window(n, kernel, sides)]
-    return [_scattered(n)]
+    apart = kernel == strides and not padded and all(side % k == 0 for side, k in zip(sides, kernel, strict=True))
+    if not apart or prod(sides) > _EXACT:
+        return [_scattered(n, n.g.with_extra_outputs(n.node, 2)[1])]
+    places = _first_of_window(n, kernel, sides)
+    if n.g.dtype != "float32":  # ONNX Runtime has `MaxUnpool` for nothing else
+        return [_scattered(n, places)]
+    return [n.op("MaxUnpool", n.dy, places, kernel_shape=kernel, strides=kernel)]
 
 
 def _first_of_window(n: Backward, kernel: list[int], sides: list[int]) -> Value:
-    """`dy` at the first place of each window that holds its maximum, as PyTorch chooses; 0 at the others.
+    """Where each window first holds its maximum, counted through the whole input as `MaxPool` counts.
 
-    All at full size, which ONNX Runtime does faster than it cuts out places: the maximum is copied over its window, and
-    the places that equal it get the numbers `k`, `k - 1`, ..., 1 of their order in the window, the largest of which is
-    the first.
+    `MaxPool` takes ten times as long when it says the places. So the maximum is copied over its window, and the places
+    that equal it get a number that falls from one to the next: the largest of a window is the first. The last place of
+    an image gets 0, as all do that hold no maximum, so that not even a NaN has a place outside.
     """
-    windows = [side // k for side, k in zip(sides, kernel, strict=True)]
-    order = np.tile(np.arange(prod(kernel), 0, -1).reshape(kernel), windows)
-    candidates = n.op("Mul", n.mask("Equal", n.x(), _over_windows(n, n.y, kernel)), n.g.constant(order))
-    first = n.op("MaxPool", candidates, kernel_shape=kernel, strides=kernel)
-    chosen = n.mask("Equal", candidates, _over_windows(n, first, kernel))
-    return n.op("Mul", chosen, _over_windows(n, n.dy, kernel))
+    size = prod(sides)
+    falling = n.g.constant(np.arange(size - 1, -1, -1).reshape(sides))
+    candidates = n.op("Mul", n.mask("Equal", n.x(), _over_windows(n, n.y, kernel)), falling)
+    first = n.op("Cast", n.op("MaxPool", candidates, kernel_shape=kernel, strides=kernel), to=n.g.onnx_type("int64"))
+    last, step = (n.g.constant(k, "int64") for k in (size - 1, size))
+    ends = n.op("Range", last, n.op("Add", n.op("Size", n.x()), last), step)
+    channels = n.sizes(n.shape()[1:2])
+    return n.op("Sub", n.op("Reshape", ends, n.g.ints(-1, *channels, *[1] * len(sides))), first)
 
 
 def _over_windows(n: Backward, value: Value, kernel: list[int]) -> Value:
@@ -43,13 +55,12 @@ def _over_windows(n: Backward, value: Value, kernel: list[int]) -> Value:
     return n.op("Resize", value, "", scales, **modes)
 
 
-def _scattered(n: Backward) -> Value:
-    """Add each number of `dy` where the forward pass found the maximum (`MaxPool`'s second output)."""
+def _scattered(n: Backward, places: Value) -> Value:
+    """Add each number of `dy` at its place; windows may share one."""
     flat = n.g.ints(-1)
-    indices = n.op("Reshape", n.g.with_extra_outputs(n.node, 2)[1], flat)
     zeros = n.op("Expand", n.constant(0.0), n.op("Unsqueeze", n.op("Size", n.x()), n.g.ints(0)))
-    total = n.op("ScatterElements", zeros, indices, n.op("Reshape", n.dy, flat), axis=0, reduction="add")
-    return n.reshape_like(total)
+    places, dy = (n.op("Reshape", value, flat) for value in (places, n.dy))
+    return n.reshape_like(n.op("ScatterElements", zeros, places, dy, axis=0, reduction="add"))
 
 
 def _average_pool(n: Backward) -> list[Value | None]:
