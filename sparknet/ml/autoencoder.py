@@ -155,6 +155,8 @@ class Autoencoder(
         numWorkers: int | None = None,
         patience: int | None = None,
         tol: float = 0.0,
+        checkpointInterval: int = 10,
+        checkpointDir: str | None = None,
         seed: int = 0,
         standardization: bool = True,
     ) -> None:

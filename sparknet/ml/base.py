@@ -32,6 +32,7 @@ from sparknet.runtime.model import Model, train
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.backend import check_frame, folds_case, quoted, select_plain
 from sparknet.runtime.spark.cluster import make_ready
+from sparknet.runtime.training.checkpoints import are_in, place_of
 
 if TYPE_CHECKING:
     import onnx
@@ -135,6 +136,9 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
             raise problem(
                 "M0001", message, helps=["name a boolean column that is true in them, or leave out `patience`"]
             )
+        if self.isSet(self.checkpointInterval) and self.getCheckpointDir() is None:
+            message = "`checkpointInterval` is set, but `checkpointDir`, where the checkpoints go, is not"
+            raise problem("M0001", message, helps=["name a folder of the driver or a URI, or leave out both"])
         schema.check_new(dataset, added_columns(self))
         return self._plan(dataset, indicator is not None)
 
@@ -161,7 +165,10 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
         if indicator is not None:
             flag = sf.coalesce(quoted(indicator), sf.lit(False))
             rows, validation = dataset.filter(~flag), dataset.filter(flag)
-        model = self.model_class(train(net, rows, validation=validation), plan.facts)
+        store = place_of(None, self.getCheckpointDir())
+        resume = store is not None and are_in(store)
+        trained = train(net, rows, validation=validation, checkpoints=self.getCheckpointDir(), resume=resume)
+        model = self.model_class(trained, plan.facts)
         model._resetUid(self.uid)
         return cast(M, self._copyValues(model))
 

@@ -176,6 +176,7 @@ def train_section(stage: TrainingParams, given: Mapping[str, syntax.Expr] | None
         "clip": (stage.clip, _read_value(stage.getClip())),
         "sync": (stage.sync, _read_value(stage.getSync())),
         "early_stop": (stage.patience, _patience(stage.getPatience(), stage.getTol())),
+        "checkpoint": (stage.checkpointInterval, _checkpoint(stage)),
     }
     if length == "epochs":
         entries.pop("steps", None)
@@ -194,6 +195,10 @@ def _read_value(text: str | None) -> syntax.Expr | None:
 
 def _patience(rounds: int | None, tol: float) -> syntax.Expr | None:
     return None if rounds is None else c.call("patience", rounds, min_delta=tol)
+
+
+def _checkpoint(stage: TrainingParams) -> syntax.Expr | None:
+    return None if stage.getCheckpointDir() is None else c.call("rounds", stage.getCheckpointInterval())
 
 
 def _with_rate(value: syntax.Expr, rate: float) -> syntax.Expr:

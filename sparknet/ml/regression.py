@@ -55,6 +55,8 @@ class CNNRegressor(PlansImages[CNNRegressionModel], Regressor[Any]):
         numWorkers: int | None = None,
         patience: int | None = None,
         tol: float = 0.0,
+        checkpointInterval: int = 10,
+        checkpointDir: str | None = None,
         seed: int = 0,
         standardization: bool = True,
     ) -> None:
@@ -103,6 +105,8 @@ class RNNRegressor(PlansSequences[RNNRegressionModel], Regressor[Any]):
         numWorkers: int | None = None,
         patience: int | None = None,
         tol: float = 0.0,
+        checkpointInterval: int = 10,
+        checkpointDir: str | None = None,
         seed: int = 0,
         standardization: bool = True,
     ) -> None:
@@ -147,6 +151,8 @@ class NetRegressor(PlansGiven[NetRegressorModel], Regressor[Any]):
         numWorkers: int | None = None,
         patience: int | None = None,
         tol: float = 0.0,
+        checkpointInterval: int = 10,
+        checkpointDir: str | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()

@@ -1,11 +1,9 @@
-"""The usual program of a Spark ML user: pipelines, tuning, Spark's evaluators, save, load in a new process."""
+"""Pipelines, tuning, Spark's evaluators, persistence; test_program.py loads in a new process."""
 
 from __future__ import annotations
 
 import gc
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,16 +23,6 @@ from sparknet.ml.persistence import Facts
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
 """pyspark's validators leave their pools of threads to the garbage collector."""
 
-LOADED = """
-import json, sys
-from pyspark.ml import PipelineModel
-from sparknet.runtime.spark.session import start_session
-spark = start_session("local[1]")
-model = PipelineModel.load(sys.argv[1])
-scored = model.transform(spark.read.parquet(sys.argv[2])).orderBy("a", "b", "c", "d")
-print(json.dumps([row.prediction for row in scored.select("prediction").collect()]))
-spark.stop()
-"""
 NET = """
 net Flower {
   input x: float[4]
@@ -44,7 +32,7 @@ net Flower {
 """
 
 
-def test_usual_program(iris: DataFrame, tmp_path: Path) -> None:
+def test_tuning_of_a_pipeline(iris: DataFrame, tmp_path: Path) -> None:
     indexer = StringIndexer(inputCol="species", outputCol="label")
     assembler = VectorAssembler(inputCols=["a", "b", "c", "d"], outputCol="features")
     cnn = CNNClassifier(layers="conv(8, 2x2, relu) -> flatten -> dense(16, relu)", blockSize=16, stepSize=0.01)
@@ -64,13 +52,8 @@ def test_usual_program(iris: DataFrame, tmp_path: Path) -> None:
     tuned.write().overwrite().save(str(tmp_path / "tuned"))
     again = CrossValidatorModel.load(str(tmp_path / "tuned"))
     assert again.bestModel.stages[2].uid == cnn.uid
+    assert again.transform(iris).select("prediction").collect() == scored.select("prediction").collect()
     gc.collect()
-    best.save(str(tmp_path / "model"))
-    iris.write.parquet(str(tmp_path / "rows"))
-    command = [sys.executable, "-c", LOADED, str(tmp_path / "model"), str(tmp_path / "rows")]
-    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    expected = [row.prediction for row in scored.orderBy("a", "b", "c", "d").select("prediction").collect()]
-    assert json.loads(told.stdout.splitlines()[-1]) == expected
 
 
 def test_pipeline_of_untrained_stages_is_kept(tmp_path: Path, spark: SparkSession) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Self
 
-from pyspark.ml.param import Param, Params
+from pyspark.ml.param import Param, Params, TypeConverters
 
 from sparknet.ml.params.converters import number, positive, whole, written
 
@@ -87,6 +87,19 @@ class TrainingParams(Params):
         "by how much a score must be better to count for `patience`",
         typeConverter=number(0),
     )
+    checkpointInterval: Param[int] = Param(
+        Params._dummy(),
+        "checkpointInterval",
+        "rounds from one checkpoint to the next, where `checkpointDir` says where they go",
+        typeConverter=whole(1),
+    )
+    checkpointDir: Param[str] = Param(
+        Params._dummy(),
+        "checkpointDir",
+        "a folder of the driver or a URI for checkpoints: a training that was cut off goes on from them with the next "
+        "`fit`, a finished one removes them; none unless given",
+        typeConverter=TypeConverters.toString,
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,6 +116,8 @@ class TrainingParams(Params):
             seed=0,
             patience=None,
             tol=0.0,
+            checkpointInterval=10,
+            checkpointDir=None,
         )
 
     def getMaxIter(self) -> int:
@@ -152,6 +167,14 @@ class TrainingParams(Params):
     def getTol(self) -> float:
         """By how much a score must be better to count for `patience`."""
         return self.getOrDefault(self.tol)
+
+    def getCheckpointInterval(self) -> int:
+        """Rounds from one checkpoint to the next."""
+        return self.getOrDefault(self.checkpointInterval)
+
+    def getCheckpointDir(self) -> str | None:
+        """The folder or URI of the checkpoints; None for none."""
+        return self.getOrDefault(self.checkpointDir)
 
     def getNumIterations(self) -> int:
         """Passes over the training rows: another name for `getMaxIter`."""
@@ -208,6 +231,14 @@ class TrainingSetters(TrainingParams):
     def setTol(self, value: float) -> Self:
         """Set by how much a score must be better to count for `patience`."""
         return self._set(tol=value)
+
+    def setCheckpointInterval(self, value: int) -> Self:
+        """Set the rounds from one checkpoint to the next."""
+        return self._set(checkpointInterval=value)
+
+    def setCheckpointDir(self, value: str) -> Self:
+        """Set the folder or URI of the checkpoints."""
+        return self._set(checkpointDir=value)
 
     def setNumIterations(self, value: int) -> Self:
         """Set the passes over the training rows: another name for `setMaxIter`."""
