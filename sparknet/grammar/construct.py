@@ -23,12 +23,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sparknet.grammar import syntax as s
 from sparknet.grammar.bare import same
+from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.grammar.format import write
 from sparknet.grammar.parse import parse
+from sparknet.grammar.source import Source
 
 _NOWHERE = s.Span(start=0, end=0)
 
@@ -141,12 +144,37 @@ def call(name: str, *arguments: Value, **options: Value) -> s.Call:
     return s.Call(span=_NOWHERE, name=_name(name), arguments=_arguments(arguments, options))
 
 
-def expr(text: str) -> s.Expr:
-    """An expression read from text; raises SparkNetError."""
-    (item,) = parse(f"let x = {text}", "<expression>").items
+def expr(text: str, name: str = "<expression>") -> s.Expr:
+    """An expression read from text, which messages call `name`; raises SparkNetError."""
+    (item,) = _read(Source(name, text), "let x = ", "").items
     if not isinstance(item, s.Let):
         raise TypeError(f"no expression: {text!r}")
     return item.value
+
+
+def lines(text: str, name: str = "<lines>") -> tuple[s.Statement, ...]:
+    """The lines of a net's body read from text, which messages call `name`; raises SparkNetError."""
+    (item,) = _read(Source(name, text), "net N {\n", "\n}\n").items
+    if not isinstance(item, s.Net):
+        raise TypeError(f"no lines of a net: {text!r}")
+    return item.body
+
+
+def _read(source: Source, before: str, behind: str) -> s.File:
+    """A text with what it needs around it; messages show it without."""
+    try:
+        return parse(f"{before}{source.text}{behind}", source.name)
+    except SparkNetError as error:
+        found = tuple(
+            replace(each, labels=tuple(_moved(label, source, len(before)) for label in each.labels))
+            for each in error.diagnostics
+        )
+        raise SparkNetError(found) from error
+
+
+def _moved(label: Label, source: Source, by: int) -> Label:
+    start, end = (min(max(0, place - by), len(source.text)) for place in (label.span.start, label.span.end))
+    return replace(label, source=source, span=s.Span(start=start, end=end))
 
 
 def value(what: Value) -> s.Expr:

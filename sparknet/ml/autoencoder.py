@@ -18,6 +18,7 @@ from sparknet.grammar import Source, syntax, write
 from sparknet.grammar import construct as c
 from sparknet.ml import halves, nets, schema
 from sparknet.ml.base import FeatureEstimator, FeatureModel, Plan
+from sparknet.ml.origins import Origins
 from sparknet.ml.params.autoencoder import AutoencoderParams, AutoencoderSetters, CodeColumns, Half
 from sparknet.ml.params.columns import StandardizationSetters
 from sparknet.ml.persistence import Facts
@@ -167,7 +168,7 @@ class Autoencoder(
         column = schema.column(dataset, self.getFeaturesCol(), "featuresCol")
         schema.check_features(column, "featuresCol")
         found = schema.features(dataset, column)
-        body = halves.autoencoder(
+        body, origins = halves.autoencoder(
             self.getEncoder(),
             self.getDecoder(),
             self.getCodeSize(),
@@ -181,7 +182,8 @@ class Autoencoder(
             binding = syntax.Binary(span=binding.span, operator="/", left=binding, right=c.value(divisor))
         data = nets.data_section({"features": binding}, validates)
         file = c.file(c.net("Autoencoder", *body), data, nets.train_section(self))
-        return Plan(Source("Autoencoder", write(file)), Facts(fed=("features",), divisor=divisor))
+        facts = Facts(fed=("features",), divisor=divisor)
+        return Plan(Source("Autoencoder", write(file)), facts, Origins(origins, {"features": "featuresCol"}))
 
     def _shape(self, found: Features, name: str) -> tuple[int, ...]:
         if not halves.takes_images(self.getEncoder()):

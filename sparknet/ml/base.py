@@ -17,9 +17,10 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DataType, DoubleType, StructField, StructType
 
 from sparknet.compiler import compile
-from sparknet.grammar import Source, closest
+from sparknet.grammar import Diagnostic, Source, SparkNetError, closest
 from sparknet.ml import schema
 from sparknet.ml.cutting import cut_cell, cut_column, cut_rows
+from sparknet.ml.origins import Origins, named
 from sparknet.ml.params.columns import ColumnParams, FeatureParams, FitParams, FitSetters, RowParams, RowSetters
 from sparknet.ml.params.training import TrainingParams, TrainingSetters
 from sparknet.ml.persistence import Facts, StageReader, StageWriter, run_files
@@ -78,10 +79,25 @@ class Stage(Params):
         except TypeError as error:
             raise TypeError(f'Invalid param value given for param "{param.name}". {error}') from error
 
+    def _set(self, **params: Any) -> Self:
+        """As pyspark's, but that a text of the language that does not read is shown under the name of the param."""
+        for name, value in params.items():
+            try:
+                super()._set(**{name: value})
+            except SparkNetError as error:
+                error.diagnostics = [_under(name, found) for found in error.diagnostics]
+                raise
+        return self
+
     def _refuse(self, name: str) -> None:
         near = closest(name, [param.name for param in self.params])
         helps = [f"did you mean `{near}`?"] if near else ["`explainParams()` lists them"]
         raise problem("M0001", f"{type(self).__name__} has no param `{name}`", helps=helps)
+
+
+def _under(param: str, found: Diagnostic) -> Diagnostic:
+    labels = (replace(label, source=replace(label.source, name=param)) for label in found.labels)
+    return replace(found, labels=tuple(labels))
 
 
 # ----- estimators -----
@@ -94,6 +110,7 @@ class Plan:
     source: Source
     """The `.net` text."""
     facts: Facts
+    origins: Origins
     rows: DataFrame | None = None
     """The rows as the net takes them, where these are not the rows as they are."""
 
@@ -157,6 +174,16 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
 
     def _fit(self, dataset: DataFrame) -> M:
         plan = self._checked(dataset)
+        try:
+            trained = self._trained(plan, dataset)
+        except SparkNetError as error:
+            error.diagnostics = named(error, plan.source, self, plan.origins)
+            raise
+        model = self.model_class(trained, plan.facts)
+        model._resetUid(self.uid)
+        return cast(M, self._copyValues(model))
+
+    def _trained(self, plan: Plan, dataset: DataFrame) -> Model:
         net = compile(plan.source)
         self._check_net(net)
         dataset = dataset if plan.rows is None else plan.rows
@@ -167,10 +194,7 @@ class FeatureEstimator(Stage, TrainingSetters, FitSetters, FeatureParams, MLWrit
             rows, validation = dataset.filter(~flag), dataset.filter(flag)
         store = place_of(None, self.getCheckpointDir())
         resume = store is not None and are_in(store)
-        trained = train(net, rows, validation=validation, checkpoints=self.getCheckpointDir(), resume=resume)
-        model = self.model_class(trained, plan.facts)
-        model._resetUid(self.uid)
-        return cast(M, self._copyValues(model))
+        return train(net, rows, validation=validation, checkpoints=self.getCheckpointDir(), resume=resume)
 
     def _check_net(self, net: CompiledNet) -> None:
         """Raise SparkNetError for params that do not fit the compiled net."""

@@ -7,7 +7,8 @@ from math import prod
 
 from sparknet.grammar import construct as c
 from sparknet.grammar import syntax
-from sparknet.ml.nets import filled, layer_chains
+from sparknet.ml.nets import filled, layer_lines
+from sparknet.ml.origins import Given, layer_origins
 from sparknet.ml.params.autoencoder import Half
 from sparknet.runtime.problems import problem
 
@@ -21,34 +22,42 @@ def takes_images(encoder: Sequence[Half]) -> bool:
 
 def autoencoder(
     encoder: Sequence[Half], decoder: Sequence[Half] | None, code: int, filters: int, activation: str, shape: Shape
-) -> list[syntax.Statement]:
+) -> tuple[list[syntax.Statement], list[Given | None]]:
     """The body of a net that encodes features of a `shape` as `code` numbers and gives them back.
 
-    Raises SparkNetError for an encoder that cannot be mirrored where there is no `decoder`.
+    Beside it the params that its statements come from, those of the two parts one by one. Raises SparkNetError for an
+    encoder that cannot be mirrored where there is no `decoder`.
     """
-    body = [*_half(encoder, filters, activation), c.chain(*_flat(encoder), _dense(code, None))]
+    there, origins = _half("encoder", encoder, filters, activation)
+    origins = [None, *origins, Given("codeSize", code)]
     if decoder is None:
         back = _mirrored(encoder, filters, activation, shape)
+        mirrored = [Given(f"encoder[{place}]", item) for place, item in enumerate(encoder)]
+        origins += [None, *reversed(mirrored)]
     else:
-        back = _half(decoder, filters, activation)
+        back, more = _half("decoder", decoder, filters, activation)
+        origins += more
         if not decoder or isinstance(decoder[-1], int):
             back.append(_shaped(shape, None))
-    return [
+    body: list[syntax.Statement] = [
         c.input("features", "float", *shape),
-        c.part("encoder", *body),
+        c.part("encoder", *there, c.chain(*_flat(encoder), _dense(code, None))),
         c.part("decoder", *back),
         c.output("rebuilt", "like features"),
     ]
+    return body, origins
 
 
-def _half(layers: Sequence[Half], filters: int, activation: str) -> list[syntax.Statement]:
-    body: list[syntax.Statement] = []
-    for index, item in enumerate(layers):
+def _half(
+    param: str, layers: Sequence[Half], filters: int, activation: str
+) -> tuple[list[syntax.Statement], list[Given | None]]:
+    made: list[list[syntax.Statement]] = []
+    for place, item in enumerate(layers):
         if isinstance(item, int):
-            body.append(c.chain(*_flat(layers[:index]), _dense(item, activation)))
+            made.append([c.chain(*_flat(layers[:place]), _dense(item, activation))])
         else:
-            body += layer_chains([item], filters, activation)
-    return body
+            made.append(layer_lines(item, filters, activation, f"{param}[{place}]"))
+    return [line for lines in made for line in lines], [*layer_origins(param, layers, list(map(len, made)))]
 
 
 def _flat(before: Sequence[Half]) -> list[syntax.Call]:
@@ -108,9 +117,9 @@ def _reversed(
 
 def _pooling(item: Half) -> int | None:
     """The window of a text that is one pooling, `maxpool(2)`."""
-    statements = layer_chains([item], 1, "relu") if isinstance(item, str) else []
+    statements = c.lines(item) if isinstance(item, str) else ()
     match statements:
-        case [syntax.Chain(steps=(syntax.Call(name=name, arguments=(syntax.Argument(key=None, value=value),)),))]:
+        case (syntax.Chain(steps=(syntax.Call(name=name, arguments=(syntax.Argument(key=None, value=value),)),)),):
             found = value.value if isinstance(value, syntax.Number) else None
             return found if name.text in ("maxpool", "avgpool") and isinstance(found, int) and found > 0 else None
     return None

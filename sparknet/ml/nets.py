@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from sparknet.compiler.sections import ROW_WEIGHT
 from sparknet.grammar import construct as c
-from sparknet.grammar import parse, syntax
-from sparknet.grammar.source import Source
+from sparknet.grammar import syntax
+from sparknet.ml.origins import Given, layer_origins
 from sparknet.ml.schema import Features
 from sparknet.runtime.problems import problem
 
@@ -38,23 +38,12 @@ class Task:
 # ----- layers -----
 
 
-def layer_chains(
-    layers: Sequence[str | tuple[int | str, ...]], filters: int, activation: str
-) -> list[syntax.Statement]:
-    """Layers as a stage's param has them, as statements; raises SparkNetError for a text that is none."""
-    body: list[syntax.Statement] = []
-    for item in layers:
-        body += _read(item) if isinstance(item, str) else [c.chain(filled(item, filters, activation))]
-    return body
+def layer_lines(item: str | tuple[int | str, ...], filters: int, activation: str, name: str) -> list[syntax.Statement]:
+    """A layer as a stage's param has it, as statements; raises SparkNetError for a text that is none.
 
-
-def _read(text: str) -> list[syntax.Statement]:
-    """The statements of a net's body."""
-    head = "net Layers {\n  input x: float[1]\n"
-    (net,) = parse(Source("layers", f"{head}{text}\n}}\n")).items
-    if not isinstance(net, syntax.Net):
-        raise TypeError(f"no layers: {text!r}")
-    return list(net.body[1:])
+    `name` is what messages call it, such as `layers[2]`.
+    """
+    return list(c.lines(item, name)) if isinstance(item, str) else [c.chain(filled(item, filters, activation))]
 
 
 def filled(layer: tuple[int | str, ...], filters: int, activation: str) -> tuple[int | str, ...]:
@@ -140,18 +129,26 @@ def convolutional(
     activation: str,
     shape: tuple[int, int, int],
     task: Task,
-) -> list[syntax.Statement]:
-    """The body of a convolutional net; a last layer with a softmax is its output, with the classes that it has."""
+) -> tuple[list[syntax.Statement], list[Given | None]]:
+    """The body of a convolutional net, and the params that its statements come from.
+
+    A last layer with a softmax is its output, with the classes that it has.
+    """
+    given = layers
     if layers is None:
         layers = [DEFAULT_LAYERS.format(filters=filters, more=2 * filters, activation=activation.lower())]
-    body = [c.input("image", "float", *shape), *layer_chains(layers, filters, activation)]
+    made = [layer_lines(item, filters, activation, f"layers[{place}]") for place, item in enumerate(layers)]
+    origins: list[Given | None] = [None, Given("activation", activation)]
+    if given is not None:
+        origins = [None, *layer_origins("layers", given, list(map(len, made)))]
+    body = [c.input("image", "float", *shape), *(line for lines in made for line in lines)]
     own = head_size(body)
     if task.classes is None or own is None:
-        return [*body, *_head(task), task.output()]
+        return [*body, *_head(task), task.output()], origins
     if own < task.classes:
         message = f"the last layer gives {own} classes, but the labels are {task.classes}"
         raise problem("M0003", message, helps=[f"give it {task.classes}, or leave it out: the stage adds one"])
-    return [*body, Task(own).output()]
+    return [*body, Task(own).output()], origins
 
 
 def _head(task: Task) -> list[syntax.Statement]:

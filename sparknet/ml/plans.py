@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sparknet.compiler.checking import read
+from sparknet.compiler.sections import ROW_WEIGHT
 from sparknet.grammar import Source, syntax, write
 from sparknet.grammar import construct as c
 from sparknet.ml import given, nets, schema, sequences
 from sparknet.ml.base import M, NetEstimator, Plan
 from sparknet.ml.cutting import cut_rows
+from sparknet.ml.origins import Given, Origins
 from sparknet.ml.params.columns import StandardizationSetters
 from sparknet.ml.params.layers import LayerSetters
 from sparknet.ml.params.sequence import SequenceSetters
@@ -37,10 +41,10 @@ class PlansImages(NetEstimator[M], LayerSetters, StandardizationSetters):
         shape = nets.image_shape(found, self.getInputShape(), self.getLayers(), features.name)
         labels = _labels(dataset, label, self._classes)
         task = nets.Task(None if labels is None else labels.classes)
-        body = nets.convolutional(self.getLayers(), self.getNumFilters(), self.getActivation(), shape, task)
+        body, origins = nets.convolutional(self.getLayers(), self.getNumFilters(), self.getActivation(), shape, task)
         binding = nets.column_binding(features.name, self.getStandardization())
         data = _data(self, dataset, {"image": binding}, label, validates)
-        return _planned(self, body, data, "image", labels)
+        return _planned(self, body, data, "image", labels, origins)
 
 
 class PlansSequences(NetEstimator[M], SequenceSetters, StandardizationSetters):
@@ -74,10 +78,13 @@ def _planned(
     data: syntax.Section,
     input: str,
     labels: schema.Labels | None,
+    origins: Sequence[Given | None] = (),
 ) -> Plan:
     name = type(stage).__name__
     file = c.file(c.net(name, *body), data, nets.train_section(stage))
-    return Plan(Source(name, write(file)), Facts(fed=(input,), labels=None if labels is None else labels.names))
+    facts = Facts(fed=(input,), labels=None if labels is None else labels.names)
+    columns = {input: "featuresCol", "label": "labelCol", ROW_WEIGHT: "weightCol"}
+    return Plan(Source(name, write(file)), facts, Origins(origins, columns))
 
 
 class PlansGiven(NetEstimator[M], SpecSetters):
@@ -94,4 +101,6 @@ class PlansGiven(NetEstimator[M], SpecSetters):
         if fed:
             self._numbers(dataset)
         said = schema.said_labels(self._label(dataset)) if self._classes else None
-        return Plan(source, Facts(fed=fed, labels=None if said is None else said.names))
+        facts = Facts(fed=fed, labels=None if said is None else said.names)
+        filled = dict.fromkeys(fed, "featuresCol") | ({ROW_WEIGHT: "weightCol"} if columns.weight else {})
+        return Plan(source, facts, Origins(data=filled, own=read(self.getSpec())))

@@ -110,8 +110,19 @@ def test_what_is_no_value_is_refused(what):
 
 def test_an_expression_can_be_read():
     assert write(c.file(c.let("a", c.expr("b * (2 + 1)")))) == "let a = b * (2 + 1)\n"
-    with pytest.raises(SparkNetError):
-        c.expr("1 +")
+    with pytest.raises(SparkNetError) as error:
+        c.expr("1 + )", "rate")
+    assert "--> rate:1:5" in str(error.value)
+
+
+def test_lines_of_a_net_can_be_read():
+    assert [write(c.file(c.net("N", line))) for line in c.lines("dense(3)\nrelu -> tanh")] == [
+        "net N {\n  dense(3)\n}\n",
+        "net N {\n  relu -> tanh\n}\n",
+    ]
+    with pytest.raises(SparkNetError) as error:
+        c.lines("conv(8, 3x3", "layers[2]")
+    assert "--> layers[2]:1:12" in str(error.value)
 
 
 def test_the_published_schema_is_that_of_the_tree():

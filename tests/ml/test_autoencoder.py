@@ -125,7 +125,8 @@ HALVES: list[tuple[list[Half], list[Half] | None, tuple[int, ...], list[str]]] =
 def test_what_comes_behind_the_code(
     encoder: list[Half], decoder: list[Half] | None, shape: tuple[int, ...], layers: list[str]
 ) -> None:
-    net = compile(c.file(c.net("Halves", *autoencoder(encoder, decoder, 3, 5, "RELU", shape))))
+    body, _ = autoencoder(encoder, decoder, 3, 5, "RELU", shape)
+    net = compile(c.file(c.net("Halves", *body)))
     assert [layer.text for layer in net.layers] == layers
     assert {p.name: p.type.shape for p in net.predictions}["rebuilt_code"] == (3,)
 
