@@ -15,7 +15,8 @@ from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
 from sparknet.compiler import CompiledNet, compile
 from sparknet.compiler.describe import describe_train
-from sparknet.compiler.folder import MANIFEST, check_output
+from sparknet.compiler.folder import check_output
+from sparknet.runtime.finished import finished
 from sparknet.runtime.model import load
 from sparknet.runtime.problems import problem
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
@@ -52,8 +53,10 @@ def run_file(
     net = compile(file, settings=settings, root=root)
     if workers is not None:
         net = net.with_train(workers=workers)
-    if resume:
-        _check_unfinished(output, checkpoints)
+    said = finished(net, output, checkpoints) if resume else None
+    if said is not None:
+        line(console, "finished", said)
+        return
     check_output(output)
     console.print(layer_table(net), "")
     if net.data is not None:
@@ -105,15 +108,6 @@ def write_report(run: Path, output: Path) -> None:
     except OSError as error:
         raise problem("R0050", f"`{output}` cannot be written: {error.strerror or error}") from error
     line(make_console(), "saved", str(output))
-
-
-def _check_unfinished(output: Path, place: str | None) -> None:
-    """Raise SparkNetError where there is nothing to go on with, for the run is there."""
-    if not (output / MANIFEST).is_file():
-        return
-    store = place_of(output, place)  # a process may end between the run and the removal of these
-    left = [f"the checkpoints in `{store.where}` are left over: remove them"] if store and are_in(store) else []
-    raise problem("R0046", f"the run in `{output}` is finished: there is nothing to resume", helps=left)
 
 
 def _left(net: CompiledNet, output: Path, place: str | None) -> str:

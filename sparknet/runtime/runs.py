@@ -17,6 +17,7 @@ from sparknet.runtime.backend import Backend
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.engines.choose import engine_for
 from sparknet.runtime.failures import diagnosed, letting_go
+from sparknet.runtime.finished import check_unfinished
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.predict import (
     check_target,
@@ -122,6 +123,8 @@ def run_local(
     fails ends its telling, not the run.
     """
     output = None if output is None else Path(output)
+    if resume:
+        check_unfinished(net, output, checkpoint_place)
     places, engine = check_before(net, output, data_roots, given=data, trackers=trackers)
     store = _store(net, output, checkpoint_place, resume)
     net, resumed = _resumed(net, store, progress, resume)
@@ -146,6 +149,8 @@ def run_spark(
     on = on or OnSpark()
     output = None if output is None else Path(output)
     frames = on.frames()
+    if resume:
+        check_unfinished(net, output, checkpoint_place)
     places, engine = check_before(net, output, data_roots, given=frames, trackers=trackers)
     store = _store(net, output, checkpoint_place, resume)
     net, resumed = _resumed(net, store, progress, resume)

@@ -7,20 +7,25 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from time import sleep
+from typing import Any
 
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import run_local
+from sparknet.runtime.training import stores
 from sparknet.runtime.training.records import Event, Note
 from sparknet.runtime.training.stores import LocalStore, RemoteStore, open_store
 from tests.runtime.conftest import only
 from tests.runtime.test_checkpoints import EVERY, ROOT, KilledError, dies_after, essence, flip, net_of, truncate
 
 INDEX = "checkpoint.json"
+DEADLINE = 120.0
 
 
 @pytest.fixture(params=["local", "memory", "file", "path"])
@@ -123,6 +128,48 @@ def test_a_process_that_is_killed(folder: Path) -> None:
     resumed = run_local(net, folder / "run", events.append, resume=True, checkpoint_place=f"local://{place}")
     assert notes_of(events) == [f"resuming after round 2, from `local://{place}/round-2`"]
     assert essence(resumed) == essence(run_local(net))
+    assert list(place.iterdir()) == []
+
+
+class HeldBack:
+    """A filesystem that makes a list of files, but does not come back from it before it is let go."""
+
+    def __init__(self) -> None:
+        self.files = LocalFileSystem()
+        self.go = threading.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.files, name)
+
+    def open_output_stream(self, path: str) -> Any:
+        stream = self.files.open_output_stream(path)
+        if path.endswith(INDEX):
+            self.go.wait(DEADLINE)
+        return stream
+
+
+def test_what_is_written_too_late_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run went on and is over by then: nothing must be left that the next one would stumble over."""
+    files = HeldBack()
+    store = RemoteStore(files, str(tmp_path), "there", INDEX)
+    with monkeypatch.context() as patched:
+        patched.setattr(stores, "STORE_SECONDS", 1.0)
+        with pytest.raises(SparkNetError) as error:
+            store.write("round-1", {"progress.json": b"{}", INDEX: b"{}"})
+    assert only(error) == "R0048 checkpoints at `there`: it cannot be written: no answer in 1 s"
+    files.go.set()
+    for thread in threading.enumerate():
+        if thread.name == "sparknet-wait":
+            thread.join(DEADLINE)
+    assert list(tmp_path.iterdir()) == []
+    store.write("round-2", {"progress.json": b"{}", INDEX: b"{}"})
+    assert store.names() == ["round-2"]
+
+
+def test_a_folder_of_the_user_stays(folder: Path) -> None:
+    place = folder / "mine"
+    place.mkdir()
+    run_local(net_of(folder), folder / "run", checkpoint_place=str(place))
     assert list(place.iterdir()) == []
 
 

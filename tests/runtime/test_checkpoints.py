@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from pyspark.sql import SparkSession
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
@@ -134,19 +134,44 @@ def test_a_run_that_is_finished_whose_checkpoints_are_left(folder: Path) -> None
     left.rename(folder / "aside")
     run_local(net_of(folder), folder / "run")
     (folder / "aside").rename(left)
+    truncate(left / "round-2" / "vectors.safetensors")  # as if its removal had begun
     arguments = ["run", str(folder / "small.net"), "--local", "-o", str(folder / "run"), "--resume"]
-    error = CliRunner().invoke(cli, arguments).exception
-    assert isinstance(error, SparkNetError)
-    (found,) = error.diagnostics
-    assert found.code == "R0046"
-    assert found.message == f"the run in `{folder / 'run'}` is finished: there is nothing to resume"
-    assert found.helps == (f"the checkpoints in `{left}` are left over: remove them",)
+    said = f"finished   the run in `{folder / 'run'}` is finished"
+
+    def result(*more: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments, *more], catch_exceptions=False)
+
+    with pytest.raises(SparkNetError) as error:
+        result("--set", "train.epochs=9")
+    assert only(error) == f"R0047 the run cannot be resumed: `epochs` of the `train` section was {ROUNDS} and is 9"
+    (help,) = error.value.diagnostics[0].helps
+    assert help == f"the run in `{folder / 'run'}` is finished; name another folder for another run"
+    assert left.is_dir()
+    assert result().stdout.splitlines() == [f"{said}, and what was left of its checkpoints is removed"]
+    assert not left.exists()
+    assert result().stdout.splitlines() == [said]
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(folder), folder / "run", resume=True)
+    assert only(error) == f"R0046 the run in `{folder / 'run'}` is finished: there is nothing to resume"
+
+
+def test_checkpoints_of_another_run_stay_where_one_is_finished(folder: Path) -> None:
+    run_local(net_of(folder), folder / "run")
+    with pytest.raises(KilledError):
+        run_local(net_of(folder, epochs=9), folder / "other", dies_after(1), checkpoint_place=str(folder / "there"))
+    with pytest.raises(SparkNetError) as error:
+        run_local(net_of(folder), folder / "run", resume=True, checkpoint_place=str(folder / "there"))
+    assert only(error) == f"R0047 the run cannot be resumed: `epochs` of the `train` section was 9 and is {ROUNDS}"
+    assert (folder / "there" / "round-1").is_dir()
 
 
 @pytest.mark.parametrize("checkpoint", ["", "checkpoint = rounds(1)"])
 def test_what_an_interrupted_run_leaves(folder: Path, checkpoint: str) -> None:
     net_of(folder, f"\n  {checkpoint}", epochs=100_000)
-    command = [sys.executable, "-u", "-c", "from sparknet.cli.main import main; main()"]
+    heard = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # though this be in the background
+    )
+    command = [sys.executable, "-u", "-c", f"{heard}; from sparknet.cli.main import main; main()"]
     process = subprocess.Popen(
         [*command, "run", "small.net", "--local", "-o", "run"],
         cwd=folder,

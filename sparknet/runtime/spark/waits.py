@@ -32,23 +32,38 @@ class LateError(Exception):
 
 
 def in_time(
-    seconds: float, work: Callable[[], Result], thread: Callable[..., threading.Thread] = threading.Thread
+    seconds: float,
+    work: Callable[[], Result],
+    thread: Callable[..., threading.Thread] = threading.Thread,
+    undo: Callable[[], object] = lambda: None,
 ) -> Result:
-    """What `work` gives, or raises, in a thread of its own; raises LateError after `seconds` and leaves it behind."""
+    """What `work` gives, or raises, in a thread of its own; raises LateError after `seconds` and leaves it behind.
+
+    Work that was left behind and comes to its end all the same is followed by `undo`, in that thread.
+    """
     found: list[Result] = []
     failed: list[Exception] = []
+    late, over = False, threading.Lock()
 
     def run() -> None:
         try:
-            found.append(work())
+            result = work()
         except Exception as error:
             failed.append(error)
+            return
+        with over:  # either it is in time, or it is undone
+            if not late:
+                found.append(result)
+                return
+        undo()
 
     worker = thread(target=run, name="sparknet-wait", daemon=True)
     worker.start()
     worker.join(seconds)
+    with over:
+        late = not found and not failed
+    if late:
+        raise LateError(f"no answer in {seconds:,.0f} s")
     if failed:
         raise failed[0]
-    if not found:
-        raise LateError(f"no answer in {seconds:,.0f} s")
     return found[0]

@@ -117,7 +117,7 @@ def place_of(output: Path | None, uri: str | None) -> Store | None:
     """Where the checkpoints of a run lie: at the URI or path that is given, else beside its folder; None without."""
     if uri is not None:
         return open_store(uri, _INDEX)
-    return None if output is None else LocalStore(output.with_name(f"{output.name}.checkpoints"))
+    return None if output is None else LocalStore(output.with_name(f"{output.name}.checkpoints"), own=True)
 
 
 # ----- writing -----
@@ -175,6 +175,22 @@ def remove(store: Store) -> None:
     """Remove all checkpoints of a run that is finished, if they can be, and nothing else that may lie there."""
     with suppress(SparkNetError):
         _prune(store)
+
+
+def clear(store: Store, net: CompiledNet) -> bool:
+    """Remove the checkpoints of a run of `net` that is finished, and say whether there were any.
+
+    Raises SparkNetError, and removes none, where one that is whole is of another run.
+    """
+    found = _found(store)
+    for name in found:
+        try:
+            _read(store, name, net)
+        except SparkNetError as error:
+            if error.diagnostics[0].code != DAMAGED:  # as one is whose removal had begun
+                raise
+    remove(store)
+    return bool(found)
 
 
 def _prune(store: Store, keep: int = 0, rounds: int = 0) -> None:
@@ -252,7 +268,7 @@ def _read(store: Store, name: str, net: CompiledNet) -> Checkpoint:
         raise damaged(store.place(name, _INDEX), "it does not list the files of a checkpoint")
     data = {file: store.read(name, file, cap, index.files[file]) for file, cap in _CAPS.items()}
     reached = _parsed(Reached, store.place(name, _PROGRESS), data[_PROGRESS])
-    _check_same(reached, net)
+    check_same(reached, net)
     try:
         history = read_history(data[_HISTORY])
     except ValueError as error:
@@ -314,7 +330,8 @@ def _changed(what: str, label: Label | None, *notes: str) -> SparkNetError:
     )
 
 
-def _check_same(reached: Reached, net: CompiledNet) -> None:
+def check_same(reached: Reached, net: CompiledNet) -> None:
+    """Raise SparkNetError that says what is not the same in a run and in `net`, but for its rows."""
     if reached.net != net_digest(net):
         here, there = versions(), reached.versions
         notes = []

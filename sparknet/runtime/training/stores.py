@@ -55,7 +55,7 @@ class Store(Protocol):
         ...
 
     def tidy(self) -> None:
-        """Remove what entries have left that were never finished, and the place itself where nothing else is in it."""
+        """Remove what entries have left that were never finished, and a place of our own that is empty then."""
         ...
 
     def place(self, name: str, file: str = "") -> str:
@@ -68,6 +68,8 @@ class LocalStore:
     """A folder of this machine."""
 
     folder: Path
+    own: bool = False
+    """Whether nobody but sparknet chose its name; one that a user named stays, though it be empty."""
 
     @property
     def where(self) -> str:
@@ -100,8 +102,9 @@ class LocalStore:
         for name in self.names():
             if _LEFTOVER.fullmatch(name):
                 self.remove(name)
-        with suppress(OSError):
-            self.folder.rmdir()
+        if self.own:
+            with suppress(OSError):
+                self.folder.rmdir()
 
     def place(self, name: str, file: str = "") -> str:
         """As `Store.place`."""
@@ -126,7 +129,7 @@ class RemoteStore:
         return [name for name, info in zip(found, infos, strict=True) if info.is_file]
 
     def write(self, name: str, contents: Mapping[str, bytes]) -> None:
-        """As `Store.write`."""
+        """As `Store.write`. What is written too late, when the run is over perhaps, is removed at once."""
         if [*contents][-1] != self.index:
             raise ValueError(f"`{self.index}` is written last")
 
@@ -136,7 +139,11 @@ class RemoteStore:
                 with self.files.open_output_stream(self._path(name, file)) as out:
                     out.write(data)
 
-        self._call("written", write)
+        def undo() -> None:
+            with suppress(Exception):  # of whatever lies behind fsspec; there is nobody left to be told
+                self._delete(name)
+
+        self._call("written", write, undo)
 
     def read(self, name: str, file: str, cap: int, expected: SavedFile | None = None) -> bytes:
         """As `Store.read`."""
@@ -153,12 +160,9 @@ class RemoteStore:
         return verified(place, self._call("read", read), expected)
 
     def remove(self, name: str) -> None:
-        """As `Store.remove`: its list first, so that it is no entry any more whatever happens then."""
+        """As `Store.remove`."""
         with suppress(SparkNetError):
-            if self._call("read", lambda: self.files.get_file_info(self._path(name, self.index))).is_file:
-                self._call("removed", lambda: self.files.delete_file(self._path(name, self.index)))
-        with suppress(SparkNetError):
-            self._call("removed", lambda: self.files.delete_dir(self._path(name)))
+            self._call("removed", lambda: self._delete(name))
 
     def tidy(self) -> None:
         """As `Store.tidy`; the place itself stays, for it was not made here."""
@@ -182,9 +186,16 @@ class RemoteStore:
         found = self._call("listed", lambda: self.files.get_file_info(selector))
         return [info.base_name for info in found if info.type == FileType.Directory]
 
-    def _call(self, what: str, work: Callable[[], Result]) -> Result:
+    def _delete(self, name: str) -> None:
+        """Remove an entry: its list first, so that it is no entry any more whatever happens then."""
+        index = self._path(name, self.index)
+        if self.files.get_file_info(index).is_file:
+            self.files.delete_file(index)
+        self.files.delete_dir(self._path(name))
+
+    def _call(self, what: str, work: Callable[[], Result], undo: Callable[[], object] = lambda: None) -> Result:
         try:
-            return in_time(STORE_SECONDS, work)
+            return in_time(STORE_SECONDS, work, undo=undo)
         except LateError as error:
             raise _unreachable(self.where, f"it cannot be {what}: {error}") from error
         except SparkNetError:
