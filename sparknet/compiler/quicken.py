@@ -7,9 +7,10 @@ derived from the operator as it was written.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import permutations
 from math import prod
 
 from sparknet.compiler.graph import GraphBuilder, Node, Value
@@ -20,6 +21,7 @@ _BROADCAST = frozenset({"Add", "Div", "Mul", "Sub"})
 def quicken(g: GraphBuilder) -> None:
     """Apply all rules to a graph whose outputs are declared, and to the bodies of its loops."""
     _logarithms_of_products(g)
+    _products_of_differences(g)
     for node in list(g.nodes):
         for body in node.attributes.values():
             if isinstance(body, GraphBuilder):
@@ -59,21 +61,55 @@ _MOST_FACTORS = 64
 
 def _logarithms_of_products(g: GraphBuilder) -> None:
     """A mean of `log(1 + e^x) - y` needs one logarithm for many numbers: the sum of logarithms is that of a product."""
-    reads = Counter(v for node in g.nodes for v in node.reads)
+    reads = Counter(v for node in g.nodes if node.op != "Shape" for v in node.reads)
     for node in list(g.nodes):
         less = g.producer(node.inputs[0]) if node.op == "ReduceMean" and len(node.inputs) == 1 else None
         softplus = g.producer(less.inputs[0]) if less is not None and less.op == "Sub" else None
         if less is None or softplus is None or softplus.op != "Softplus":
             continue
         if reads[less.output] == reads[softplus.output] == 1:
-            factors = _factors(g, softplus.inputs[0])
-            if factors > 1:
+            (x,) = softplus.inputs
+            g.infer([x, less.output])
+            factors = _factors(g, x)
+            if factors > 1 and g.shapes.get(less.output) == g.shape(x):
                 _put(g, node, partial(_mean_of_softplus, softplus=softplus, less=less, factors=factors))
+                _shape_from(g, x, (less.output, softplus.output))
+
+
+def _shape_from(g: GraphBuilder, value: Value, others: Sequence[Value]) -> None:
+    """Let all that asks for the shape of the others ask for that of `value`, which is the same, to be rid of them."""
+    for node in list(g.nodes):
+        if node.op == "Shape" and node.inputs[0] in others:
+            g.replace(node, [replace(node, inputs=(value,))])
+
+
+def _products_of_differences(g: GraphBuilder) -> None:
+    """`-q x + q y`, as comes back from a difference of products, is `q (y - x)`: a pass for each of two less."""
+    reads = Counter(v for node in g.nodes for v in node.reads)
+    reads.update(g.outputs.keys())
+    adds = [node for node in g.nodes if node.op == "Add"]
+    for node in adds:
+        products = [p for p in map(g.producer, node.inputs) if p is not None and p.op == "Mul" and reads[p.output] == 1]
+        found = next(filter(None, (_negated(g, *pair) for pair in permutations(products, 2))), None)
+        if found is not None:
+            q, x, y = found
+            _put(g, node, lambda g, _, q=q, x=x, y=y: g.op("Mul", q, g.op("Sub", y, x)))  # type: ignore[misc]
+    if adds:
+        g.nodes = g.live(g.outputs)  # so that nobody counts the readers that are gone
+
+
+def _negated(g: GraphBuilder, minus: Node, plus: Node) -> tuple[Value, Value, Value] | None:
+    """The factors `q`, `x` and `y` where the two products are `-q x` and `q y`."""
+    for k, factor in enumerate(minus.inputs):
+        negation = g.producer(factor)
+        if negation is not None and negation.op == "Neg" and negation.inputs[0] in plus.inputs:
+            q = negation.inputs[0]
+            return q, minus.inputs[1 - k], plus.inputs[1 - plus.inputs.index(q)]
+    return None
 
 
 def _factors(g: GraphBuilder, x: Value) -> int:
-    """How many numbers of a row make up one product: as many as divide the row."""
-    g.infer([x])
+    """How many numbers of a row of `x` make up one product: as many as divide the row."""
     sizes = [size for size in g.shape(x)[1:] if isinstance(size, int)]
     row = prod(sizes) if len(sizes) == g.rank(x) - 1 else 1
     return max(k for k in range(1, _MOST_FACTORS + 1) if row % k == 0)

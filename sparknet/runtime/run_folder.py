@@ -37,7 +37,6 @@ from sparknet.runtime.hostile import damaged, explain, read_file
 from sparknet.runtime.manifest import Manifest, describe, describe_bindings, fits_port
 from sparknet.runtime.onnx_check import Interface, Signature, check_model
 from sparknet.runtime.problems import problem
-from sparknet.runtime.report.page import report
 from sparknet.runtime.training.records import RoundRecord, read_history, write_history
 from sparknet.runtime.training.trainer import TrainedNet
 
@@ -114,7 +113,7 @@ def save(folder: Path, run: SavedRun, net: CompiledNet) -> None:
     """
     contents = _contents(run, net)
     manifest = run.manifest.model_copy(update={"files": digests(contents)})
-    contents[REPORT] = run.report or report(net, manifest, run.history, run.errors, run.encoders)
+    contents[REPORT] = run.report or _report(run, net, manifest)
     manifest = run.manifest.model_copy(update={"files": digests(contents)})
     write_folder(folder, {**contents, MANIFEST: manifest_bytes(manifest)})
 
@@ -122,6 +121,12 @@ def save(folder: Path, run: SavedRun, net: CompiledNet) -> None:
 def report_of(run: SavedRun, net: CompiledNet) -> bytes:
     """The report of a run of `net`, written anew."""
     manifest = run.manifest.model_copy(update={"files": digests(_contents(run, net))})
+    return _report(run, net, manifest)
+
+
+def _report(run: SavedRun, net: CompiledNet, manifest: Manifest) -> bytes:
+    from sparknet.runtime.report.page import report  # templates and drawings, which no run needs before its end
+
     return report(net, manifest, run.history, run.errors, run.encoders)
 
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 
+import sparknet
 from sparknet.compiler.graph import BATCH, GraphBuilder
 from sparknet.compiler.quicken import QUICKER, quicken
 
@@ -72,3 +73,26 @@ def test_the_logarithm_of_products(width: int, logarithms: int) -> None:
     after, taken = ReferenceEvaluator(g.model()).run(None, {"x": x})
     assert np.allclose(after, before, rtol=1e-12)
     assert taken.size == logarithms
+
+
+@pytest.mark.parametrize("minus_first", [True, False])
+@pytest.mark.parametrize("read_again", [True, False])
+def test_products_of_differences(minus_first: bool, read_again: bool) -> None:
+    g = GraphBuilder("g", "float64")
+    g.input("x", "float64", (BATCH, 6))
+    q = g.op("ReduceSum", "x", g.ints(1), keepdims=1)
+    minus = g.op("Mul", "x", g.op("Neg", q))
+    plus = g.op("Mul", q, g.op("Relu", "x"))
+    y = g.op("Add", minus, plus) if minus_first else g.op("Add", plus, minus)
+    g.output("y", g.op("Sub", y, minus) if read_again else y, "float64", (BATCH, 6))
+    before = values(g)
+    quicken(g)
+    assert ("Neg" in {node.op for node in g.nodes}) == read_again
+    assert np.allclose(values(g), before, rtol=1e-12, atol=1e-12)
+
+
+def test_the_loss_of_an_autoencoder() -> None:
+    net = sparknet.compile("net N {\n input x: float[6]\n dense(2) -> dense(6, sigmoid)\n output y: like x\n}")
+    operators = [node.op_type for node in net.step.graph.node if node.name.startswith("loss")]
+    assert "ReduceProd" in operators
+    assert not {"Neg", "Expand"} & set(operators)
