@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import sparknet
 from sparknet.compiler.augmentations import AnyAugmentation, Crop, Flip, Noise, Rotate, Shift
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.training.augment import Augmented, augment
+from sparknet.runtime.training.augment import Augmented, augment, cosine_and_sine
 from tests.runtime.test_reproducible import vectors
 
 NET = """
@@ -73,6 +74,14 @@ def test_shift(images: NDArray[np.uint8]) -> None:
         assert places
         seen |= {*places}
     assert len(seen) == 25
+
+
+def test_angles_of_rotation_have_the_same_last_bits_on_every_cpu() -> None:
+    angles = np.linspace(-np.pi, np.pi, 100_001)
+    cosine, sine = cosine_and_sine(angles)
+    np.testing.assert_allclose(cosine, np.cos(angles), rtol=0, atol=2e-15)
+    np.testing.assert_allclose(sine, np.sin(angles), rtol=0, atol=2e-15)
+    assert sha256(cosine.tobytes() + sine.tobytes()).hexdigest()[:16] == "8c0b256ec3a11a62"
 
 
 def test_crop_keeps_to_the_window() -> None:

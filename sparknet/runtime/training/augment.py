@@ -113,7 +113,7 @@ def _rotated(images: Numbers, angles: NDArray[np.float64]) -> Numbers:
     rows, channels, height, width = images.shape
     down = (np.arange(height) - (height - 1) / 2)[:, None]
     right = (np.arange(width) - (width - 1) / 2)[None, :]
-    cosine, sine = np.cos(angles)[:, None, None], np.sin(angles)[:, None, None]
+    cosine, sine = (each[:, None, None] for each in cosine_and_sine(angles))
     top, low = _between(cosine * down - sine * right + (height - 1) / 2, height)
     left, far = _between(sine * down + cosine * right + (width - 1) / 2, width)
     below, beside = _next(top, height), _next(left, width)
@@ -126,6 +126,24 @@ def _rotated(images: Numbers, angles: NDArray[np.float64]) -> Numbers:
         return _mixed(flat.take(begin + left[:, None]), flat.take(begin + beside[:, None]), far)
 
     return _mixed(line(top), line(below), low)
+
+
+def cosine_and_sine(angles: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of angles from -π to π, to 1e-15, by sums and products alone: these every CPU rounds alike.
+
+    The last bits of numpy's own differ with the instructions that a CPU has. Taylor's series of a quarter of the angle,
+    whose terms beyond the tenth are below 2^-60, then twice the double angle.
+    """
+    quarter = angles / 4
+    square = quarter * quarter
+    cosine, sine = np.ones_like(angles), np.ones_like(angles)
+    for n in range(10, 0, -1):
+        cosine = 1 - square / (2 * n * (2 * n - 1)) * cosine
+        sine = 1 - square / (2 * n * (2 * n + 1)) * sine
+    sine *= quarter
+    for _ in range(2):
+        cosine, sine = cosine * cosine - sine * sine, 2 * sine * cosine
+    return cosine, sine
 
 
 def _between(places: NDArray[np.float64], side: int) -> tuple[Indices, NDArray[np.float32]]:
