@@ -10,7 +10,8 @@ import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.spark.cluster import Cluster, Found, Settings
-from sparknet.runtime.spark.memory import PROCESS, check_memory, need_of, overhead, size_of
+from sparknet.runtime.spark.memory import PROCESS, check_memory, need_of, overhead
+from sparknet.runtime.spark.sizes import size_of
 from tests.runtime.conftest import only
 
 GIB = 1 << 30
@@ -57,6 +58,7 @@ def test_what_a_task_takes() -> None:
 )
 def test_sizes_as_spark_writes_them(text: str, size: int) -> None:
     assert size_of(text) == size
+    assert size_of("1073741824", unit=1) == GIB
 
 
 def test_overhead_of_a_container() -> None:

@@ -6,7 +6,6 @@ it there, as the driver would. The driver then takes in one vector, whatever the
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pyspark.storagelevel import StorageLevel
 
 from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.failures import letting_go
+from sparknet.runtime.spark.sizes import size_of
 from sparknet.runtime.spark.tasks import RESULT_SCHEMA, Batches, read_reports, read_segments, report_rows, segment_row
 from sparknet.runtime.training.exchange import BLOCK, Segment, mean_of, packed_bytes, slices
 from sparknet.runtime.training.rounds import Report, RoundResult, RoundTask, Shard, receive, round_result
@@ -38,7 +38,7 @@ PIECE_BYTES = 64 << 20
 INLINE_BYTES = 1 << 19
 """So much travels inside of a job. pyspark makes a broadcast of more than twice that, and never removes it."""
 
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,8 @@ def choose_route(most: int, task: RoundTask, shards: Sequence[Shard]) -> Route:
 
 
 def max_result_bytes(spark: SparkSession) -> int:
-    """`spark.driver.maxResultSize` of a session."""
-    return _bytes(str(spark.conf.get("spark.driver.maxResultSize", "1g")))
-
-
-def _bytes(size: str) -> int:
-    """A size as Spark reads it, in bytes; 0 is no limit. Spark has refused others at its start."""
-    match = re.fullmatch(r"(\d+)([bkmgt]?)b?", size.strip().lower())
-    return int(match[1]) * _UNITS[match[2]] or 1 << 62 if match else 1 << 30
+    """`spark.driver.maxResultSize` of a session, of which 0 is no limit."""
+    return size_of(str(spark.conf.get("spark.driver.maxResultSize", "1g")), unit=1) or _NO_LIMIT
 
 
 # ----- up -----

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +10,16 @@ from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.summary import summarize
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.cluster import Cluster, Found, Settings, task_cpus
+from sparknet.runtime.spark.sizes import MIB, size_of
 
-_MIB = 1 << 20
-PROCESS = 170 * _MIB
+PROCESS = 170 * MIB
 VECTORS = 10
 ACTIVATIONS = 4
 """What the peak of a Python worker in a round was measured as (`python bench/worker_memory.py`): the process itself, so
 many times the parameters and the optimizer's state, so many times the results of all layers for a batch. The vectors
 are there as received, as read, as the engine's input and output with the gradients between, and as sent."""
 
-_LEAST_OVERHEAD = 384 * _MIB
-_UNITS = {"": _MIB, "b": 1, "k": 1 << 10, "m": _MIB, "g": 1 << 30, "t": 1 << 40}
+_LEAST_OVERHEAD = 384 * MIB
 
 
 @dataclass(frozen=True)
@@ -112,12 +110,6 @@ def overhead(settings: Settings) -> int:
     return given or max(_LEAST_OVERHEAD, int(factor * size_of(settings("spark.executor.memory", "1g"))))
 
 
-def size_of(text: str) -> int:
-    """A size as Spark writes memory, in bytes: `2g`, `512m`, and MiB where there is no unit."""
-    found = re.fullmatch(r"\s*(\d+)\s*([bkmgt]?)b?\s*", text.lower())
-    return int(found[1]) * _UNITS[found[2]] if found else 0
-
-
 def _shares(need: Need) -> str:
     return (
         f"a task holds {_text(need.vectors)} of parameters and optimizer's state about {VECTORS} times, "
@@ -128,5 +120,5 @@ def _shares(need: Need) -> str:
 def _text(size: int, up: bool = False) -> str:
     """A size as Spark reads it too."""
     if size < 10 << 30:
-        return f"{-(-size // _MIB)}m" if up else f"{size / _MIB:,.0f} MiB"
+        return f"{-(-size // MIB)}m" if up else f"{size / MIB:,.0f} MiB"
     return f"{-(-size // (1 << 30))}g" if up else f"{size / (1 << 30):,.1f} GiB"
