@@ -19,8 +19,8 @@ from sparknet.grammar import SparkNetError
 from sparknet.grammar.source import Source
 from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.runs import run_local
+from tests.compiler.layer_rows import JOINED, ROWS
 from tests.compiler.test_engines import row_net
-from tests.compiler.test_layers import JOINED, ROWS
 from tests_training.batches import train
 
 SPECS = Path(__file__).parents[1] / "specs"
@@ -41,7 +41,7 @@ OTHERS = {
     "penalties": f"{SMALL} dense(4, l1: 0.1) -> dense(3, l2: 0.1)",
     "frozen": f"{SMALL} dense(4, frozen: true) -> batchnorm(frozen: true) -> dense(3)",
 }
-"""What rows of test_layers.py cannot show; each ends in three numbers."""
+"""What rows of layer_rows.py cannot show; each ends in three numbers."""
 OUTPUTS = {
     "class": " dense(3)\n output y: class[3]",
     "softmax": " dense(3, softmax)\n output y: class[3]",

@@ -15,7 +15,7 @@ from sparknet.compiler import CompiledNet
 from sparknet.compiler.lower import lower_step
 from sparknet.compiler.optimizers import OPTIMIZERS
 from tests.compiler.engine import Array, Graph
-from tests.compiler.test_layers import tensor_of
+from tests.compiler.layer_rows import tensor_of
 
 BODIES = {
     "dense": ("float[6, 4]", "flatten -> dense(5, relu, l2: 0.1) -> dense(3)"),

@@ -25,7 +25,7 @@ from sparknet.compiler.sections import AverageSync, StepSync, TrainSection
 from sparknet.grammar import SparkNetError
 from tests.catalogue import check_text
 from tests.compiler.engine import Graph
-from tests.compiler.test_layers import ROWS, Row
+from tests.compiler.layer_rows import ROWS, Row
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
 NET = """

@@ -16,7 +16,7 @@ from sparknet.compiler.checking import check
 from sparknet.compiler.layers import JOINS, LAYERS, Join, Layer, LayerTuple
 from sparknet.compiler.layers.activation import ACTIVATIONS
 from tests.catalogue import check_text
-from tests.compiler.test_layers import JOINED, ROWS
+from tests.compiler.layer_rows import JOINED, ROWS
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "layers.md"
@@ -54,12 +54,12 @@ INTRODUCTION = """\
 Every layer, every option, and the tests in `tests/compiler` that check it. `test_layer_table.py` there holds this page
 against the compiler and its tests.
 
-A row of `test_layers.py` is one layer as written. Its tests check the shape that leaves, the forward pass and the loss
-against PyTorch, the gradients of the layer's own parameters and of what arrives against PyTorch, and the inference
-graph against the evaluation graph. The rule of every operator behind it is checked by `test_gradients.py`, against
-PyTorch and by finite differences in float64.
+A row of `layer_rows.py` is one layer as written. `test_layers.py` checks the shape that leaves, the forward pass and
+the loss against PyTorch, the gradients of the layer's own parameters and of what arrives against PyTorch, and the
+inference graph against the evaluation graph. The rule of every operator behind it is checked by `test_gradients.py`,
+against PyTorch and by finite differences in float64.
 
-| layer | option | default | rows of `test_layers.py`, and other tests |
+| layer | option | default | rows of `layer_rows.py`, and other tests |
 | --- | --- | --- | --- |
 """
 SHARING = """
@@ -76,7 +76,7 @@ VARIABLE = """
 
 
 def layer_of(text: str, type_: str, leaves: tuple[int, ...], before: str = "") -> Layer | Join:
-    """The layer that a row of test_layers.py is about, the last but for `flatten`."""
+    """The layer that a row of layer_rows.py is about, the last but for `flatten`."""
     net = check(
         f"net N {{\n input x: {type_}\n {before}{text}\n{' flatten' * (len(leaves) > 1)}\n"
         f" output y: float[{prod(leaves)}]\n}}"

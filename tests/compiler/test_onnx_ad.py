@@ -7,7 +7,8 @@ import onnx_ad
 import pytest
 import torch
 
-from tests.compiler.test_gradients import CASES, Case, build, evaluator_of, forward, values
+from tests.compiler.gradient_cases import CASES, Case
+from tests.compiler.test_gradients import build, evaluator_of, forward, values
 
 
 def refusal(case: Case) -> str | None:

@@ -1,4 +1,4 @@
-"""Recurrent layers beyond the rows of test_layers.py: exactness, dropout between the layers, first weights."""
+"""Recurrent layers beyond the rows of layer_rows.py: exactness, dropout between the layers, first weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.lower import lower_step
 from tests.compiler.engine import Graph
-from tests.compiler.test_layers import recurrent, tensor_of
+from tests.compiler.layer_rows import recurrent, tensor_of
 
 TIME, FEATURES, UNITS, BATCH = 20, 5, 7, 6
 

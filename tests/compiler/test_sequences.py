@@ -13,7 +13,7 @@ from torch import nn
 
 import sparknet
 from tests.compiler.engine import Graph
-from tests.compiler.test_layers import Tensors, recurrent, tensor_of
+from tests.compiler.layer_rows import Tensors, recurrent, tensor_of
 
 Task = Callable[[np.random.Generator, int], tuple[Any, Any]]
 Model = Callable[[torch.Tensor, Tensors], torch.Tensor]

@@ -11,7 +11,7 @@ from sparknet.compiler import CompiledNet
 from sparknet.compiler.layers import LAYERS
 from sparknet.compiler.layers.base import Trainable, Weighted
 from tests.compiler.engine import Array, Graph
-from tests.compiler.test_layers import ROWS, Row, tensor_of
+from tests.compiler.layer_rows import ROWS, Row, tensor_of
 
 TRAINABLE = {
     name: next((row for row in ROWS if row.text.split("(")[0] == name), Row(name, (3, 4), (3, 4), lambda x, p: x))

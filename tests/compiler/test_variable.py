@@ -14,7 +14,7 @@ import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.lower import lower_step
 from tests.compiler.engine import Array, Graph
-from tests.compiler.test_layers import Tensors, tensor_of
+from tests.compiler.layer_rows import Tensors, tensor_of
 
 TIME, FEATURES = 7, 4
 LENGTHS = np.array([3, 7, 1, 5, 6])

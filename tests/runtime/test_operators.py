@@ -8,7 +8,7 @@ import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.runtime.onnx_check import check_model
-from tests.compiler.test_layers import JOINED, ROWS, Row
+from tests.compiler.layer_rows import JOINED, ROWS, Row
 
 
 def accepted(net: CompiledNet) -> None:
