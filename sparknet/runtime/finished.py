@@ -33,9 +33,10 @@ def finished(net: CompiledNet, output: Path, place: str | None) -> str | None:
     """
     if not os.path.lexists(output / MANIFEST):
         return None
+    reached = _reached(run_folder.load(output), output)
     said = f"the run in `{output}` is finished"
     try:
-        checkpoints.check_same(_reached(run_folder.load(output), output), net)
+        checkpoints.check_same(reached, net)
         store = checkpoints.place_of(output, place)
         left = store is not None and checkpoints.clear(store, net)
     except SparkNetError as error:

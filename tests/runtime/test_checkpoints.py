@@ -25,6 +25,7 @@ from safetensors.numpy import save as save_tensors
 
 from sparknet.cli.main import cli
 from sparknet.compiler import CompiledNet
+from sparknet.compiler.folder import write_compiled
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.training.records import Event, Note, RoundRecord
@@ -153,6 +154,15 @@ def test_a_run_that_is_finished_whose_checkpoints_are_left(folder: Path) -> None
     with pytest.raises(SparkNetError) as error:
         run_local(net_of(folder), folder / "run", resume=True)
     assert only(error) == f"R0046 the run in `{folder / 'run'}` is finished: there is nothing to resume"
+
+
+def test_what_was_compiled_is_no_run_that_is_finished(folder: Path) -> None:
+    net = net_of(folder)
+    write_compiled(net, folder / "run")
+    with pytest.raises(SparkNetError) as error:
+        run_local(net, folder / "run", resume=True)
+    assert only(error) == f"R0044 `{folder / 'run'}` was compiled, not trained"
+    assert error.value.diagnostics[0].helps == ("`sparknet run` trains it",)
 
 
 def test_checkpoints_of_another_run_stay_where_one_is_finished(folder: Path) -> None:
