@@ -21,6 +21,8 @@ class Columns:
     """The columns that a stage names; `weight` is None where all rows count alike."""
 
     features: str
+    words: bool
+    """Whether the features are texts or words."""
     label: str
     weight: str | None
 
@@ -52,7 +54,8 @@ def fed_source(
             f"net `{net.name.text}` has several inputs, and `featuresCol` feeds one: {listing(fed)}",
             helps=[f'bind the others in a `data` section, such as `{fed[1]} = column("{fed[1]}")`'],
         )
-    bindings |= {name: nets.column_binding(columns.features, False) for name in fed}
+    feeding = nets.word_binding(columns.features) if columns.words else nets.column_binding(columns.features, False)
+    bindings |= dict.fromkeys(fed, feeding)
     bindings.setdefault(output, nets.column_binding(columns.label, False))
     train = nets.train_section(stage, {e.key.text: e.value for e in _entries(sections.get("train"))})
     items = [item for item in file.items if not isinstance(item, syntax.Section) or item.name.text not in _OURS]

@@ -229,3 +229,8 @@ def column_binding(name: str, standardized: bool) -> syntax.Expr:
     """`column("name")`, or `standardize(column("name"))`."""
     found = c.call("column", name)
     return c.call("standardize", found) if standardized else found
+
+
+def word_binding(name: str) -> syntax.Expr:
+    """`words(column("name"))`."""
+    return c.call("words", c.call("column", name))

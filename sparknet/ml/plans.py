@@ -96,9 +96,11 @@ class PlansGiven(NetEstimator[M], SpecSetters):
         if not self.isDefined(self.spec):
             raise problem("M0001", "`spec`, the net, is not set", helps=[f"write `{type(self).__name__}(spec=...)`"])
         kind = "class" if self._classes else "float"
-        columns = given.Columns(self.getFeaturesCol(), self.getLabelCol(), self._weight(dataset))
+        features = self.getFeaturesCol()
+        words = features in dataset.columns and schema.holds_words(dataset.schema[features].dataType)
+        columns = given.Columns(features, words, self.getLabelCol(), self._weight(dataset))
         source, fed = given.fed_source(self.getSpec(), self, columns, kind, validates)
-        if fed:
+        if fed and not words:
             self._numbers(dataset)
         said = schema.said_labels(self._label(dataset)) if self._classes else None
         facts = Facts(fed=fed, labels=None if said is None else said.names)

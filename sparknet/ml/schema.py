@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import functions as sf
-from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, NumericType, StructField
+from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, NumericType, StringType, StructField
 
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
@@ -106,6 +106,11 @@ def holds_numbers(kind: DataType) -> bool:
     while isinstance(kind, ArrayType):
         kind = kind.elementType
     return isinstance(kind, VectorUDT | BinaryType | NumericType | BooleanType)
+
+
+def holds_words(kind: DataType) -> bool:
+    """Whether a row of a column of this type is a text or a list of texts, as `Tokenizer` makes it."""
+    return isinstance(kind.elementType if isinstance(kind, ArrayType) else kind, StringType)
 
 
 def refuse(field: StructField, param: str, wanted: str, helps: Iterable[str] = ()) -> NoReturn:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import functions as sf
-from pyspark.sql.types import ArrayType, DataType, IntegralType, NumericType, StringType
+from pyspark.sql.types import ArrayType, DataType, IntegralType, NumericType
 
 from sparknet.grammar import construct as c
 from sparknet.grammar import syntax
 from sparknet.ml import schema
-from sparknet.ml.nets import Task, column_binding
+from sparknet.ml.nets import Task, column_binding, word_binding
 from sparknet.ml.persistence import Longest
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.backend import quoted
@@ -43,14 +43,13 @@ class Sequence:
 def sequence(dataset: DataFrame, field: StructField, stage: SequenceParams, standardized: bool) -> Sequence:
     """How the sequences of a column are read; raises SparkNetError for a column that holds none.
 
-    A text is a sequence of words; a vector and a flat array one of steps of `featureWidth` numbers; an array of arrays
-    one of the steps that it holds; an array of whole numbers one of tokens, if `vocabularySize` is set. Arrays may
-    differ in length, and those longer than the net takes are cut at their end.
+    A text or an array of texts is a sequence of words; a vector and a flat array one of steps of `featureWidth`
+    numbers; an array of arrays one of the steps that it holds; an array of whole numbers one of tokens, if
+    `vocabularySize` is set. Arrays may differ in length, and those longer than the net takes are cut at their end.
     """
     kind, length = field.dataType, stage.getSequenceLength()
-    if isinstance(kind, StringType):
-        binding: syntax.Expr = c.call("words", c.call("column", field.name))
-        return Sequence(_tokens(length or _WORDS, stage.getVocabularySize()), binding, True)
+    if schema.holds_words(kind):
+        return Sequence(_tokens(length or _WORDS, stage.getVocabularySize()), word_binding(field.name), True)
     tokens = isinstance(kind, ArrayType) and isinstance(kind.elementType, IntegralType)
     if tokens and stage.isSet(stage.vocabularySize):
         _, most = _lengths(dataset, field)
@@ -78,11 +77,8 @@ def _tokens(length: int, vocabulary: int) -> syntax.Input:
 
 def _check(field: StructField) -> None:
     kind: DataType = field.dataType
-    if isinstance(kind, ArrayType) and isinstance(kind.elementType, StringType):
-        message = f"column `{field.name}`, which `featuresCol` names, is of type {kind.simpleString()}"
-        raise problem("R0013", message, helps=["name the column of the texts: the stage finds the words by itself"])
     if isinstance(kind, NumericType) or not schema.holds_numbers(kind):
-        schema.refuse(field, "featuresCol", "a vector, an array of numbers or of arrays, or a text")
+        schema.refuse(field, "featuresCol", "a vector, an array of numbers, of arrays or of words, or a text")
 
 
 def _lengths(dataset: DataFrame, field: StructField) -> tuple[int, int]:

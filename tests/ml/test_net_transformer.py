@@ -81,5 +81,7 @@ def test_what_is_no_net(digits: DataFrame, tmp_path: Path) -> None:
         with pytest.raises(SparkNetError) as error:
             made.transform(digits)
         assert only(error) == said
+    with pytest.raises(TypeError, match=r'param "inputShape"\. It must be a whole number from 1 on, found 0'):
+        NetTransformer(inputShape=[0, 8])
     with pytest.raises(SparkNetError, match="the model cannot be used"):
         NetTransformer(path=str(tmp_path / "text.onnx")).transform(digits)

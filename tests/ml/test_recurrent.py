@@ -15,7 +15,7 @@ from pyspark.sql import functions as sf
 
 import sparknet
 from sparknet.grammar import SparkNetError
-from sparknet.ml import CNNRegressor, NetRegressor, RNNClassificationModel, RNNClassifier, RNNRegressor
+from sparknet.ml import CNNRegressor, NetClassifier, NetRegressor, RNNClassificationModel, RNNClassifier, RNNRegressor
 from tests.runtime.conftest import only
 
 ROWS = 96
@@ -33,8 +33,9 @@ def waves(spark: SparkSession) -> DataFrame:
         text = "it goes up and up" if rising else "down it goes, down"
         tokens = [int(token) + 2 for token in np.argsort(steps)]
         pairs = [[step, -step] for step in flat]
-        rows.append((flat, pairs, tokens, Vectors.dense(flat[:4]), text, float(rising), float(steps[-1] - steps[0])))
-    names = ["flat", "pairs", "tokens", "vector", "text", "label", "change"]
+        change = float(steps[-1] - steps[0])
+        rows.append((flat, pairs, tokens, Vectors.dense(flat[:4]), text, text.split(), float(rising), change))
+    names = ["flat", "pairs", "tokens", "vector", "text", "words", "label", "change"]
     return spark.createDataFrame(rows, names).repartition(2).cache()
 
 
@@ -44,6 +45,7 @@ FORMS = {
     "vector": ({"featureWidth": 2, "cell": "gru", "numLayers": 2}, "input sequence: float[2, 2]"),
     "tokens": ({"vocabularySize": 12, "embeddingSize": 8}, "input sequence: token[8, vocabulary: 12, variable: true]"),
     "text": ({"sequenceLength": 5}, "input sequence: token[5, vocabulary: 5000, variable: true]"),
+    "words": ({"vocabularySize": 9}, "input sequence: token[100, vocabulary: 9, variable: true]"),
 }
 
 
@@ -119,6 +121,14 @@ def test_regressors(waves: DataFrame, stage: Any) -> None:
     error = RegressionEvaluator(labelCol="change", metricName="mae").evaluate(scored)
     assert error == pytest.approx(model.evaluate(waves)["mae"], rel=1e-4)
     assert error < 1
+
+
+@pytest.mark.parametrize("column", ["text", "words"])
+def test_a_net_of_ones_own_reads_words(waves: DataFrame, column: str) -> None:
+    spec = "net Own {\n  input x: token[6, vocabulary: 9]\n  embedding(4) -> mean -> dense(2)\n  output y: class[2]\n}"
+    stage = NetClassifier(spec=spec, featuresCol=column, blockSize=8, stepSize=0.05, numWorkers=1)
+    assert f'x = words(column("{column}"))' in stage.specFor(waves).replace("x      =", "x =")
+    assert stage.fit(waves).evaluate(waves)["accuracy"] > 0.9
 
 
 def test_what_makes_no_sequence(waves: DataFrame) -> None:

@@ -19,7 +19,7 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.encoders import Categories, Tokens
 from sparknet.compiler.types import TensorType
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.encoding.cells import encode_cells
+from sparknet.runtime.encoding.cells import accepts, encode_cells
 from sparknet.runtime.encoding.terms import pieces_of
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
@@ -280,7 +280,26 @@ def test_texts_train(tmp_path: Path, spark: SparkSession, binding: str, variable
     assert np.mean(np.equal(here["name_predicted"].to_pylist(), here["name"].to_pylist())) > 0.7
 
 
-def tokens_of(texts: list[str], encoder: Tokens, variable: bool = False) -> list[list[int]]:
+def test_lists_of_words_train(tmp_path: Path, spark: SparkSession) -> None:
+    """What Spark's `Tokenizer` makes; words of such a list stay as they are."""
+    rows = descriptions()
+    rows = rows.set_column(0, "text", pa.array([line.split() for line in rows["text"].to_pylist()]))
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    binding = 'words(column("text"))'
+    text = TEXTS.format(length=12, vocabulary=200, variable=", variable: true", middle="mean", binding=binding)
+    (tmp_path / "texts.net").write_text(text, "utf-8")
+    net = sparknet.compile(tmp_path / "texts.net", settings=["train.epochs=2"])
+    trained = run_local(net, tmp_path / "run")
+    terms = load(tmp_path / "run").encoders["words"].terms
+    assert terms is not None
+    assert {"The", "the"} <= {*terms}
+    on_spark = run_spark(net, on=OnSpark(data=spark.createDataFrame(rows)))
+    assert on_spark.parameters.tobytes() == trained.parameters.tobytes()
+    predict_to_file(tmp_path / "run", str(tmp_path / "rows.parquet"), tmp_path / "scored.parquet")
+    assert pq.read_table(tmp_path / "scored.parquet").num_rows == rows.num_rows
+
+
+def tokens_of(texts: list[str] | list[list[str]], encoder: Tokens, variable: bool = False) -> list[list[int]]:
     kind = TensorType("int64", (encoder.length,), encoder.vocabulary, "x_length" if variable else None)
     port = Port("x", "token", kind, encoder.vocabulary)
     lengths = Port("x_length", "length", TensorType("int64", ()), measures=port)
@@ -295,6 +314,18 @@ def test_words_are_folded_cut_and_filled_up() -> None:
     assert pieces_of(texts[3], encoder) == ["the", "strasse"]
     assert tokens_of(texts, encoder) == [[2, 3, 2, 3], [1, 4, 0, 0], [0, 0, 0, 0], [2, 1, 0, 0]]
     assert tokens_of(texts, encoder, variable=True) == [[4], [2], [1], [2]]
+
+
+def test_words_of_a_list_stay_as_they_are() -> None:
+    encoder = Tokens(unit="words", length=3, vocabulary=4, terms=("New York", "the"))
+    lists = [["New York", "The", "the", "the"], []]
+    assert tokens_of(lists, encoder) == [[2, 1, 3], [0, 0, 0]]
+    assert tokens_of(lists, encoder, variable=True) == [[3], [1]]
+    port = Port("x", "token", TensorType("int64", (3,), 4), 4)
+    first = encode_cells(pa.array([["the"], ["the", None]]), encoder, port).first
+    assert first is not None
+    assert (first.code, first.row, first.text) == ("R0010", 1, "has a null among its words")
+    assert not accepts(Tokens(unit="chars", length=3, vocabulary=4), pa.list_(pa.string()))
 
 
 def test_characters_keep_their_case() -> None:

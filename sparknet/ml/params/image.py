@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Literal, Self, cast, get_args
 
 from pyspark.ml.param import Param, Params, TypeConverters
 
 from sparknet.compiler.encoders import LONGEST_SIDE
-from sparknet.ml.params.converters import positive
+from sparknet.ml.params.converters import one_of, positive
 from sparknet.runtime.encoding.images import ResizeFilter, ResizeMode
 from sparknet.runtime.encoding.pictures import axes
 
@@ -38,15 +37,6 @@ def image_shape(value: Any) -> list[int]:
     return [int(side) for side in found]
 
 
-def _one_of(*names: str) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
-        if value not in names:
-            raise TypeError(f"It must be one of {', '.join(names)}, found {value!r}.")
-        return str(value)
-
-    return convert
-
-
 class ImageParams(Params):
     """What images are read from, and what becomes of them."""
 
@@ -67,20 +57,20 @@ class ImageParams(Params):
         "resizeMode",
         "what becomes of an image of another aspect: stretch takes all of it, crop its middle, pad all of it between "
         "black bars",
-        typeConverter=_one_of(*get_args(ResizeMode)),
+        typeConverter=one_of(*get_args(ResizeMode)),
     )
     resizeFilter: Param[str] = Param(
         Params._dummy(),
         "resizeFilter",
         f"how pixels are averaged, one of Pillow's filters: {', '.join(get_args(ResizeFilter))}",
-        typeConverter=_one_of(*get_args(ResizeFilter)),
+        typeConverter=one_of(*get_args(ResizeFilter)),
     )
     handleInvalid: Param[str] = Param(
         Params._dummy(),
         "handleInvalid",
         "what becomes of a row without a readable image: error fails the query and names the row, skip leaves the row "
         "out, keep gives null",
-        typeConverter=_one_of(*get_args(Invalid)),
+        typeConverter=one_of(*get_args(Invalid)),
     )
     errorCol: Param[str] = Param(
         Params._dummy(),

@@ -6,6 +6,8 @@ from typing import Self
 
 from pyspark.ml.param import Param, Params, TypeConverters
 
+from sparknet.ml.params.converters import shape
+
 
 class NetParams(Params):
     """Which net a transformer has."""
@@ -20,7 +22,7 @@ class NetParams(Params):
         Params._dummy(),
         "inputShape",
         "the shape of a row that an ONNX file takes; as the file says unless given",
-        typeConverter=TypeConverters.toListInt,
+        typeConverter=shape,
     )
     output: Param[str] = Param(
         Params._dummy(),

@@ -325,7 +325,7 @@ def wanted(each: BoundPort) -> str:
     if isinstance(encoder, Categories):
         return "a category" if encoder.terms is None else f"one of {listing(map(str, encoder.terms))}"
     if isinstance(encoder, Tokens):
-        return "a text"
+        return "a text or a list of words" if encoder.unit == "words" else "a text"
     if isinstance(encoder, Pixels | Spectrogram):
         return f"the bytes of {'an image' if isinstance(encoder, Pixels) else 'a recording'}"
     if port.type.lengths is not None:

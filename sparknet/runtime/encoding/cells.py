@@ -8,12 +8,14 @@ import pyarrow as pa
 from sparknet.compiler.compiled import Port
 from sparknet.compiler.encoders import AnyEncoder, Categories, Pixels, Spectrogram, Tokens
 from sparknet.runtime.encoding.columns import BadCell, Column, Numbers, is_bytes, whole_type
-from sparknet.runtime.encoding.terms import encode_categories, encode_texts, is_text
+from sparknet.runtime.encoding.terms import are_words, encode_categories, encode_texts, is_text
 
 
 def accepts(encoder: AnyEncoder, kind: pa.DataType) -> bool:
     """Whether cells of a column of this type can be encoded."""
     match encoder:
+        case Tokens(unit="words"):
+            return is_text(kind) or are_words(kind)
         case Tokens():
             return is_text(kind)
         case Categories(terms=None):

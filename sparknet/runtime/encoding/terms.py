@@ -2,7 +2,8 @@
 
 Texts are brought to one form first, so that the same text in another spelling of Unicode gives the same tokens. Words
 are runs of letters, digits, underscores and apostrophes between them, of the text in NFKC and folded to one case;
-characters are those of the text in NFC, in the case that they have. Of combining characters in a row, 30 count.
+characters are those of the text in NFC, in the case that they have. Of combining characters in a row, 30 count. A list
+of texts, as Spark's `Tokenizer` makes it, has its words already: they stay as they are.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ def is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def are_words(kind: pa.DataType) -> bool:
+    """Whether a row of a column of this type is a list of texts."""
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return bool(lists) and is_text(kind.value_type)
 
 
 def identities(array: pa.Array) -> list[bytes]:
@@ -93,8 +100,10 @@ def encode_categories(array: pa.Array, encoder: Categories) -> Column:
 # ----- texts -----
 
 
-def pieces_of(text: str, encoder: Tokens) -> list[str]:
-    """The first `length` words or characters of a text."""
+def pieces_of(text: str | list[str], encoder: Tokens) -> list[str]:
+    """The first `length` words or characters of a text, or of the words of a list."""
+    if isinstance(text, list):
+        return text[: encoder.length]
     if not text.isascii():
         text = _marks().sub(r"\1", text)
     if encoder.unit == "chars":
@@ -124,6 +133,10 @@ def encode_texts(array: pa.Array, encoder: Tokens, port: Port) -> Column:
     bad = np.asarray(array.is_null(), np.bool_)
     if bad.any():
         return Column(None, bad, BadCell("R0010", int(np.argmax(bad)), "is null"))
+    if are_words(array.type):
+        bad = np.array([None in cell for cell in array.to_pylist()], np.bool_)
+        if bad.any():
+            return Column(None, bad, BadCell("R0010", int(np.argmax(bad)), "has a null among its words"))
     if port.measures is None and encoder.terms is None:
         return Column(np.zeros((len(array), encoder.length), np.int64), bad)
     rows = [pieces_of(text, encoder) for text in array.to_pylist()]
