@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReader, 
 from pyspark.sql.utils import is_remote
 
 from sparknet.compiler.folder import MODEL
+from sparknet.compiler.foreign.reading import MOST_BYTES
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime import run_folder
 from sparknet.runtime.hostile import explain
@@ -32,13 +34,13 @@ from sparknet.runtime.model import Model
 from sparknet.runtime.problems import problem
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 _PART = 8 << 20
 """Bytes of a file in a row of `data`."""
+_MOST_FILES = 1000
 FOREIGN = "foreign.onnx"
 """The file of a transformer whose net another library wrote."""
-_FILES = frozenset((*run_folder.FILES, FOREIGN))
 _FILES_SCHEMA = pa.schema([("name", pa.string()), ("part", pa.int32()), ("content", pa.binary())])
 
 
@@ -178,15 +180,44 @@ def _folder(spark: SparkSession, path: str) -> Iterator[Path]:
     frame = spark.read.parquet(os.path.join(path, "data"))
     if frame.columns != _FILES_SCHEMA.names:
         raise _damaged(path, "`data` does not hold the files of a run")
+    _check_sizes(frame, path)
     with TemporaryDirectory(prefix="sparknet-") as folder:
         for row in frame.orderBy("name", "part").toLocalIterator():
             name, content = row["name"], row["content"]
-            known = isinstance(name, str) and (name in _FILES or MODEL.fullmatch(name) is not None)
-            if not known or not isinstance(content, bytes | bytearray):
+            if not isinstance(content, bytes | bytearray):
                 raise _damaged(path, "`data` holds what is no file of a run")
             with Path(folder, name).open("ab") as file:
                 file.write(content)
         yield Path(folder)
+
+
+def _check_sizes(frame: DataFrame, path: str) -> None:
+    """Raise SparkNetError for files that no run has, that are too large, or that the disk has no room for.
+
+    Spark counts: a few bytes of parquet may hold gigabytes, and nothing of them comes here before they are known.
+    """
+    sizes = frame.selectExpr("name", "octet_length(content) AS size").groupBy("name").agg({"size": "sum", "*": "count"})
+    total = 0
+    for name, size, parts in sizes.select("name", "sum(size)", "count(1)").limit(_MOST_FILES).collect():
+        most = _most_bytes(name)
+        if most is None or size is None:
+            raise _damaged(path, "`data` holds what is no file of a run")
+        if size > most:
+            raise _damaged(path, f"the {size:,} bytes of `{name}` are more than the {most:,} allowed")
+        if parts > 1 + size // _PART:
+            raise _damaged(path, f"`{name}` comes in more parts than it has bytes for")
+        total += size
+    free = shutil.disk_usage(gettempdir()).free
+    if total > free:
+        message = f"`{path}` holds {total >> 20:,} MiB, and the disk of `{gettempdir()}` has {free >> 20:,} MiB free"
+        raise problem("R0049", message, helps=["make room, or name a folder on another disk as `TMPDIR`"])
+
+
+def _most_bytes(name: object) -> int | None:
+    """The most bytes of a file of a saved stage; None where it has no such file."""
+    if not isinstance(name, str):
+        return None
+    return MOST_BYTES if name == FOREIGN or MODEL.fullmatch(name) else run_folder.CAPS.get(name)
 
 
 def load_run(folder: Path) -> Model:

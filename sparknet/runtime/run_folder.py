@@ -43,7 +43,7 @@ from sparknet.runtime.training.trainer import TrainedNet
 STATE, METRICS = "optimizer_state.safetensors", "metrics.jsonl"
 BINDINGS, ERRORS, REPORT = "bindings.json", "errors.json", "report.html"
 
-_CAPS = {
+CAPS = {
     MANIFEST: 64 << 20,
     NET: 16 << 20,
     METRICS: 1 << 30,
@@ -56,10 +56,7 @@ _CAPS = {
     PARAMETERS: 16 << 30,
     STATE: 64 << 30,
 }
-"""The most bytes that are read of each file."""
-
-FILES = tuple(_CAPS)
-"""The names of the files of every run folder, beside which there may be copies of foreign models."""
+"""The files of every run folder, beside which there may be copies of foreign models, and the most bytes of each."""
 
 
 @dataclass(frozen=True)
@@ -158,9 +155,9 @@ def load(folder: Path) -> SavedRun:
         raise problem("R0041", message, helps=["name the folder of one run, such as `runs/digits`"])
     manifest = _read_manifest(folder)
     # Copies of foreign models serve to compile the net again; nothing of a run reads them.
-    if {name for name in manifest.files if not MODEL.fullmatch(name)} != set(_CAPS) - {MANIFEST}:
+    if {name for name in manifest.files if not MODEL.fullmatch(name)} != set(CAPS) - {MANIFEST}:
         raise damaged(folder / MANIFEST, "it does not list the files of a run folder")
-    data = {name: read_file(folder / name, _CAPS[name], manifest.files[name]) for name in _CAPS if name != MANIFEST}
+    data = {name: read_file(folder / name, CAPS[name], manifest.files[name]) for name in CAPS if name != MANIFEST}
     for name, interface in _interfaces(manifest).items():
         _check_graph(folder / name, data[name], interface)
     return SavedRun(
@@ -181,7 +178,7 @@ def load(folder: Path) -> SavedRun:
 
 def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
-    data = read_file(path, _CAPS[MANIFEST])
+    data = read_file(path, CAPS[MANIFEST])
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from pyspark.ml.classification import MultilayerPerceptronClassifier
 from pyspark.ml.evaluation import BinaryClassificationEvaluator, MulticlassClassificationEvaluator
 from pyspark.ml.feature import IndexToString, StringIndexer, VectorAssembler
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder, TrainValidationSplit
+from pyspark.ml.util import DefaultParamsWriter
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from sparknet.grammar import SparkNetError
-from sparknet.ml import CNNClassifier, NetClassifier
+from sparknet.ml import CNNClassifier, NetClassifier, NetTransformer
 from sparknet.ml.persistence import Facts
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
@@ -104,6 +106,35 @@ def test_loading_class_is_ours(digits: DataFrame, spark: SparkSession, tmp_path:
     spark.createDataFrame([("[" * 100_000,)], ["value"]).write.mode("overwrite").text(str(path / "metadata"))
     with pytest.raises(SparkNetError, match="`metadata` is not what pyspark writes"):
         CNNClassifier.load(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows", "why"),
+    [
+        (
+            "net.net",
+            "repeat(' ', 1 << 20)",
+            17,
+            "the 17,825,792 bytes of `net.net` are more than the 16,777,216 allowed",
+        ),
+        ("net.net", "''", 5, "`net.net` comes in more parts than it has bytes for"),
+        ("../net.net", "' '", 1, "`data` holds what is no file of a run"),
+        ("net.net", "NULL", 1, "`data` holds what is no file of a run"),
+    ],
+    ids=["bomb", "parts", "name", "null"],
+)
+def test_files_of_a_model_are_counted_before_they_are_written(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str, rows: int, why: str
+) -> None:
+    path, temporary = str(tmp_path / "model"), tmp_path / "temporary"
+    DefaultParamsWriter.saveMetadata(NetTransformer(), path, spark)
+    held = spark.range(rows).selectExpr(f"'{name}' AS name", "int(id) AS part", f"binary({content}) AS content")
+    held.write.parquet(f"{path}/data")
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(SparkNetError, match="is damaged") as error:
+        NetTransformer.load(path)
+    assert error.value.diagnostics[0].message == f"`{path}` is damaged: {why}"
 
 
 @pytest.mark.parametrize("divisor", [0, -1, float("nan"), float("inf")])
