@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -136,26 +136,17 @@ class OnnxRuntimeEngine:
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""
-        session = _session(graph)
         sums, taken, broken = Sums(metrics=(0.0,) * graph.metrics), 0, False
-        names = [part.taken for part in graph.apart]
-        state = np.split(optimizer_state, np.cumsum([part.size for part in graph.apart[:-1]]))
+        walk = _Walk(_session(graph), graph.apart, parameters, optimizer_state)
         for step in steps:
-            feeds: dict[str, NDArray[Any]] = {
-                **step.feeds,
-                **dict(zip(names, state, strict=True)),
-                "parameters": parameters,
-                "learning_rate": np.asarray(step.learning_rate, np.float32),
-                "seed": np.asarray(step.seed, np.int64),
-            }
-            (loss, *metrics, parameters), state = _parted(session.run(feeds), len(names))
+            loss, *metrics = walk.step(step)
             taken += 1
             sums = sums.add(weighted(loss, metrics, step.rows))
             broken = not isfinite(loss)
             if broken:
                 break
-        else:
-            broken = not (np.isfinite(parameters).all() and all(np.isfinite(part).all() for part in state))
+        parameters, *state = walk.stands
+        broken = broken or not all(np.isfinite(part).all() for part in walk.stands)
         return Trained(parameters, np.concatenate(state), sums, taken, taken - 1 if broken else None)
 
     def evaluate(self, graph: Graph, parameters: Floats, batches: Iterable[tuple[Feeds, int]]) -> Sums:
@@ -171,11 +162,6 @@ class OnnxRuntimeEngine:
         """As `Engine.infer`."""
         session = _session(graph)
         return dict(zip(session.outputs, session.run(feeds), strict=True))
-
-
-def _parted(outputs: list[NDArray[Any]], count: int) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """What a step gives, and the last `count` of it."""
-    return outputs[:-count], outputs[-count:]
 
 
 def weighted(loss: Any, metrics: Iterable[Any], rows: int) -> Sums:
@@ -200,6 +186,9 @@ def session_options() -> Any:
     return options
 
 
+_DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+
+
 def _is_x86_64() -> bool:
     return platform.machine().lower() in ("x86_64", "amd64")
 
@@ -216,17 +205,75 @@ class _Session:
             self._session = ort.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
         except Exception as error:
             raise EngineError(f"ONNX Runtime {ort.__version__} refuses the {graph.name} graph: {error}") from error
-        self._inputs = [entry.name for entry in self._session.get_inputs()]
+        self.inputs = [entry.name for entry in self._session.get_inputs()]
         self.outputs = [entry.name for entry in self._session.get_outputs()]
 
     def run(self, feeds: Feeds) -> list[NDArray[Any]]:
         """All outputs; feeds that the graph does not take (a seed without dropout) are left out."""
-        taken = {name: feeds[name] for name in self._inputs}
+        taken = {name: feeds[name] for name in self.inputs}
         try:
             outputs: list[NDArray[Any]] = self._session.run(None, taken)
         except Exception as error:
             raise failure(self._name, taken, error) from error
         return outputs
+
+    def places(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Arrays for outputs of known shapes."""
+        entries = {entry.name: entry for entry in self._session.get_outputs()}
+        return {name: np.empty(entries[name].shape, _DTYPES[entries[name].type]) for name in names}
+
+    def bound(self, inputs: Feeds, outputs: Feeds) -> Any:
+        """A binding to arrays that inputs are read from and outputs are written to."""
+        from onnxruntime import OrtValue
+
+        binding = self._session.io_binding()
+        for name, array in inputs.items():
+            if name in self.inputs:
+                binding.bind_ortvalue_input(name, OrtValue.ortvalue_from_numpy(array))
+        for name, array in outputs.items():
+            binding.bind_ortvalue_output(name, OrtValue.ortvalue_from_numpy(array))
+        return binding
+
+    def run_bound(self, binding: Any, feeds: Feeds) -> None:
+        """Run with what is bound, and with other feeds."""
+        try:
+            for name, array in feeds.items():
+                if name in self.inputs:
+                    binding.bind_cpu_input(name, array)
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise failure(self._name, feeds, error) from error
+
+
+class _Walk:
+    """Steps one after the other. What one gives the next takes, from one of two places to the other and back.
+
+    Bound to places that stay, a step on a small net takes a tenth less than with arrays handed in and out.
+    """
+
+    def __init__(self, session: _Session, apart: Sequence[Part], parameters: Floats, optimizer_state: Floats) -> None:
+        state = np.split(optimizer_state, np.cumsum([part.size for part in apart[:-1]]))
+        self._session = session
+        self._taken = ["parameters", *(part.taken for part in apart)]
+        self._given = ["new_parameters", *(part.given for part in apart)]
+        self._scores = session.places(name for name in session.outputs if name not in self._given)
+        self.stands: list[Floats] = [np.array(each) for each in (parameters, *state)]
+        """Parameters and the parts of the optimizer's state."""
+        self._next = [np.empty_like(each) for each in self.stands]
+        self._bindings: list[Any] = []
+
+    def step(self, step: Step) -> list[NDArray[Any]]:
+        """Take one; gives its loss and statistics, until the next."""
+        if len(self._bindings) < 2:
+            outputs = dict(zip(self._given, self._next, strict=True))
+            inputs = dict(zip(self._taken, self.stands, strict=True))
+            self._bindings.insert(0, self._session.bound(inputs, self._scores | outputs))
+        binding = self._bindings[0]
+        rate, seed = np.asarray(step.learning_rate, np.float32), np.asarray(step.seed, np.int64)
+        self._session.run_bound(binding, {**step.feeds, "learning_rate": rate, "seed": seed})
+        self._bindings.reverse()
+        self.stands, self._next = self._next, self.stands
+        return list(self._scores.values())
 
 
 def failure(name: str, feeds: Feeds, error: Exception) -> EngineError:

@@ -1,0 +1,77 @@
+"""Steps of the stock engine: many in one call are the same as one by one, and leave what was handed in alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sparknet
+from sparknet.runtime.engines.base import EngineError, OnnxRuntimeEngine, Step
+
+NET = """
+net Small {{
+  input x: float[4]
+  dense(16, relu) -> batchnorm -> dropout(0.5) -> dense(2)
+  output y: class[2]
+}}
+train {{ optimizer = {optimizer} }}
+"""
+
+
+def steps_of(count: int) -> list[Step]:
+    draw = np.random.default_rng(0)
+    whole = draw.normal(size=(count, 8, 8)).astype(np.float32)
+    return [
+        Step({"x": whole[k, : 8 - k, ::2], "y": draw.integers(0, 2, 8 - k)}, 8 - k, 0.1 / (k + 1), k)
+        for k in range(count)
+    ]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd(momentum: 0.9)", "adam", "rmsprop(centered: true, momentum: 0.5)"])
+def test_many_steps_are_the_same_as_one_by_one(optimizer: str) -> None:
+    net, engine = sparknet.compile(NET.format(optimizer=optimizer)), OnnxRuntimeEngine()
+    graph = engine.training_graph(net)
+    start = net.initial_parameters(), net.initial_optimizer_state()
+    kept = [each.tobytes() for each in start]
+    steps = steps_of(5)
+    together = engine.train(graph, *start, iter(steps))
+    assert [each.tobytes() for each in start] == kept
+    parameters, state = start
+    losses = []
+    for step in steps:
+        one = engine.train(graph, parameters, state, [step])
+        parameters, state = one.parameters, one.optimizer_state
+        losses.append(one.sums.loss)
+    assert together.steps == 5
+    assert together.broken is None
+    assert together.sums.loss == sum(losses)
+    assert together.parameters.tobytes() == parameters.tobytes()
+    assert together.optimizer_state.tobytes() == state.tobytes()
+    assert together.optimizer_state.size == net.optimizer_state_size
+
+
+def test_no_steps_change_nothing() -> None:
+    net, engine = sparknet.compile(NET.format(optimizer="adam")), OnnxRuntimeEngine()
+    start = net.initial_parameters(), net.initial_optimizer_state()
+    trained = engine.train(engine.training_graph(net), *start, [])
+    assert trained.parameters.tobytes() == start[0].tobytes()
+    assert trained.optimizer_state.tobytes() == start[1].tobytes()
+    assert trained.steps == trained.sums.rows == 0
+
+
+def test_a_step_that_breaks_ends_them() -> None:
+    net, engine = sparknet.compile(NET.format(optimizer="adam")), OnnxRuntimeEngine()
+    steps = steps_of(4)
+    steps[2] = Step({**steps[2].feeds, "x": np.full((6, 4), np.nan, np.float32)}, 6, 0.1, 2)
+    trained = engine.train(
+        engine.training_graph(net), net.initial_parameters(), net.initial_optimizer_state(), iter(steps)
+    )
+    assert trained.broken == 2
+    assert trained.steps == 3
+
+
+def test_a_step_that_fails_says_on_what() -> None:
+    net, engine = sparknet.compile(NET.format(optimizer="adam")), OnnxRuntimeEngine()
+    wrong = Step({"x": np.zeros((3, 5), np.float32), "y": np.zeros(3, np.int64)}, 3, 0.1, 0)
+    with pytest.raises(EngineError, match=r"the training step graph failed on x float32\[3, 5\], y int64\[3\]"):
+        engine.train(engine.training_graph(net), net.initial_parameters(), net.initial_optimizer_state(), [wrong])
