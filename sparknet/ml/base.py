@@ -348,7 +348,10 @@ class FeatureModel(Stage, TrainingParams, FitParams, FeatureParams, MLWritable, 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         found = self._predictor()
         added = added_columns(self)
-        schema.column(dataset, self.getFeaturesCol(), "featuresCol")
+        field = schema.column(dataset, self.getFeaturesCol(), "featuresCol")
+        for each in found.bound:
+            if _fed(each) in self._facts.fed and self._facts.longest is None:
+                schema.check_size(field, each.port.type.size, "featuresCol")
         schema.check_new(dataset, added)
         fields = [(self._field(name, _ADDED[param]), _ADDED[param]) for param, name in added.items()]
         features, longest = self.getFeaturesCol(), self._facts.longest

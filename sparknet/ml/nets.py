@@ -100,6 +100,12 @@ def image_shape(found: Features, asked: Sequence[int] | None, layers: Any, name:
         if len(shape) != 3 or min(shape) < 1:
             message = f"`inputShape` must be channels, height and width, found {list(shape)}"
             raise problem("M0001", message, helps=["write for instance `inputShape=[3, 32, 32]`"])
+        if shape[0] == shape[1] > 4 >= shape[2]:
+            message = f"`inputShape` is {list(shape)}, but the channels come first"
+            helps = [f"write `inputShape={[shape[2], *shape[:2]]}`"]
+            if shape[2] > 1:
+                helps.append(f"where they lie last, `ImageFeature(inputShape={list(shape)}, ...)` puts them there")
+            raise problem("M0001", message, helps=helps)
         if shape[0] * shape[1] * shape[2] != found.size:
             message = f"`inputShape` is {list(shape)}, but a row of `{name}` has {found.size:,} numbers"
             raise problem("M0002", message, helps=["channels x height x width must be as many"])

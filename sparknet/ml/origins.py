@@ -27,6 +27,14 @@ _TRAIN: Mapping[str, tuple[str, ...]] = {
 }
 """The keys of a `train` section, and the params that a stage writes there."""
 
+_OTHER_WORDS: Mapping[str, str] = {
+    "batch": "blockSize",
+    "epochs": "maxIter",
+    "lr": "stepSize",
+    "workers": "numWorkers",
+}
+"""Words of the language that messages without a place say, and the params that say the same."""
+
 
 @dataclass(frozen=True)
 class Given:
@@ -75,7 +83,11 @@ def _own(origins: Origins) -> dict[tuple[str, str], Diagnostic]:
 
 
 def _noted(found: Diagnostic, source: Source, places: Sequence[tuple[Span, Given]], stage: Params) -> Diagnostic:
-    if not found.labels or found.labels[0].source.text != source.text:
+    if not found.labels:
+        words = [key for key in _OTHER_WORDS if any(f"`{key}`" in text for text in (found.message, *found.helps))]
+        notes = [f"`{key}` is the param `{_OTHER_WORDS[key]}` of {type(stage).__name__}" for key in words]
+        return replace(found, notes=(*found.notes, *notes))
+    if found.labels[0].source.text != source.text:
         return found
     start = found.labels[0].span.start
     origins = [given for span, given in places if span.start <= start < span.end]
@@ -91,6 +103,8 @@ def _places(file: syntax.File, stage: Params, origins: Origins) -> Iterator[tupl
         elif isinstance(item, syntax.Section):
             for entry in item.entries:
                 asked = [origins.data[entry.key.text]] if entry.key.text in origins.data else []
+                if item.name.text == "data" and entry.key.text in ("train", "validation"):
+                    asked = ["validationIndicatorCol"]
                 if item.name.text == "train":
                     asked = [name for name in _TRAIN.get(entry.key.text, ()) if stage.isSet(name)]
                 yield from ((entry.span, Given(name, stage.getOrDefault(name))) for name in asked)

@@ -13,6 +13,7 @@ from pyspark.sql.types import ArrayType, BinaryType, BooleanType, DataType, Nume
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
 from sparknet.runtime.problems import listing, problem
+from sparknet.runtime.sources.frames import is_spark
 from sparknet.runtime.spark.backend import folds_case, quoted
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Labels:
 
 def column(data: DataFrame, name: str, param: str) -> StructField:
     """The field of a column that a param names; raises SparkNetError where the data has none of that name."""
+    check_spark(data)
     known = data.columns
     if name in known:
         return data.schema[name]
@@ -58,8 +60,20 @@ def column(data: DataFrame, name: str, param: str) -> StructField:
     )
 
 
+def check_spark(data: object) -> None:
+    """Raise SparkNetError for rows that are no DataFrame of Spark."""
+    if not is_spark(data):
+        message = f"a stage takes a DataFrame of Spark, found one of {type(data).__module__.partition('.')[0]}"
+        helps = [
+            "`spark.createDataFrame(data)` makes one",
+            "`sparknet.train` takes frames of pandas and tables of Arrow",
+        ]
+        raise problem("M0001", message, helps=helps)
+
+
 def check_new(data: DataFrame, names: Mapping[str, str]) -> None:
     """Raise SparkNetError where a column that a stage adds is there already, or would be twice; `names` by param."""
+    check_spark(data)
     fold = str.lower if folds_case(data) else str
     found: list[Diagnostic] = []
     seen = {fold(name): "" for name in data.columns}
@@ -82,7 +96,7 @@ def check_number(field: StructField, param: str, use: str) -> None:
     """Raise SparkNetError for a column whose rows are not one number each."""
     if not isinstance(field.dataType, NumericType | BooleanType):
         helps = []
-        if field.dataType.typeName() == "string":
+        if param == "labelCol" and field.dataType.typeName() == "string":
             helps = [f'`StringIndexer(inputCol="{field.name}", outputCol="...")` makes numbers of texts']
         refuse(field, param, use, helps)
 
@@ -198,6 +212,14 @@ def said_labels(field: StructField) -> Labels | None:
     if said["type"] == "binary":
         return Labels(2, None)
     return Labels(max(2, count), None) if type(count) is int and count > 0 else None
+
+
+def check_size(field: StructField, size: int, param: str) -> None:
+    """Raise SparkNetError for a column that says that a row has another number of numbers than the net takes."""
+    said = said_size(field)
+    if isinstance(field.dataType, VectorUDT) and said is not None and said != size:
+        message = f"a row of `{field.name}`, which `{param}` names, has {said:,} numbers; the model takes {size:,}"
+        raise problem("M0002", message, helps=["give it the features that it was trained on, in the same order"])
 
 
 def check_thresholds(thresholds: Sequence[float] | None, classes: int) -> None:

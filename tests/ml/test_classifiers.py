@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.feature import VectorAssembler, VectorSizeHint
 from pyspark.sql import DataFrame
 
 import sparknet
@@ -83,6 +85,18 @@ def test_net_of_the_user(digits: DataFrame) -> None:
     assert model.evaluate(digits)["accuracy"] > 0.8
 
 
+def test_rows_that_the_model_does_not_take(digits: DataFrame, model: CNNClassificationModel) -> None:
+    wide = VectorAssembler(inputCols=["features", "label"], outputCol="wide").transform(
+        VectorSizeHint(inputCol="features", size=64).transform(digits)
+    )
+    with pytest.raises(SparkNetError) as error:
+        model.copy({model.featuresCol: "wide"}).transform(wide)
+    assert only(error) == "M0002 a row of `wide`, which `featuresCol` names, has 65 numbers; the model takes 64"
+    with pytest.raises(SparkNetError) as error:
+        CNNClassifier().fit(pd.DataFrame({"features": [], "label": []}))
+    assert only(error) == "M0001 a stage takes a DataFrame of Spark, found one of pandas"
+
+
 def test_all_columns_there_already_are_told_at_once(digits: DataFrame) -> None:
     with pytest.raises(SparkNetError) as error:
         CNNClassifier(predictionCol="id", probabilityCol="label").fit(digits)
@@ -114,6 +128,10 @@ def test_all_columns_there_already_are_told_at_once(digits: DataFrame) -> None:
         (
             CNNClassifier(labelCol="features"),
             "R0013 column `features`, which `labelCol` names, is of type vector; it must be a number",
+        ),
+        (
+            CNNClassifier(inputShape=[8, 8, 1]),
+            "M0001 `inputShape` is [8, 8, 1], but the channels come first",
         ),
         (
             CNNClassifier(patience=3),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as sf
 
 from sparknet.grammar import SparkNetError
 from sparknet.ml import Autoencoder, CNNClassifier, NetClassifier
@@ -39,10 +40,19 @@ IMAGE = [1, 8, 8]
             lambda: NetClassifier(spec=NET.format(63, "dense(10)")),
             ["note: `featuresCol` of NetClassifier is 'features'\n"],
         ),
+        (
+            lambda: CNNClassifier(blockSize=5000),
+            ["error[R0022]", "note: `batch` is the param `blockSize` of CNNClassifier\n"],
+        ),
+        (
+            lambda: CNNClassifier(layers="flatten -> dense(10)", validationIndicatorCol="held"),
+            ["error[R0020]", "note: `validationIndicatorCol` of CNNClassifier is 'held'\n"],
+        ),
     ],
 )
 def test_params_are_named(digits: DataFrame, make: Callable[[], Any], said: list[str]) -> None:
+    rows = digits.withColumn("held", sf.lit(False))
     with pytest.raises(SparkNetError) as error:
-        make().fit(digits)
+        make().fit(rows)
     shown = f"{error.value}\n"
     assert [each for each in said if each not in shown] == [], shown

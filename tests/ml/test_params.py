@@ -116,6 +116,19 @@ def test_set_names_the_param() -> None:
     assert {*ml.__all__} <= {*dir(ml)}
 
 
+@pytest.mark.parametrize(
+    ("stage", "params", "said"),
+    [
+        (ml.CNNClassifier, {"layers": (8, 3, 3, 16, "RELU")}, r"a list too: \[\(8, 3, 3, 16, 'RELU'\)\]"),
+        (ml.CNNClassifier, {"layers": [()]}, r"A layer is a tuple such as .* found \(\)"),
+        (ml.Autoencoder, {"encoder": 128}, "It must be a list of units of dense layers, .* found 128"),
+    ],
+)
+def test_what_is_no_list_of_layers(stage: type[Any], params: dict[str, Any], said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        stage(**params)
+
+
 def test_contradictions_are_told() -> None:
     with pytest.raises(SparkNetError) as error:
         ml.CNNClassifier(inputCol="a", featuresCol="b")

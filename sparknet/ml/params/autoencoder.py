@@ -16,8 +16,10 @@ Half = int | str | tuple[int | str, ...]
 def half(value: Any) -> list[Half]:
     """The layers of one half; raises TypeError, which pyspark shows with the name of the param."""
     items = list(value) if isinstance(value, list | tuple) else value
+    if isinstance(items, str):
+        return [items]
     if not isinstance(items, list):
-        return list(layer_list(items))
+        raise TypeError(f"It must be a list of units of dense layers, layer tuples and texts, found {value!r}.")
     found: list[Half] = []
     for item in items:
         if isinstance(item, Integral) and not isinstance(item, bool):

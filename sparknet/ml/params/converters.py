@@ -61,13 +61,15 @@ def layer_list(value: Any) -> list[Any]:
         return [value]
     if not isinstance(value, list | tuple) or not value:
         raise TypeError(f"It must be a list of layer tuples and texts, or one text, found {value!r}.")
+    if isinstance(value[0], Integral):
+        raise TypeError(f"It must be a list of layers; one layer is a list too: [{tuple(value)!r}].")
     return [_layer(item) for item in value]
 
 
 def _layer(item: Any) -> str | tuple[int | str, ...]:
     if isinstance(item, str):
         return item
-    if not isinstance(item, list | tuple) or not all(isinstance(part, Integral | str) for part in item):
+    if not isinstance(item, list | tuple) or not item or not all(isinstance(part, Integral | str) for part in item):
         raise TypeError(
             f"A layer is a tuple such as (28, 3, 3, 64, 'RELU') or a text such as 'maxpool(2)', found {item!r}."
         )
