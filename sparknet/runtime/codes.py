@@ -66,6 +66,7 @@ CODES: dict[str, str] = {
     "R0065": "a setting of Spark that leaves a run no room",
     "R0066": "executors whose Python is not fit for the run",
     "R0067": "executors with too little memory",
+    "R0068": "Spark Connect and Spark without it at the same time",
     # ----- engines -----
     "R0070": "the package of another engine",
     "R0071": "a net that an engine refuses",

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
 
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
 
 import sparknet
 from sparknet.grammar import SparkNetError
@@ -170,9 +173,21 @@ def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_words_of_two_sessions_in_one_process(remote: SparkSession, spark: SparkSession) -> None:
-    from pyspark.sql import functions as sf
-
     for session in (spark, remote, spark):
         with words_for(session):
             assert session.range(3).agg(sf.sum("id").alias("all")).toArrow().to_pylist() == [{"all": 3}]
+    assert "SPARK_CONNECT_MODE_ENABLED" not in os.environ
+
+
+def test_words_are_those_of_all_threads_until_the_last_is_done(remote: SparkSession, spark: SparkSession) -> None:
+    with ThreadPoolExecutor(1) as other, ExitStack() as held:
+        with words_for(remote):
+            with words_for(spark):  # in a callback, perhaps
+                assert "SPARK_CONNECT_MODE_ENABLED" not in os.environ
+            other.submit(held.enter_context, words_for(remote)).result()
+        assert remote.range(1).select(sf.col("id")).toArrow().num_rows == 1
+        with pytest.raises(SparkNetError) as error, words_for(spark):
+            pass
+        assert only(error) == "R0068 another thread uses Spark Connect, or Spark without it, at this moment"
+        other.submit(held.close).result()
     assert "SPARK_CONNECT_MODE_ENABLED" not in os.environ

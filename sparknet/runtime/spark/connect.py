@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from threading import Lock, get_ident
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -35,23 +36,44 @@ def words_for(of: SparkSession | DataFrame) -> Iterator[None]:
     """Let pyspark's functions make columns for the session of `of`, whatever else runs in this process.
 
     They go by an environment variable that `SparkSession.builder` sets once. It is missing where a session was made by
-    `pyspark.sql.connect` directly, and it is in the way of a classic session beside one of Spark Connect.
+    `pyspark.sql.connect` directly, and it is in the way of a classic session beside one of Spark Connect. All threads
+    share it: it is as it was before once the last of them is done. Raises SparkNetError while another thread needs the
+    other kind.
     """
     session = of if not isinstance(of, DataFrame) else of.sparkSession
-    wanted = is_connect_session(session)
-    before = os.environ.get(_MODE)
-    if wanted == (before is not None):
-        yield
-        return
-    os.environ.pop(_MODE, None)
-    if wanted:
-        os.environ[_MODE] = "1"
+    use = get_ident(), is_connect_session(session)
+    with _LOCK:
+        if any(thread != use[0] and kind != use[1] for thread, kind in _USES):
+            raise problem(
+                "R0068",
+                "another thread uses Spark Connect, or Spark without it, at this moment",
+                notes=["pyspark's functions make columns for one of both at a time in a process"],
+                helps=["let one end before the other begins, or give each a process"],
+            )
+        if not _USES:
+            _BEFORE.append(os.environ.get(_MODE))
+        _USES.append(use)
+        _set_mode("1" if use[1] else None)
     try:
         yield
     finally:
+        with _LOCK:
+            _USES.remove(use)
+            _set_mode(("1" if _USES[-1][1] else None) if _USES else _BEFORE.pop())
+
+
+_LOCK = Lock()
+_USES: list[tuple[int, bool]] = []
+"""Who needs which kind of words at the moment: the thread, and whether it is those of Spark Connect."""
+_BEFORE: list[str | None] = []
+"""What the variable was before the first of them."""
+
+
+def _set_mode(value: str | None) -> None:
+    if value is None:
         os.environ.pop(_MODE, None)
-        if before is not None:
-            os.environ[_MODE] = before
+    else:
+        os.environ[_MODE] = value
 
 
 def check_packages() -> None:
