@@ -27,20 +27,28 @@ from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.training.records import Event, RoundRecord
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.faults import Faults, carried_out, order, tried_again
+from tests.runtime.servers import standalone
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "spark.ui.enabled": "false",
     "spark.log.level": "OFF",
     "spark.executorEnv.PYTHONPATH": str(ROOT),
+    "spark.driver.host": "127.0.0.1",
+    "spark.executor.memory": "700m",
+    "spark.speculation": "true",
+    "spark.speculation.interval": "100ms",
+    "spark.speculation.minTaskRuntime": "2s",
+    "spark.speculation.multiplier": "2",
+    "spark.speculation.quantile": "0.5",
     "spark.task.maxFailures": "12",  # what dies at random does so more than three times in a row now and then
 }
 Watch = Callable[[Event], None]
 
 
-def session() -> SparkSession:
-    """Two executors with a core each."""
-    builder = SparkSession.builder.master("local-cluster[2,1,1024]")
+def session(master: str) -> SparkSession:
+    """One that has two executors with a core each."""
+    builder = SparkSession.builder.master(master)
     for key, value in SETTINGS.items():
         builder = builder.config(key, value)
     return builder.getOrCreate()
@@ -144,12 +152,13 @@ def scaled(spark: SparkSession) -> dict[int, Callable[[], object]]:
 def main(net: CompiledNet, folder: Path) -> dict[str, Any]:
     """All runs, by name."""
     found: dict[str, Any] = {"undisturbed": digest(run_local(net))}
-    spark = session()
-    kinds = ("raise", "worker", "executor")
-    found["one a round"] = run(net, spark, folder / "1", one_a_round(folder / "1", *kinds))
-    found["punished"] = run(net, spark, folder / "2", seed=152)
-    found["scaled"] = run(net, spark, folder / "3", behind(scaled(spark)))
-    spark.stop()
+    with standalone(folder) as master:
+        spark = session(master)
+        kinds = ("raise", "worker", "executor", "late", "hang")
+        found["one a round"] = run(net, spark, folder / "1", one_a_round(folder / "1", *kinds))
+        found["punished"] = run(net, spark, folder / "2", seed=152)
+        found["scaled"] = run(net, spark, folder / "3", behind(scaled(spark)))
+        spark.stop()
     return found
 
 

@@ -47,8 +47,9 @@ class Faults(OnnxRuntimeEngine):
         task = TaskContext.get()
         if task is None:  # the run that nothing happens to, in the test's own process
             return
+        again = self.folder / f"again.{_place()}"
         if task.attemptNumber():
-            (self.folder / f"again.{_place()}").touch()
+            again.touch()
         if (self.folder / "raise-always").exists():
             raise RuntimeError("the sensor is on fire")
         if (self.folder / "worker-always").exists():
@@ -59,6 +60,12 @@ class Faults(OnnxRuntimeEngine):
             os.kill(os.getpid(), SIGKILL)
         if self._claim("executor"):
             os.kill(executor(), SIGKILL)
+            time.sleep(DEADLINE)
+        if self._claim("late"):  # two copies of the task compute, and both end
+            end = time.monotonic() + DEADLINE
+            while time.monotonic() < end and not again.exists():
+                time.sleep(0.02)
+        if self._claim("hang"):  # only the copy ends
             time.sleep(DEADLINE)
 
     def _punish(self, step: Step) -> None:
@@ -121,7 +128,7 @@ def carried_out(folder: Path) -> list[str]:
 
 
 def tried_again(folder: Path) -> list[str]:
-    """The faults that have struck, of those whose task was tried again."""
+    """The faults that have struck, of those whose task another one computed, too: after them, or at the same time."""
     done = [path for path in sorted(folder.glob("*-done")) if (folder / f"again.{path.read_text()}").exists()]
     return [path.suffix[1:].removesuffix("-done") for path in done]
 

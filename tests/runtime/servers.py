@@ -1,4 +1,4 @@
-"""A Spark Connect server of our own, from the jars that pyspark brings."""
+"""A Spark Connect server and a cluster of our own, from the jars that pyspark brings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -84,6 +84,25 @@ def connect_server(folder: Path, python: Path) -> Iterator[str]:
     command = [*submit, "--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
     with service(folder, "connect", command, port, {"PYSPARK_PYTHON": str(python)}):
         yield f"sc://127.0.0.1:{port}"
+
+
+@contextmanager
+def standalone(folder: Path) -> Iterator[str]:
+    """A cluster of two workers with a core each, at two addresses of this machine; gives that of its master.
+
+    Spark runs the copy of a task at another host only, and all workers of `local-cluster` are at one.
+    """
+    ports = [free_port() for _ in range(4)]
+    program, package = str(SPARK_HOME / "bin" / "spark-class"), "org.apache.spark.deploy"
+    master = f"spark://127.0.0.1:{ports[0]}"
+    given = ["--host", "127.0.0.1", "--port", str(ports[0]), "--webui-port", str(ports[1])]
+    with ExitStack() as stack:
+        stack.enter_context(service(folder, "master", [program, f"{package}.master.Master", *given], ports[0], {}))
+        for number, port in enumerate(ports[2:], 1):
+            given = ["--host", f"127.0.0.{number}", "--webui-port", str(port), "--cores", "1", "--memory", "700m"]
+            command = [program, f"{package}.worker.Worker", *given, "--work-dir", str(folder / "work"), master]
+            stack.enter_context(service(folder, f"worker-{number}", command, port, {}))
+        yield master
 
 
 def _listens(port: int) -> bool:

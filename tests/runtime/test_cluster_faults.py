@@ -1,4 +1,4 @@
-"""Processes of a cluster that die, come and go: the bytes are those of a run that nothing happened to.
+"""Processes of a cluster that die, hang, run twice, come and go: the bytes are those of a run that nothing happened to.
 
 Slow, because what takes the place of an executor that dies has to load Java, Python and ONNX Runtime first. All runs
 share one process and one Spark context, of `cluster.py`.
@@ -53,10 +53,10 @@ def became(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_one_fault_in_each_round(became: dict[str, Any]) -> None:
-    """An exception; a worker, then an executor killed."""
+    """An exception; a worker, then an executor killed; a task whose copy ends, too, and one whose copy alone does."""
     found = became["one a round"]
-    assert found["struck"] == ["raise", "worker", "executor"]
-    assert {"raise", "worker"} <= set(found["again"])  # a stage that began anew counts from 0 again
+    assert found["struck"] == ["raise", "worker", "executor", "late", "hang"]
+    assert {"raise", "worker", "late", "hang"} <= set(found["again"])  # a stage that began anew counts from 0 again
     assert found["gone"] == 1
     assert (found["digest"], found["rounds"]) == (became["undisturbed"], 8)
 
