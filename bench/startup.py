@@ -27,6 +27,7 @@ PARTS = {
     "imports": "Python and imports",
     "compile": "compiling the net",
     "spark": "starting Spark",
+    "opening": "looking at the cluster and its executors",
     "graph": "the training graph as bytes",
     "data": "reading and encoding rows",
     "first": "the first round, of one step",
@@ -64,6 +65,10 @@ def child(spec: str, local: bool, began: float) -> None:
 
     base._session = timed("session", base._session)
     base.OnnxRuntimeEngine.training_graph = timed("graph", base.OnnxRuntimeEngine.training_graph)
+    if not local:
+        from sparknet.runtime.spark import opening
+
+        opening.open_data = timed("opening", opening.open_data)
     at: dict[str, float] = {}
 
     def progress(event: Any) -> None:
@@ -119,8 +124,8 @@ def main() -> None:
     for key, text in (*PARTS.items(), ("total", "until the first round is done")):
         cells = []
         for found in columns:
-            known = key in found
-            cells += [f"{found[key]:.2f} s", f"{100 * found[key] / found['total']:.0f} %"] if known else ["", ""]
+            share = f"{100 * found[key] / found['total']:.0f} %" if key in found else ""
+            cells += [f"{found[key]:.2f} s", share] if share else ["", ""]
         print(f"| {text} | {' | '.join(cells)} |")
 
 

@@ -41,6 +41,7 @@ class Peer:
         self.engine, self.turns = engine, []
         kept = {k: v for k, v in os.environ.items() if k not in LEFT_ALONE}
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        limits["PYTHONPATH"] = str(Path(__file__).parents[1])  # onnxruntime-training's environment need not have us
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "tensorflow"}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
