@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from weakref import WeakSet
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -75,10 +76,11 @@ def inspect(spark: SparkSession, seconds: float = START_SECONDS) -> Cluster:
     """
     settings = settings_of(spark)
     cpus = task_cpus(settings)
-    found = _probe(spark, seconds)
-    if any(each.source != source() for each in found):
-        spark.addArtifacts(str(_packed()), pyfile=True)
+    with _ONE_AT_A_TIME:
         found = _probe(spark, seconds)
+        if any(each.source != source() for each in found):
+            spark.addArtifacts(str(_packed()), pyfile=True)
+            found = _probe(spark, seconds)
     _check_imports(found, other_python(spark))
     notes = compared(found)
     _INSPECTED.add(spark)
@@ -86,6 +88,8 @@ def inspect(spark: SparkSession, seconds: float = START_SECONDS) -> Cluster:
 
 
 _INSPECTED: WeakSet[SparkSession] = WeakSet()
+_ONE_AT_A_TIME = Lock()
+"""Spark refuses an artifact that is there, as where two threads of a tuning bring this package at the same time."""
 
 
 def make_ready(spark: SparkSession) -> None:
