@@ -62,7 +62,7 @@ def measure(layers: str, batch: int, optimizer: str) -> None:
     engine = OnnxRuntimeEngine()
     vectors = net.initial_parameters(), net.initial_optimizer_state()
     task = RoundTask(engine.training_graph(net), layout, Plan(0, 0, 3, batch, 0, Rates(0.001)), *vectors)
-    job = TrainRound(task, task.segments, (Shard(0, ROWS, ROWS),), engine, {(0, 0): block.digest()})
+    job = TrainRound(task, task.segments, (Shard(0, ROWS, ROWS),), engine, {"train": {(0, 0): block.digest()}})
     with get_context("spawn").Pool(1) as fresh:
         peak = fresh.apply(work, (job, _block_row(block)))
     need = need_of(net)

@@ -78,6 +78,11 @@ class Backend(Protocol):
         """How many workers can run at the same time."""
         ...
 
+    @property
+    def job_seconds(self) -> float:
+        """What a job costs beside its work, about."""
+        ...
+
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """The ports with the columns that the data has for them; raises SparkNetError for columns that do not fit."""
         ...
@@ -107,7 +112,7 @@ class Backend(Protocol):
         ...
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
-        """One round on every shard, averaged."""
+        """One round on every shard, averaged; an evaluation beside, where the task asks for one."""
         ...
 
     def slices(self, task: RoundTask, shards: Sequence[Shard]) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -67,6 +68,9 @@ class LocalBackend:
         self.engine = engine or OnnxRuntimeEngine()
         self._store = BlockStore()
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
+
+    job_seconds = 0.0
+    """As `Backend.job_seconds`."""
 
     @property
     def slots(self) -> int:
@@ -141,7 +145,8 @@ class LocalBackend:
 
         found = self._side_by_side(partial(train_one, shard) for shard in shards)
         sent = {report.worker: packed for report, packed in found}
-        return receive(task, shards, [report for report, _ in found], sent)
+        result = receive(task, shards, [report for report, _ in found], sent)
+        return result if task.evaluation is None else replace(result, evaluations=tuple(self.evaluate(task.evaluation)))
 
     def slices(self, task: RoundTask, shards: Sequence[Shard]) -> None:
         """As `Backend.slices`."""

@@ -14,7 +14,7 @@ from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.training.records import Score
 from sparknet.runtime.training.rounds import EvaluationTask
-from sparknet.runtime.training.trainer import sum_in_order
+from sparknet.runtime.training.scores import sum_in_order
 
 
 def scored_ports(run: SavedRun) -> tuple[BoundPort, ...]:

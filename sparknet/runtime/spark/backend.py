@@ -51,6 +51,7 @@ from sparknet.runtime.spark.tasks import (
     RESULT_SCHEMA,
     ROW_SCHEMA,
     TERM_SCHEMA,
+    BlockDigests,
     CountClasses,
     CountErrors,
     EncodeRows,
@@ -71,6 +72,7 @@ from sparknet.runtime.training.rounds import (
     RoundTask,
     Shard,
     blocks_needed,
+    evaluations_of,
 )
 
 _DIGEST_BYTES = 64
@@ -97,6 +99,7 @@ class SparkBackend:
         self._waits = waits
         self._before = before
         self._blocks: DataFrame | None = None
+        self._splits: dict[tuple[SplitName, ...], DataFrame] = {}
         self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
         self._rows: dict[tuple[SplitName, int], int] = {}
         self.engine = engine or OnnxRuntimeEngine()
@@ -105,6 +108,9 @@ class SparkBackend:
     def cluster(self) -> Cluster:
         """What the executors have."""
         return self._known_cluster or inspect(self._spark, self._waits.start)
+
+    job_seconds = 0.15
+    """As `Backend.job_seconds`; `python bench/round.py` measures it."""
 
     @property
     def slots(self) -> int:
@@ -185,7 +191,7 @@ class SparkBackend:
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
         """As `Backend.moments`."""
-        job = MomentBlocks(layout, axes, self._digests["train"])
+        job = MomentBlocks(layout, axes, self._known("train"))
         found: dict[int, Moments] = {}
         for row in self._collect(self._split("train").mapInArrow(job, MOMENT_SCHEMA), "standardizing").to_pylist():
             part = Moments.model_validate_json(row["moments"])
@@ -194,7 +200,7 @@ class SparkBackend:
 
     def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
         """As `Backend.classes`."""
-        job = CountClasses(layout, field, self._digests["train"])
+        job = CountClasses(layout, field, self._known("train"))
         found: dict[int, list[BlockClasses]] = {}
         for row in self._collect(self._split("train").mapInArrow(job, CLASS_SCHEMA), "counting classes").to_pylist():
             block = row["index"], np.array(row["kinds"], np.int64), np.array(row["counts"], np.int64)
@@ -203,22 +209,26 @@ class SparkBackend:
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
         """As `Backend.train`."""
-        blocks = self._split("train")
+        splits: tuple[SplitName, ...] = ("train",) if task.scoring is None else ("train", task.scoring.split)
+        blocks = self._split(*splits)
         needed = {(shard.worker, index) for shard in shards for index in blocks_needed(task.plan, shard)}
         held = sum(-(-shard.rows // shard.block_rows) for shard in shards)
         if len(needed) < held:  # a round reads no more than it trains on
             places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
             place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
-            blocks = blocks.filter(sf.array_contains(places, place))
+            blocks = blocks.filter((sf.col("split") != "train") | sf.array_contains(places, place))
         route = self._route(task, shards)
         segments = route.segments or task.segments
-        job = TrainRound(task, segments, tuple(shards), self.engine, self._digests["train"])
+        job = TrainRound(task, segments, tuple(shards), self.engine, self._known(*splits))
         counts = sum(shard.classes.nbytes for shard in shards if shard.classes is not None)
-        with handed_down(self._spark, job, task.size + counts + self._listed("train")) as function:
+        with handed_down(self._spark, job, task.size + counts + self._listed(*splits)) as function:
             results = blocks.mapInArrow(function, RESULT_SCHEMA)
-            return collect_round(
+            found = collect_round(
                 results, route, task, shards, partial(self._collect, doing=f"round {task.plan.round + 1}")
             )
+        if task.scoring is not None:
+            self._check_all_scored(task.scoring.split, found.evaluations)
+        return found
 
     def slices(self, task: RoundTask, shards: Sequence[Shard]) -> int:
         """As `Backend.slices`."""
@@ -229,18 +239,16 @@ class SparkBackend:
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
-        job = EvaluateRound(task, self.engine, self._digests[task.split])
+        job = EvaluateRound(task, self.engine, self._known(task.split))
         with handed_down(self._spark, job, task.size + self._listed(task.split)) as function:
             results = self._split(task.split).mapInArrow(function, RESULT_SCHEMA)
-            found = read_reports(self._collect(results, f"evaluating on `{task.split}`"))
-        rows = {(task.split, report.worker): report.sums.rows for report in found}
-        if rows != {place: count for place, count in self._rows.items() if place[0] == task.split}:
-            raise changed("the data")  # blocks that are gone altogether
-        return [Evaluation(report.worker, report.sums, report.seconds) for report in found]
+            found = evaluations_of(read_reports(self._collect(results, f"evaluating on `{task.split}`")))
+        self._check_all_scored(task.split, found)
+        return list(found)
 
     def errors(self, task: ErrorTask) -> Errors:
         """As `Backend.errors`."""
-        job = CountErrors(task, self.engine, self._digests[task.split])
+        job = CountErrors(task, self.engine, self._known(task.split))
         with handed_down(self._spark, job, len(task.graph.model) + self._listed(task.split)) as function:
             counted = self._split(task.split).mapInArrow(function, ERROR_SCHEMA)
             found = self._collect(counted, f"errors on `{task.split}`")
@@ -250,9 +258,17 @@ class SparkBackend:
             raise changed("the data")
         return merged(errors)
 
-    def _listed(self, split: SplitName) -> int:
-        """Bytes of the digests of a split, with their places, in a job."""
-        return _DIGEST_BYTES * len(self._digests[split])
+    def _check_all_scored(self, split: SplitName, found: Sequence[Evaluation]) -> None:
+        rows = {(split, each.worker): each.sums.rows for each in found}
+        if rows != {place: count for place, count in self._rows.items() if place[0] == split}:
+            raise changed("the data")  # blocks that are gone altogether
+
+    def _known(self, *splits: SplitName) -> BlockDigests:
+        return {split: self._digests[split] for split in splits}
+
+    def _listed(self, *splits: SplitName) -> int:
+        """Bytes of the digests of splits, with their places, in a job."""
+        return _DIGEST_BYTES * sum(len(self._digests[split]) for split in splits)
 
     def close(self) -> None:
         """As `Backend.close`."""
@@ -260,11 +276,15 @@ class SparkBackend:
             with letting_go():
                 self._blocks.unpersist()
             self._blocks = None
+            self._splits.clear()
 
-    def _split(self, split: SplitName) -> DataFrame:
+    def _split(self, *splits: SplitName) -> DataFrame:
+        """The blocks of some splits; each frame is made once, for Spark analyzes it whenever it is."""
         if self._blocks is None:
             raise ValueError("encode the data first")
-        return self._blocks.filter(sf.col("split") == split)
+        if splits not in self._splits:
+            self._splits[splits] = self._blocks.filter(sf.col("split").isin(*splits))
+        return self._splits[splits]
 
     def _collect(self, frame: DataFrame, doing: str, label: Label | None = None) -> pa.Table:
         """Run a job and wait for it, `job_seconds` at most; a failure says what was being done and the first cause."""

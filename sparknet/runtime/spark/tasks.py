@@ -10,11 +10,14 @@ import gc
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark.sql.pandas.types import from_arrow_schema
 
+from sparknet.compiler.sections import SplitName
 from sparknet.runtime.encoding.binding import BoundPort, bounded
 from sparknet.runtime.encoding.encode import Block, Bytes, Layout, Packer, digests, encode_batch
 from sparknet.runtime.encoding.learning import learners
@@ -45,8 +48,8 @@ ROW_SCHEMA = "digest binary, payload binary"
 TERM_SCHEMA = "digest binary, terms array<struct<port: int, term: string>>"
 BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
 
-BlockDigests = Mapping[tuple[int, int], bytes]
-"""Digests of the blocks of a split, by worker and index, as the encoding found them."""
+BlockDigests = Mapping[SplitName, Mapping[tuple[int, int], bytes]]
+"""Digests of the blocks of some splits, by worker and index, as the encoding found them."""
 
 _TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
 _BLOCKS = pa.schema(
@@ -187,9 +190,15 @@ def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
         columns = [batch.column(name).to_pylist() for name in ("worker", "split", "index", "rows", "digest")]
         payloads = batch.column("payload")
         for i, (worker, split, index, rows, digest) in enumerate(zip(*columns, strict=True)):
-            if digests.get((worker, index)) != digest:
+            if digests[split].get((worker, index)) != digest:
                 raise changed("the data")
             yield Block(worker, split, index, rows, memoryview(payloads[i].as_buffer()))
+
+
+def held(batches: Batches, digests: BlockDigests) -> Iterator[tuple[SplitName, int, Iterator[Block]]]:
+    """What a partition holds: a split, a worker and their blocks; each is to be read before the next."""
+    for (split, worker), blocks in groupby(read_blocks(batches, digests), lambda block: (block.split, block.worker)):
+        yield split, worker, blocks
 
 
 MOMENT_SCHEMA = "port int, moments string"
@@ -232,10 +241,6 @@ class CountClasses:
 
 # ----- rounds -----
 
-RESULT_SCHEMA = (
-    "worker int, segment int, payload binary, rows bigint, counted bigint, loss double, "
-    "metrics array<double>, steps int, seconds double, broken int"
-)
 _RESULT = pa.schema(
     [
         ("worker", pa.int32()),
@@ -248,14 +253,17 @@ _RESULT = pa.schema(
         ("steps", pa.int32()),
         ("seconds", pa.float64()),
         ("broken", pa.int32()),
+        ("split", pa.string()),
     ]
 )
 """A row is a segment of a worker's vectors, or its report, which has no segment."""
+RESULT_SCHEMA = from_arrow_schema(_RESULT)
+"""Not as text, which the driver's JVM would be asked to read for every job."""
 
 
 @dataclass(frozen=True)
 class TrainRound:
-    """A round on the shard whose blocks the partition holds."""
+    """A round on the shard whose blocks the partition holds, and what is scored beside."""
 
     task: RoundTask
     segments: tuple[Segment, ...]
@@ -264,17 +272,17 @@ class TrainRound:
     digests: BlockDigests
 
     def __call__(self, batches: Batches) -> Batches:
-        """A report and the segments, or nothing for a partition without training rows."""
-        blocks = read_blocks(batches, self.digests)
-        first = next(blocks, None)
-        if first is None:
-            return
-        shard = next(shard for shard in self.shards if shard.worker == first.worker)
-        result = train_round(self.engine, self.task, shard, _chain(first, blocks))
-        settle()
-        yield _report_row(result.report)
-        for number, payload in enumerate(send(self.task, self.segments, result)):
-            yield segment_row(shard.worker, number, payload)
+        """A report and the segments, nothing for a partition without training rows; a report of each evaluation."""
+        for split, worker, blocks in held(batches, self.digests):
+            if split == "train":
+                shard = next(shard for shard in self.shards if shard.worker == worker)
+                result = train_round(self.engine, self.task, shard, blocks)
+                yield _report_row(result.report)
+                for number, payload in enumerate(send(self.task, self.segments, result)):
+                    yield segment_row(worker, number, payload)
+            elif self.task.evaluation is not None:
+                yield score(self.engine, self.task.evaluation, worker, blocks)
+            settle()
 
 
 @dataclass(frozen=True)
@@ -287,13 +295,15 @@ class EvaluateRound:
 
     def __call__(self, batches: Batches) -> Batches:
         """A report, or nothing for a partition without rows of the split."""
-        blocks = read_blocks(batches, self.digests)
-        first = next(blocks, None)
-        if first is None:
-            return
-        found = evaluate(self.engine, self.task, first.worker, _in_order(_chain(first, blocks)))
-        settle()
-        yield _report_row(Report(found.worker, 0, found.sums, 0, found.seconds))
+        for _, worker, blocks in held(batches, self.digests):
+            yield score(self.engine, self.task, worker, blocks)
+            settle()
+
+
+def score(engine: Engine, task: EvaluationTask, worker: int, blocks: Iterator[Block]) -> pa.RecordBatch:
+    """The report of an evaluation."""
+    found = evaluate(engine, task, worker, _in_order(blocks))
+    return _report_row(Report(worker, 0, found.sums, 0, found.seconds, split=task.split))
 
 
 ERROR_SCHEMA = "worker int, errors string"
@@ -309,14 +319,11 @@ class CountErrors:
 
     def __call__(self, batches: Batches) -> Batches:
         """One row, or none for a partition without rows of the split."""
-        blocks = read_blocks(batches, self.digests)
-        first = next(blocks, None)
-        if first is None:
-            return
-        found = count_errors(self.engine, self.task, _in_order(_chain(first, blocks)))
-        settle()
-        columns = {"worker": pa.array([first.worker], pa.int32()), "errors": [found.model_dump_json()]}
-        yield pa.RecordBatch.from_pydict(columns)
+        for _, worker, blocks in held(batches, self.digests):
+            found = count_errors(self.engine, self.task, _in_order(blocks))
+            columns = {"worker": pa.array([worker], pa.int32()), "errors": [found.model_dump_json()]}
+            yield pa.RecordBatch.from_pydict(columns)
+            settle()
 
 
 def settle() -> None:
@@ -325,14 +332,13 @@ def settle() -> None:
     pyspark's workers run a full `gc.collect()` after every task, which walks all imported modules and took longer than
     a small round (0.1 to 0.2 s). Once a worker has loaded what it needs, that much is set aside for good.
     """
-    if not gc.get_freeze_count():
+    if not _settled:  # to ask `gc` would have it count the objects, one by one
+        _settled.append(True)
         gc.collect()
         gc.freeze()
 
 
-def _chain(first: Block, others: Iterator[Block]) -> Iterator[Block]:
-    yield first
-    yield from others
+_settled: list[bool] = []
 
 
 def _in_order(blocks: Iterator[Block]) -> Iterator[Block]:
@@ -345,13 +351,13 @@ def _in_order(blocks: Iterator[Block]) -> Iterator[Block]:
 
 def _report_row(report: Report) -> pa.RecordBatch:
     sums = report.sums
-    told = (report.rows, sums.rows, sums.loss, sums.metrics, report.steps, report.seconds, report.broken)
+    told = (report.rows, sums.rows, sums.loss, sums.metrics, report.steps, report.seconds, report.broken, report.split)
     return _row(report.worker, None, None, *told)
 
 
 def segment_row(worker: int, segment: int, payload: Buffer) -> pa.RecordBatch:
     """A row of `RESULT_SCHEMA`."""
-    return _row(worker, segment, payload, *[None] * 7)
+    return _row(worker, segment, payload, *[None] * 8)
 
 
 def _row(*values: object) -> pa.RecordBatch:
@@ -370,7 +376,8 @@ def read_reports(table: pa.Table) -> list[Report]:
     for batch in table.to_batches():
         for row in report_rows(batch).drop_columns(["segment", "payload"]).to_pylist():
             sums = Sums(row["counted"], row["loss"], tuple(row["metrics"]))
-            reports.append(Report(row["worker"], row["rows"], sums, row["steps"], row["seconds"], row["broken"]))
+            told = (row[name] for name in ("steps", "seconds", "broken", "split"))
+            reports.append(Report(row["worker"], row["rows"], sums, *told))
     return sorted(reports, key=lambda report: report.worker)
 
 

@@ -68,6 +68,14 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """An evaluation of the weights that a round starts from."""
+
+    graph: Graph
+    split: SplitName
+
+
+@dataclass(frozen=True)
 class RoundTask:
     """A round of training: what to run, where every worker starts, and what it sends back.
 
@@ -85,6 +93,8 @@ class RoundTask:
 
     held: int = field(default_factory=lambda: spool.HELD_BYTES)
     """Bytes of rows that a worker keeps in memory, more in a file."""
+    scoring: Scoring | None = None
+    """What the workers do beside: one job in the place of two."""
 
     @property
     def starts(self) -> dict[VectorName, Floats]:
@@ -95,7 +105,15 @@ class RoundTask:
     @property
     def size(self) -> int:
         """Bytes of the graph and the vectors."""
-        return len(self.graph.model) + self.parameters.nbytes + self.optimizer_state.nbytes
+        beside = 0 if self.scoring is None else len(self.scoring.graph.model)
+        return len(self.graph.model) + self.parameters.nbytes + self.optimizer_state.nbytes + beside
+
+    @property
+    def evaluation(self) -> EvaluationTask | None:
+        """What is to be scored beside, if anything."""
+        if self.scoring is None:
+            return None
+        return EvaluationTask(self.scoring.graph, self.layout, self.scoring.split, self.parameters)
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -131,7 +149,8 @@ class EvaluationTask:
 class Report:
     """What a worker tells of its round; `rows` is the size of its shard.
 
-    `broken` is the step, counted from 0 over the whole run, whose loss was not finite.
+    `broken` is the step, counted from 0 over the whole run, whose loss was not finite. Of an evaluation there are only
+    `sums` and `seconds`, and its `split`.
     """
 
     worker: int
@@ -140,6 +159,7 @@ class Report:
     steps: int
     seconds: float
     broken: int | None = None
+    split: SplitName = "train"
 
 
 @dataclass(frozen=True)
@@ -166,6 +186,8 @@ class RoundResult:
     optimizer_state: Floats
     seconds: float
     """What the driver took to make one set of vectors of those of the workers."""
+    evaluations: tuple[Evaluation, ...] = ()
+    """What came of `RoundTask.scoring`, in worker order."""
 
 
 @dataclass(frozen=True)
@@ -362,8 +384,14 @@ def round_result(
     segments: Sequence[Segment],
     means: Iterable[tuple[Segment, Floats]],
 ) -> RoundResult:
-    """The round of all workers, from the means of all segments."""
+    """The round of all workers, from the means of all segments and the reports, which are in worker order."""
     began = perf_counter()
     found = assemble(segments, means, {"parameters": task.parameters, "optimizer_state": task.optimizer_state})
-    ordered = tuple(sorted(reports, key=lambda report: report.worker))
-    return RoundResult(ordered, found["parameters"], found["optimizer_state"], perf_counter() - began)
+    trained = tuple(report for report in reports if report.split == "train")
+    seconds = perf_counter() - began
+    return RoundResult(trained, found["parameters"], found["optimizer_state"], seconds, evaluations_of(reports))
+
+
+def evaluations_of(reports: Iterable[Report]) -> tuple[Evaluation, ...]:
+    """What the reports tell of evaluations."""
+    return tuple(Evaluation(each.worker, each.sums, each.seconds) for each in reports if each.split != "train")

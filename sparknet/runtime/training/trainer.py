@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from math import isfinite
 from time import perf_counter
 
 import numpy as np
@@ -21,20 +20,21 @@ from sparknet.runtime.encoding.binding import BoundPort, bind
 from sparknet.runtime.encoding.encode import Layout, Shares, choose_layout
 from sparknet.runtime.encoding.learning import learners, teach
 from sparknet.runtime.encoding.profile import Profile
-from sparknet.runtime.engines.base import Floats, Graph, Sums
+from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.evaluation.counting import error_task
 from sparknet.runtime.evaluation.errors import Errors
 from sparknet.runtime.problems import problem
 from sparknet.runtime.training.augment import augmented_fields
 from sparknet.runtime.training.checkpoints import Checkpoint, Checkpoints, check_data, describe_run
-from sparknet.runtime.training.course import Course, plan_course
+from sparknet.runtime.training.course import plan_course
 from sparknet.runtime.training.origin import Origin
 from sparknet.runtime.training.records import Callback, Note, Prepared, Progress, RoundRecord, Score
-from sparknet.runtime.training.rounds import EvaluationTask, Shard
+from sparknet.runtime.training.rounds import Shard
+from sparknet.runtime.training.scores import Scorer
+from sparknet.runtime.training.sequence import SCORED, Rounds
 from sparknet.runtime.training.standing import Standing, Weights, momentum_size
-from sparknet.runtime.training.stopping import asks_to_stop, is_best, is_over
 from sparknet.runtime.training.stores import Store
-from sparknet.runtime.training.workers import DIVERGED, Workers
+from sparknet.runtime.training.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,23 @@ class _Run:
                 steps_done=done[-1].steps if done else 0,
             )
         )
-        start = self._start(layout, bound)
-        standing = self._rounds(graph, course, layout, shards, rows, self._checkpoints(workers, encoded), start)
+        judge = Scorer(self.net, self.backend, layout)
+        rounds = Rounds(
+            net=self.net,
+            workers=Workers(self.net, self.backend, layout, shards, graph, self.progress),
+            scorer=judge,
+            split=next((s for s in SCORED if s in rows), None),
+            course=course,
+            checkpoints=self._checkpoints(workers, encoded),
+            progress=self.progress,
+            callback=self.callback,
+            seconds=lambda: self.seconds,
+        )
+        standing = rounds.run(self._start(layout, bound))
         kept, score = standing.kept, standing.history[standing.kept_round - 1].score
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
-            scores["test"], _ = self._evaluate(layout, "test", kept.parameters, standing.kept_round)
+            scores["test"], _ = judge.evaluate("test", kept.parameters, standing.kept_round)
         judged: SplitName | None = next((s for s in ("test", "validation") if s in rows), None)
         errors = judged and self.backend.errors(error_task(self.net, kept.parameters, layout, judged))
         return TrainedNet(
@@ -279,80 +290,3 @@ class _Run:
             return self.resumed.standing
         weights = Weights(self._initial_parameters(layout, bound), self.net.initial_optimizer_state())
         return Standing(weights, weights, np.zeros(momentum_size(self.net), np.float32))
-
-    def _rounds(
-        self,
-        graph: Graph,
-        course: Course,
-        layout: Layout,
-        shards: Sequence[Shard],
-        rows: dict[str, int],
-        checkpoints: Checkpoints | None,
-        standing: Standing,
-    ) -> Standing:
-        workers = Workers(self.net, self.backend, layout, shards, graph, self.progress)
-        exchanging = workers.exchanging(course.plans[0], standing)
-        if exchanging is not None:
-            self.progress(exchanging)
-        split: SplitName | None = next((s for s in ("validation", "test") if s in rows), None)
-        judge, patience = self.net.judge, self.net.train.early_stop
-        for plan in course.plans[len(standing.history) :]:
-            if is_over(standing.history, judge, patience):
-                break
-            began = perf_counter()
-            taken = workers.take(plan, standing)
-            weights = taken.weights
-            score, evaluating = None, 0.0
-            if split is not None:
-                score, evaluating = self._evaluate(layout, split, weights.parameters, plan.round + 1)
-            record = RoundRecord(
-                round=plan.round + 1,
-                epoch=course.epoch(plan),
-                steps=plan.position + plan.steps,
-                learning_rate=plan.rates.at(plan.position + plan.steps - 1),
-                train=self._score("train", taken.sums),
-                score=score,
-                seconds_compute=taken.seconds,
-                seconds_exchange=taken.seconds_exchange,
-                seconds_evaluation=evaluating,
-                seconds_total=perf_counter() - began,
-                bytes_down=taken.bytes_down,
-                bytes_up=taken.bytes_up,
-            )
-            history = (*standing.history, record)
-            standing = replace(standing, weights=weights, momentum=taken.momentum, history=history)
-            if is_best(standing.history, judge):
-                standing = replace(standing, kept=weights, kept_round=record.round)
-            if checkpoints is not None:
-                checkpoints.after(standing, self.seconds)
-            self.progress(record)
-            if self.callback is not None and asks_to_stop(self.callback, record):
-                break
-        return standing
-
-    def _evaluate(self, layout: Layout, split: SplitName, parameters: Floats, of_round: int) -> tuple[Score, float]:
-        """The score of weights, and the time of the slowest worker."""
-        model = self.net.evaluation.SerializeToString(deterministic=True)
-        graph = Graph("evaluation", model, self.net.statistics_size)
-        results = self.backend.evaluate(EvaluationTask(graph, layout, split, parameters))
-        score = self._score(split, [result.sums for result in sorted(results, key=lambda r: r.worker)])
-        if not all(map(isfinite, (score.loss, *score.metrics.values()))):
-            raise problem(
-                "R0030",
-                f"the loss is not finite: round {of_round}, on `{split}`",
-                notes=[f"the learning rate is {self.net.train.optimizer.lr:g}"],
-                helps=DIVERGED,
-            )
-        return score, max(result.seconds for result in results)
-
-    def _score(self, split: str, parts: Sequence[Sums]) -> Score:
-        total = sum_in_order(parts)
-        return Score(split, total.rows, total.mean_loss, self.net.scores(total.mean_metrics))
-
-
-def sum_in_order(parts: Sequence[Sums]) -> Sums:
-    """The sums of all workers, added in the order given."""
-    total = Sums()
-    for part in parts:
-        total = total.add(part)
-    return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import perf_counter
@@ -19,7 +19,7 @@ from sparknet.runtime.engines.base import Floats, Graph, Sums
 from sparknet.runtime.problems import problem
 from sparknet.runtime.training.exchange import Exchange
 from sparknet.runtime.training.records import Exchanging, Progress, Stepped
-from sparknet.runtime.training.rounds import Plan, RoundResult, RoundTask, Shard
+from sparknet.runtime.training.rounds import Evaluation, Plan, RoundResult, RoundTask, Scoring, Shard
 from sparknet.runtime.training.standing import Standing, Weights
 
 DIVERGED = ("lower `lr` of the optimizer", "scale the inputs, for example `column(...) / 255`")
@@ -43,6 +43,15 @@ class Taken:
 
 
 @dataclass(frozen=True)
+class Along:
+    """An evaluation of the weights that a round starts from, in the round's own job."""
+
+    scoring: Scoring
+    settle: Callable[[Sequence[Evaluation]], bool]
+    """Told what came of it before the round is looked at; whether the run goes on with that."""
+
+
+@dataclass(frozen=True)
 class Workers:
     """The workers of a run."""
 
@@ -54,13 +63,23 @@ class Workers:
     """What the engine takes whole steps with."""
     progress: Progress
 
-    def take(self, plan: Plan, standing: Standing) -> Taken:
-        """A round; raises SparkNetError where a worker does not answer or its numbers are not finite."""
-        if plan.synchronous and len(self.shards) > 1:
+    def together(self, plan: Plan) -> bool:
+        """Whether the workers take every step of a round together, each of which is a job."""
+        return plan.synchronous and len(self.shards) > 1
+
+    def take(self, plan: Plan, standing: Standing, along: Along | None = None) -> Taken | None:
+        """A round, or None where the run ends with what came `along`, which it can where no steps are taken together.
+
+        Raises SparkNetError where a worker does not answer or its numbers are not finite.
+        """
+        if self.together(plan):
             return self._together(plan, standing)
         start, sync, momentum = standing.weights, self.net.train.sync, standing.momentum
         task = self._task(replace(plan, synchronous=False), start)
-        found = self._results(task)
+        found = self.backend.train(replace(task, scoring=None if along is None else along.scoring), self.shards)
+        if along is not None and not along.settle(found.evaluations):
+            return None
+        self._check_answers(plan, found)
         began, parameters = perf_counter(), found.parameters
         if isinstance(sync, OuterSync):
             parameters, momentum = outer_step(sync, start.parameters, parameters, momentum)
@@ -103,7 +122,8 @@ class Workers:
         for position in range(plan.position, plan.position + plan.steps):
             step = replace(plan, position=position, steps=1)
             task = RoundTask(self._gradient, self.layout, step, weights.parameters, np.zeros(0, np.float32))
-            found = self._results(task)
+            found = self.backend.train(task, self.shards)
+            self._check_answers(step, found)
             began = perf_counter()
             weights = self._updated(weights, found.parameters, plan.rates.at(position))
             _check_finite(weights, plan, f"step {position + 1}", position)
@@ -128,10 +148,8 @@ class Workers:
         found = self.backend.engine.infer(self._update, feeds)
         return Weights(np.concatenate([found["new_trained"], mean[trained:]]), found["new_optimizer_state"])
 
-    def _results(self, task: RoundTask) -> RoundResult:
-        """The round of all workers, none of which is missing or broken."""
-        plan = task.plan
-        found = self.backend.train(task, self.shards)
+    def _check_answers(self, plan: Plan, found: RoundResult) -> None:
+        """Raise SparkNetError where a worker is missing or broken."""
         missing = {shard.worker for shard in self.shards} - {report.worker for report in found.reports}
         if missing:
             count = len(self.shards)
@@ -140,7 +158,6 @@ class Workers:
             if report.broken is not None:
                 where = f"worker {report.worker + 1}, step {report.broken + 1}"
                 raise _diverged("the loss is", plan, where, report.broken)
-        return found
 
     # ----- graphs -----
 

@@ -130,6 +130,11 @@ class View:
         """As `Backend.slots`."""
         return self._shared.once("slots", lambda: self._shared.first.slots)
 
+    @property
+    def job_seconds(self) -> float:
+        """As `Backend.job_seconds`."""
+        return self._shared.first.job_seconds
+
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
         return self._shared.once(f"resolve {_text(bound)}", lambda: self._shared.first.resolve(bound))

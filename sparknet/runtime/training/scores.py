@@ -1,0 +1,69 @@
+"""Scores of weights on the rows of a split, from the sums of all workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+
+from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.backend import Backend
+from sparknet.runtime.encoding.encode import Layout
+from sparknet.runtime.engines.base import Floats, Graph, Sums
+from sparknet.runtime.problems import problem
+from sparknet.runtime.training.records import Score
+from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, Scoring
+from sparknet.runtime.training.workers import DIVERGED
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores the weights of a net on encoded data."""
+
+    net: CompiledNet
+    backend: Backend
+    layout: Layout
+
+    def scoring(self, split: SplitName) -> Scoring:
+        """The evaluation that a round takes along."""
+        return Scoring(self._graph, split)
+
+    def task(self, split: SplitName, parameters: Floats) -> EvaluationTask:
+        """The evaluation in a job of its own."""
+        return EvaluationTask(self._graph, self.layout, split, parameters)
+
+    def evaluate(self, split: SplitName, parameters: Floats, of_round: int) -> tuple[Score, float]:
+        """As `score`, of weights that are evaluated for it."""
+        return self.score(split, self.backend.evaluate(self.task(split, parameters)), of_round)
+
+    def score(self, split: SplitName, results: Sequence[Evaluation], of_round: int) -> tuple[Score, float]:
+        """The score of weights, and the slowest worker's time; raises SparkNetError for one that is not finite."""
+        score = self.total(split, [result.sums for result in sorted(results, key=lambda result: result.worker)])
+        if not all(map(isfinite, (score.loss, *score.metrics.values()))):
+            raise problem(
+                "R0030",
+                f"the loss is not finite: round {of_round}, on `{split}`",
+                notes=[f"the learning rate is {self.net.train.optimizer.lr:g}"],
+                helps=DIVERGED,
+            )
+        return score, max(result.seconds for result in results)
+
+    def total(self, split: str, parts: Sequence[Sums]) -> Score:
+        """The score of sums, added in the order given."""
+        total = sum_in_order(parts)
+        return Score(split, total.rows, total.mean_loss, self.net.scores(total.mean_metrics))
+
+    @cached_property
+    def _graph(self) -> Graph:
+        model = self.net.evaluation.SerializeToString(deterministic=True)
+        return Graph("evaluation", model, self.net.statistics_size)
+
+
+def sum_in_order(parts: Sequence[Sums]) -> Sums:
+    """The sums of all workers, added in the order given."""
+    total = Sums()
+    for part in parts:
+        total = total.add(part)
+    return total
