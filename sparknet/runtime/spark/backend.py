@@ -17,7 +17,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
 
-from sparknet.compiler.sections import SplitName
+from sparknet.compiler.sections import SPLITS, SplitName
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
@@ -174,7 +174,7 @@ class SparkBackend:
             rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
             parts.append(_place_rows(rows, shares[key], workers, "payload"))
         placed = reduce(DataFrame.unionAll, parts)
-        by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("split", "key")
+        by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("rank")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
         self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
         with explained(self, bound):
@@ -349,15 +349,21 @@ def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
 
 
 def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
-    """`encode.row_key` and `encode.place` in Spark's words; the column `carried` comes along."""
+    """`encode.row_key` and `encode.place` in Spark's words; the column `carried` comes along.
+
+    `rank` puts rows in the order of splits, then keys. Spark compares the first eight bytes of rows without looking at
+    them again, which decide here; of two columns they would be the split's alone.
+    """
     copies = Window.partitionBy("digest").orderBy("digest")
     copied = rows.withColumn("copy", sf.row_number().over(copies).cast("string"))
     keyed = copied.withColumn("key", sf.sha2(sf.concat(sf.hex("digest"), sf.lit(":"), "copy").cast("binary"), 256))
     draw = sf.conv(sf.substring("key", 1, SPLIT_DIGITS), 16, 10).cast("bigint")
     share = sf.conv(sf.substring("key", SPLIT_DIGITS + 1, WORKER_DIGITS), 16, 10).cast("bigint")
     *first, (last, _) = split_limits(shares)
-    split = sf.lit(last)
+    split, order = sf.lit(last), sf.lit(f"{SPLITS.index(last):02}")
     for name, limit in reversed(first):
         split = sf.when(draw < limit, sf.lit(name)).otherwise(split)
+        order = sf.when(draw < limit, sf.lit(f"{SPLITS.index(name):02}")).otherwise(order)
     worker = sf.shiftright(share * sf.lit(workers), 4 * WORKER_DIGITS).cast("int")
-    return keyed.select(worker.alias("worker"), split.alias("split"), "key", carried)
+    rank = sf.unhex(sf.concat(order, "key"))
+    return keyed.select(worker.alias("worker"), split.alias("split"), rank.alias("rank"), carried)
