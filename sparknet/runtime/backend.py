@@ -79,7 +79,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def job_seconds(self) -> float:
+    def job_overhead_seconds(self) -> float:
         """What a job costs beside its work, about."""
         ...
 

@@ -69,8 +69,8 @@ class LocalBackend:
         self._store = BlockStore()
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
 
-    job_seconds = 0.0
-    """As `Backend.job_seconds`."""
+    job_overhead_seconds = 0.0
+    """As `Backend.job_overhead_seconds`."""
 
     @property
     def slots(self) -> int:

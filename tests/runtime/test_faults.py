@@ -17,6 +17,7 @@ from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime import runs
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.training import sequence
 from sparknet.runtime.training.records import Event, Prepared, RoundRecord
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import only, rows, small_net
@@ -42,6 +43,12 @@ def orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job for every evaluation: what is done behind a round comes before the next one begins."""
+    monkeypatch.setattr(sequence, "LONG", 0)
+
+
 def behind(number: int, act: Callable[[], object]) -> Callable[[Event], None]:
     """Do something once a round has ended, 0 for before the first."""
 
@@ -56,14 +63,19 @@ def behind(number: int, act: Callable[[], object]) -> Callable[[Event], None]:
 # ----- exceptions and dead workers -----
 
 
+@pytest.mark.parametrize("long", [0, 10**9], ids=["scored apart", "scored along"])
 @pytest.mark.parametrize("kind", ["raise", "worker"])
-def test_a_task_that_fails_is_run_again(net: CompiledNet, orders: Path, spark: SparkSession, kind: str) -> None:
+def test_a_task_that_fails_is_run_again(
+    net: CompiledNet, orders: Path, spark: SparkSession, kind: str, long: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An exception in one task; `kill -9` of a Python worker between two steps, as by the kernel when memory is out."""
+    monkeypatch.setattr(sequence, "LONG", long)
     trained = run_spark(net, progress=behind(2, lambda: order(orders, 0, kind)), on=OnSpark(spark=spark))
     assert carried_out(orders) == [kind]
     assert vectors(trained) == vectors(run_local(net))
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize(
     ("kind", "cause"), [("raise-always", "the sensor is on fire"), ("worker-always", "its Python process died")]
 )
@@ -103,6 +115,7 @@ def drifting(spark: SparkSession, shift: Path) -> DataFrame:
     return spark.createDataFrame(rows()).mapInArrow(shifted, "x array<double>, y long")
 
 
+@pytest.mark.usefixtures("apart")
 @pytest.mark.parametrize("names", [("rdd_*",), ("rdd_*", "shuffle_*")], ids=["blocks", "blocks and shuffles"])
 def test_lost_blocks_are_made_again(
     net: CompiledNet,

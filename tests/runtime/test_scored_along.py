@@ -28,7 +28,7 @@ class Counted(LocalBackend):
     def __init__(self, net: CompiledNet, job_seconds: float) -> None:
         supplies = data_section(net).supplies
         super().__init__({key: place_of(supply.source, supply.label, ()) for key, supply in supplies.items()})
-        self.job_seconds = job_seconds
+        self.job_overhead_seconds = job_seconds
         self.jobs: list[str] = []
 
     def train(self, task: RoundTask, shards: list[Shard]) -> RoundResult:

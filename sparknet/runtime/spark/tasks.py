@@ -195,7 +195,7 @@ def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
             yield Block(worker, split, index, rows, memoryview(payloads[i].as_buffer()))
 
 
-def held(batches: Batches, digests: BlockDigests) -> Iterator[tuple[SplitName, int, Iterator[Block]]]:
+def by_place(batches: Batches, digests: BlockDigests) -> Iterator[tuple[SplitName, int, Iterator[Block]]]:
     """What a partition holds: a split, a worker and their blocks; each is to be read before the next."""
     for (split, worker), blocks in groupby(read_blocks(batches, digests), lambda block: (block.split, block.worker)):
         yield split, worker, blocks
@@ -273,7 +273,7 @@ class TrainRound:
 
     def __call__(self, batches: Batches) -> Batches:
         """A report and the segments, nothing for a partition without training rows; a report of each evaluation."""
-        for split, worker, blocks in held(batches, self.digests):
+        for split, worker, blocks in by_place(batches, self.digests):
             if split == "train":
                 shard = next(shard for shard in self.shards if shard.worker == worker)
                 result = train_round(self.engine, self.task, shard, blocks)
@@ -282,7 +282,7 @@ class TrainRound:
                     yield segment_row(worker, number, payload)
             elif self.task.evaluation is not None:
                 yield score(self.engine, self.task.evaluation, worker, blocks)
-            settle()
+            freeze_loaded()
 
 
 @dataclass(frozen=True)
@@ -295,9 +295,9 @@ class EvaluateRound:
 
     def __call__(self, batches: Batches) -> Batches:
         """A report, or nothing for a partition without rows of the split."""
-        for _, worker, blocks in held(batches, self.digests):
+        for _, worker, blocks in by_place(batches, self.digests):
             yield score(self.engine, self.task, worker, blocks)
-            settle()
+            freeze_loaded()
 
 
 def score(engine: Engine, task: EvaluationTask, worker: int, blocks: Iterator[Block]) -> pa.RecordBatch:
@@ -319,14 +319,14 @@ class CountErrors:
 
     def __call__(self, batches: Batches) -> Batches:
         """One row, or none for a partition without rows of the split."""
-        for _, worker, blocks in held(batches, self.digests):
+        for _, worker, blocks in by_place(batches, self.digests):
             found = count_errors(self.engine, self.task, _in_order(blocks))
             columns = {"worker": pa.array([worker], pa.int32()), "errors": [found.model_dump_json()]}
             yield pa.RecordBatch.from_pydict(columns)
-            settle()
+            freeze_loaded()
 
 
-def settle() -> None:
+def freeze_loaded() -> None:
     """Spare the next tasks the sorting of garbage that is none.
 
     pyspark's workers run a full `gc.collect()` after every task, which walks all imported modules and took longer than

@@ -79,7 +79,7 @@ class RoundRecord:
     seconds_evaluation: float
     """The slowest worker's own time in the evaluation."""
     seconds_total: float
-    """Wall time of the round: steps, moving the parameters, averaging, evaluation."""
+    """Wall time of its steps, moving and averaging, and of an evaluation: of the round before if scored along."""
     bytes_down: int
     """Parameters and optimizer state that all workers together were handed for their steps."""
     bytes_up: int

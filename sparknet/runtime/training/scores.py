@@ -30,13 +30,10 @@ class Scorer:
         """The evaluation that a round takes along."""
         return Scoring(self._graph, split)
 
-    def task(self, split: SplitName, parameters: Floats) -> EvaluationTask:
-        """The evaluation in a job of its own."""
-        return EvaluationTask(self._graph, self.layout, split, parameters)
-
     def evaluate(self, split: SplitName, parameters: Floats, of_round: int) -> tuple[Score, float]:
         """As `score`, of weights that are evaluated for it."""
-        return self.score(split, self.backend.evaluate(self.task(split, parameters)), of_round)
+        task = EvaluationTask(self._graph, self.layout, split, parameters)
+        return self.score(split, self.backend.evaluate(task), of_round)
 
     def score(self, split: SplitName, results: Sequence[Evaluation], of_round: int) -> tuple[Score, float]:
         """The score of weights, and the slowest worker's time; raises SparkNetError for one that is not finite."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import zip_longest
 from time import perf_counter
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import SplitName
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.training.checkpoints import Checkpoints
 from sparknet.runtime.training.course import Course
-from sparknet.runtime.training.records import Callback, Progress, RoundRecord
+from sparknet.runtime.training.records import Callback, Progress, RoundRecord, Score
 from sparknet.runtime.training.rounds import Evaluation, Plan
 from sparknet.runtime.training.scores import Scorer
 from sparknet.runtime.training.standing import Standing
@@ -26,6 +27,8 @@ SCORED: tuple[SplitName, ...] = ("validation", "test")
 """The split whose rows are scored after each round is the first of these that the data has."""
 LONG = 20
 """A round of so many times what a job costs is scored at once: to wait for the next one would save less than 5 %."""
+LATE = "R0032"
+"""What a job that gave no answer in its time ends in: another one would be waited for as long."""
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,24 @@ class Rounds:
         exchanging = self.workers.exchanging(self.course.plans[0], standing)
         if exchanging is not None:
             self.progress(exchanging)
-        run = _Run(self, standing)
+        sequence = _Sequence(self, standing)
         plans = self.course.plans[len(standing.history) :]
-        if not run.is_over():
-            for plan, following in zip(plans, [*plans[1:], None], strict=True):
-                if not run.take(plan, following):
+        if not sequence.is_over():
+            for plan, following in zip_longest(plans, plans[1:]):
+                if not sequence.take(plan, following):
                     break
-        return run.standing
+        return sequence.standing
 
 
 @dataclass
-class _Run:
+class _Sequence:
     rounds: Rounds
     standing: Standing
     """Behind the last round that has been scored."""
     waiting: Trained | None = None
     """The round behind that, to be scored along with the next one."""
+    aside: float = 0.0
+    """Seconds of checkpoints, trackers and the callback, which are not the round's."""
 
     def is_over(self) -> bool:
         """Whether the run ends early here."""
@@ -81,38 +86,61 @@ class _Run:
 
     def take(self, plan: Plan, following: Plan | None) -> bool:
         """A round, scored if it does not wait for the `following` one; whether the run goes on."""
-        began, workers, waiting = perf_counter(), self.rounds.workers, self.waiting
-        if waiting is None or self.rounds.split is None:
-            taken = workers.take(plan, self.standing)
+        began, self.aside = perf_counter(), 0.0
+        if self.waiting is None or self.rounds.split is None:
+            taken = self.rounds.workers.take(plan, self.standing)
         else:
-            start = replace(self.standing, weights=waiting.taken.weights, momentum=waiting.taken.momentum)
-            along = Along(self.rounds.scorer.scoring(self.rounds.split), partial(self._settle, waiting))
-            taken = workers.take(plan, start, along)
+            taken = self._take_along(plan, self.waiting, self.rounds.split)
         if taken is None:
             return False
-        trained = Trained(plan, taken, perf_counter() - began)
-        self.waiting = trained if self._may_wait(trained, following) else None
-        return self.waiting is not None or self._score(trained)
+        trained = Trained(plan, taken, perf_counter() - began - self.aside)
+        if self._may_wait(trained, following):
+            self.waiting = trained
+            return True
+        return self._score(trained)
+
+    def _take_along(self, plan: Plan, waiting: Trained, split: SplitName) -> Taken | None:
+        """A round whose job scores the one before; None where the run ends with that."""
+        scorer, start = self.rounds.scorer, waiting.taken
+
+        def settle(found: Sequence[Evaluation]) -> bool:
+            return self._settle(waiting, *scorer.score(split, found, waiting.plan.round + 1))
+
+        try:
+            weights = replace(self.standing, weights=start.weights, momentum=start.momentum)
+            return self.rounds.workers.take(plan, weights, Along(scorer.scoring(split), settle))
+        except SparkNetError as error:
+            if self.waiting is None or error.diagnostics[0].code == LATE:
+                raise
+            if self._counts(waiting, error):  # the run may end with the round before, whatever became of this one
+                raise
+            return None
+
+    def _counts(self, waiting: Trained, error: SparkNetError) -> bool:
+        """Score the round before one that failed; whether the run would go on."""
+        try:
+            return self._score(waiting)
+        except SparkNetError:
+            raise error from None
 
     def _may_wait(self, trained: Trained, following: Plan | None) -> bool:
         together = self.rounds.workers.together
         if self.rounds.split is None or following is None or together(trained.plan) or together(following):
             return False
-        return trained.seconds < LONG * self.rounds.workers.backend.job_seconds
+        return trained.seconds < LONG * self.rounds.workers.backend.job_overhead_seconds
 
     def _score(self, trained: Trained) -> bool:
         """Score a round in a job of its own; whether the run goes on."""
-        began = perf_counter()
         if self.rounds.split is None:
-            return self._settle(trained, ())
-        found = self.rounds.scorer.backend.evaluate(
-            self.rounds.scorer.task(self.rounds.split, trained.taken.weights.parameters)
-        )
-        return self._settle(replace(trained, seconds=trained.seconds + perf_counter() - began), found)
+            return self._settle(trained, None, 0.0)
+        began, parameters = perf_counter(), trained.taken.weights.parameters
+        score, evaluating = self.rounds.scorer.evaluate(self.rounds.split, parameters, trained.plan.round + 1)
+        return self._settle(replace(trained, seconds=trained.seconds + perf_counter() - began), score, evaluating)
 
-    def _settle(self, trained: Trained, found: Sequence[Evaluation]) -> bool:
-        """Make a round part of the run, with what came of its evaluation; whether the run goes on."""
-        record = self._record(trained, found)
+    def _settle(self, trained: Trained, score: Score | None, evaluating: float) -> bool:
+        """Make a round part of the run, with its score; whether the run goes on."""
+        self.waiting, began = None, perf_counter()
+        record = self._record(trained, score, evaluating)
         weights, history = trained.taken.weights, (*self.standing.history, record)
         self.standing = replace(self.standing, weights=weights, momentum=trained.taken.momentum, history=history)
         if is_best(history, self.rounds.net.judge):
@@ -120,21 +148,18 @@ class _Run:
         if self.rounds.checkpoints is not None:
             self.rounds.checkpoints.after(self.standing, self.rounds.seconds())
         self.rounds.progress(record)
-        if self.rounds.callback is not None and asks_to_stop(self.rounds.callback, record):
-            return False
-        return not self.is_over()
+        stops = self.rounds.callback is not None and asks_to_stop(self.rounds.callback, record)
+        self.aside += perf_counter() - began
+        return not stops and not self.is_over()
 
-    def _record(self, trained: Trained, found: Sequence[Evaluation]) -> RoundRecord:
-        plan, taken, scorer = trained.plan, trained.taken, self.rounds.scorer
-        score, evaluating = None, 0.0
-        if self.rounds.split is not None:
-            score, evaluating = scorer.score(self.rounds.split, found, plan.round + 1)
+    def _record(self, trained: Trained, score: Score | None, evaluating: float) -> RoundRecord:
+        plan, taken = trained.plan, trained.taken
         return RoundRecord(
             round=plan.round + 1,
             epoch=self.rounds.course.epoch(plan),
             steps=plan.position + plan.steps,
             learning_rate=plan.rates.at(plan.position + plan.steps - 1),
-            train=scorer.total("train", taken.sums),
+            train=self.rounds.scorer.total("train", taken.sums),
             score=score,
             seconds_compute=taken.seconds,
             seconds_exchange=taken.seconds_exchange,

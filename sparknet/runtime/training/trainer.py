@@ -149,11 +149,11 @@ class _Run:
                 steps_done=done[-1].steps if done else 0,
             )
         )
-        judge = Scorer(self.net, self.backend, layout)
+        scorer = Scorer(self.net, self.backend, layout)
         rounds = Rounds(
             net=self.net,
             workers=Workers(self.net, self.backend, layout, shards, graph, self.progress),
-            scorer=judge,
+            scorer=scorer,
             split=next((s for s in SCORED if s in rows), None),
             course=course,
             checkpoints=self._checkpoints(workers, encoded),
@@ -165,7 +165,7 @@ class _Run:
         kept, score = standing.kept, standing.history[standing.kept_round - 1].score
         scores = {} if score is None else {score.split: score}
         if "test" in rows and "test" not in scores:
-            scores["test"], _ = judge.evaluate("test", kept.parameters, standing.kept_round)
+            scores["test"], _ = scorer.evaluate("test", kept.parameters, standing.kept_round)
         judged: SplitName | None = next((s for s in ("test", "validation") if s in rows), None)
         errors = judged and self.backend.errors(error_task(self.net, kept.parameters, layout, judged))
         return TrainedNet(

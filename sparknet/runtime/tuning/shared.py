@@ -131,9 +131,9 @@ class View:
         return self._shared.once("slots", lambda: self._shared.first.slots)
 
     @property
-    def job_seconds(self) -> float:
-        """As `Backend.job_seconds`."""
-        return self._shared.first.job_seconds
+    def job_overhead_seconds(self) -> float:
+        """As `Backend.job_overhead_seconds`."""
+        return self._shared.first.job_overhead_seconds
 
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
