@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from time import sleep
 
 import numpy as np
 import pytest
@@ -12,9 +14,13 @@ import sparknet
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.problems import problem
+from sparknet.runtime.runs import run_local
 from sparknet.runtime.sources.places import place_of
+from sparknet.runtime.training.checkpoints import Checkpoints
 from sparknet.runtime.training.records import Callback, Progress, RoundRecord
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
+from sparknet.runtime.training.standing import Standing
 from sparknet.runtime.training.trainer import TrainedNet, data_section, train
 from tests.runtime.conftest import only, small_net
 
@@ -31,7 +37,7 @@ class Counted(LocalBackend):
         self.job_overhead_seconds = job_seconds
         self.jobs: list[str] = []
 
-    def train(self, task: RoundTask, shards: list[Shard]) -> RoundResult:
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
         self.jobs.append(f"train {task.plan.round + 1}{' and score' * (task.scoring is not None)}")
         jobs = len(self.jobs)
         found = super().train(task, shards)
@@ -98,6 +104,66 @@ def test_early_stopping(folder: Path) -> None:
     jobs, told = both_ways(small_net(folder, split=SPLITS, workers=2, epochs=30, more=more))
     assert len(told) < 30
     assert jobs[len(told) :] == [f"train {len(told) + 1} and score", "score on test"]
+
+
+class Failing(Counted):
+    """A backend whose workers fail in a round."""
+
+    def __init__(self, net: CompiledNet, round: int) -> None:
+        super().__init__(net, 1e9)
+        self.round = round
+
+    def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
+        if task.plan.round + 1 == self.round:
+            raise problem("R0031", "a worker failed")
+        return super().train(task, shards)
+
+
+def test_a_round_that_fails_takes_none_away(folder: Path) -> None:
+    net, told = small_net(folder, workers=2, epochs=9), list[RoundRecord]()
+    backend = Failing(net, 4)
+    with pytest.raises(SparkNetError, match="a worker failed"):
+        train(net, backend, progress=records_into(told))
+    assert [record.round for record in told] == [1, 2, 3]
+    assert backend.jobs[-1] == "score on test"
+    ended = train(net, backend, callback=lambda record: record.round == 3)  # whatever became of the fourth
+    assert len(ended.history) == 3
+    backend.close()
+
+
+def test_a_run_goes_on_from_every_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from that of the last round, behind which nothing is left to train."""
+    net = small_net(folder, workers=2, epochs=3, more="\n  checkpoint = rounds(1)")
+    whole = run_local(net)
+    monkeypatch.setattr(LocalBackend, "job_overhead_seconds", 1e9)
+    for number in (1, 2, 3):
+        output = folder / f"run-{number}"
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "after", stopping_behind(number))
+            with pytest.raises(KeyboardInterrupt):
+                run_local(net, output)
+        resumed = run_local(net, output, resume=True)
+        assert np.array_equal(resumed.parameters, whole.parameters)
+        assert [record.round for record in resumed.history] == [1, 2, 3]
+
+
+def stopping_behind(number: int) -> Callable[[Checkpoints, Standing, float], None]:
+    after = Checkpoints.after
+
+    def stop(checkpoints: Checkpoints, standing: Standing, seconds: float) -> None:
+        after(checkpoints, standing, seconds)
+        if len(standing.history) == number:
+            raise KeyboardInterrupt
+
+    return stop
+
+
+def test_what_the_caller_does_is_not_in_the_seconds_of_a_round(folder: Path) -> None:
+    net = small_net(folder, workers=2, epochs=3)
+    backend = Counted(net, 1e9)
+    trained = train(net, backend, callback=lambda record: sleep(0.5))
+    backend.close()
+    assert max(record.seconds_total for record in trained.history) < trained.seconds - 1.5
 
 
 def test_the_first_round_that_is_not_finite_is_named(folder: Path) -> None:
