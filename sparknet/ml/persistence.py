@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -180,25 +180,37 @@ def _folder(spark: SparkSession, path: str) -> Iterator[Path]:
     frame = spark.read.parquet(os.path.join(path, "data"))
     if frame.columns != _FILES_SCHEMA.names:
         raise _damaged(path, "`data` does not hold the files of a run")
-    _check_sizes(frame, path)
+    sizes = _checked_sizes(frame, path)
     with TemporaryDirectory(prefix="sparknet-") as folder:
-        for row in frame.orderBy("name", "part").toLocalIterator():
-            name, content = row["name"], row["content"]
-            if not isinstance(content, bytes | bytearray):
-                raise _damaged(path, "`data` holds what is no file of a run")
-            with Path(folder, name).open("ab") as file:
-                file.write(content)
+        rows = frame.orderBy("name", "part").toLocalIterator()
+        _unpack(((row["name"], row["content"]) for row in rows), sizes, Path(folder), path)
         yield Path(folder)
 
 
-def _check_sizes(frame: DataFrame, path: str) -> None:
-    """Raise SparkNetError for files that no run has, that are too large, or that the disk has no room for.
+def _unpack(parts: Iterable[tuple[object, object]], sizes: Mapping[str, int], folder: Path, path: str) -> None:
+    """Write the parts of files into a folder. What was not counted is not written: the table is read a second time."""
+    left = dict(sizes)
+    for name, content in parts:
+        if not isinstance(name, str) or _most_bytes(name) is None or not isinstance(content, bytes | bytearray):
+            raise _damaged(path, "`data` holds what is no file of a run")
+        left[name] = left.get(name, -1) - len(content)
+        if left[name] < 0:
+            raise _damaged(path, f"`{name}` grew while it was read")
+        with Path(folder, name).open("ab") as file:
+            file.write(content)
+
+
+def _checked_sizes(frame: DataFrame, path: str) -> dict[str, int]:
+    """The bytes of each file; raises SparkNetError for those that no run has, too large ones, and a disk without room.
 
     Spark counts: a few bytes of parquet may hold gigabytes, and nothing of them comes here before they are known.
     """
     sizes = frame.selectExpr("name", "octet_length(content) AS size").groupBy("name").agg({"size": "sum", "*": "count"})
-    total = 0
-    for name, size, parts in sizes.select("name", "sum(size)", "count(1)").limit(_MOST_FILES).collect():
+    counted = sizes.select("name", "sum(size)", "count(1)").limit(_MOST_FILES + 1).collect()
+    if len(counted) > _MOST_FILES:
+        raise _damaged(path, f"`data` holds more than the {_MOST_FILES:,} files allowed")
+    found: dict[str, int] = {}
+    for name, size, parts in counted:
         most = _most_bytes(name)
         if most is None or size is None:
             raise _damaged(path, "`data` holds what is no file of a run")
@@ -206,11 +218,12 @@ def _check_sizes(frame: DataFrame, path: str) -> None:
             raise _damaged(path, f"the {size:,} bytes of `{name}` are more than the {most:,} allowed")
         if parts > 1 + size // _PART:
             raise _damaged(path, f"`{name}` comes in more parts than it has bytes for")
-        total += size
+        found[name] = size
     free = shutil.disk_usage(gettempdir()).free
-    if total > free:
+    if (total := sum(found.values())) > free:
         message = f"`{path}` holds {total >> 20:,} MiB, and the disk of `{gettempdir()}` has {free >> 20:,} MiB free"
         raise problem("R0049", message, helps=["make room, or name a folder on another disk as `TMPDIR`"])
+    return found
 
 
 def _most_bytes(name: object) -> int | None:

@@ -14,12 +14,15 @@ from sparknet.compiler.graph import OPSET
 _NAMES = """
 Abs Add ArgMax AveragePool BatchNormalization BitShift BitwiseXor Cast Clip Concat Conv ConvTranspose Div Elu Equal Erf
 Exp Expand GRU Gather Gemm Greater GreaterOrEqual HardSigmoid Identity LSTM LayerNormalization LeakyRelu Less Log
-LogSoftmax MatMul Max MaxPool MaxUnpool Min Mul Neg Pad Pow RNN Range ReduceMax ReduceMean ReduceProd ReduceSum
+LogSoftmax MatMul Max MaxPool Min Mul Neg Pad Pow RNN Range ReduceMax ReduceMean ReduceProd ReduceSum
 ReduceSumSquare Relu Reshape Resize ScatterElements Selu Shape Sigmoid Sign Size Slice Softmax Softplus Softsign Split
 Sqrt Squeeze Sub Tanh Transpose Unsqueeze Where
 """
 _OPERATORS = frozenset(_NAMES.split()) | FOREIGN
 """What the compiler writes, of its own and of foreign models. None of it loops without bound, as `Loop` can."""
+
+_OF_STEPS = frozenset({"Scan", "MaxUnpool"})
+"""What only the training step needs."""
 
 Signature = Mapping[str, tuple[str, tuple[int | None, ...]]]
 """Values by name: element type as numpy calls it, and shape, None for a size that is open."""
@@ -33,11 +36,11 @@ class Interface:
     outputs: Signature
 
 
-def check_model(data: bytes, scans: bool = False) -> Interface:
+def check_model(data: bytes, step: bool = False) -> Interface:
     """Raise UnsafeModelError unless `data` is a valid, self-contained model of standard operators.
 
     1. What `safety.parsed` refuses of any file.
-    2. Only operators that the compiler writes, in its opset. `Scan` only where the graph `scans`.
+    2. Only operators that the compiler writes, in its opset. `Scan` and `MaxUnpool` only in a training `step`.
     3. `onnx.checker` finds nothing wrong, shapes included.
     """
     model = parsed(data)
@@ -46,7 +49,7 @@ def check_model(data: bytes, scans: bool = False) -> Interface:
         raise UnsafeModelError(f"it uses operators of another domain ({sorted(domains)[0]!r})")
     if [entry.version for entry in model.opset_import] != [OPSET]:
         raise UnsafeModelError(f"it is not of opset {OPSET}")
-    allowed = _OPERATORS | {"Scan"} if scans else _OPERATORS
+    allowed = _OPERATORS | _OF_STEPS if step else _OPERATORS
     for graph in graphs(model.graph):
         _check_operators(graph, allowed)
     try:

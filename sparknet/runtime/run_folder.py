@@ -226,7 +226,7 @@ def _interfaces(manifest: Manifest) -> dict[str, Interface]:
 
 def _check_graph(path: Path, data: bytes, expected: Interface) -> None:
     try:
-        found = check_model(data, scans=path.name == STEP)
+        found = check_model(data, step=path.name == STEP)
     except UnsafeModelError as error:
         raise damaged(path, str(error)) from error
     if found != expected or list(found.outputs) != list(expected.outputs):  # the engine goes by the order of outputs

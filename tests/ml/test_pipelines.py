@@ -6,6 +6,7 @@ import gc
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -19,8 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 from sparknet.grammar import SparkNetError
-from sparknet.ml import CNNClassifier, NetClassifier, NetTransformer
+from sparknet.ml import CNNClassifier, NetClassifier, NetTransformer, persistence
 from sparknet.ml.persistence import Facts
+from tests.runtime.conftest import only
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
 """pyspark's validators leave their pools of threads to the garbage collector."""
@@ -135,6 +137,39 @@ def test_files_of_a_model_are_counted_before_they_are_written(
     with pytest.raises(SparkNetError, match="is damaged") as error:
         NetTransformer.load(path)
     assert error.value.diagnostics[0].message == f"`{path}` is damaged: {why}"
+
+
+def test_a_model_of_too_many_files(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "model")
+    DefaultParamsWriter.saveMetadata(NetTransformer(), path, spark)
+    names = "CASE id WHEN 0 THEN 'net.net' ELSE '../../x' END AS name"
+    held = spark.range(2).selectExpr(names, "0 AS part", "binary(' ') AS content")
+    held.coalesce(1).orderBy("id").write.parquet(f"{path}/data")
+    monkeypatch.setattr(persistence, "_MOST_FILES", 1)
+    with pytest.raises(SparkNetError) as error:
+        NetTransformer.load(path)
+    assert only(error) == f"M0004 `{path}` is damaged: `data` holds more than the 1 files allowed"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("../../x", b"", "`data` holds what is no file of a run"),
+        (None, b"", "`data` holds what is no file of a run"),
+        ("net.net", None, "`data` holds what is no file of a run"),
+        ("net.net", b"456", "`net.net` grew while it was read"),
+        ("inference.onnx", b"", "`inference.onnx` grew while it was read"),
+    ],
+    ids=["name", "no name", "null", "longer", "new"],
+)
+def test_a_saved_model_that_changes_after_it_was_counted(tmp_path: Path, name: Any, content: Any, why: str) -> None:
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    with pytest.raises(SparkNetError) as error:
+        persistence._unpack([("net.net", b"123"), (name, content)], {"net.net": 5, "../../x": 5}, folder, "p")
+    assert only(error) == f"M0004 `p` is damaged: {why}"
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [folder / "net.net"]
+    assert (folder / "net.net").read_bytes() == b"123"
 
 
 @pytest.mark.parametrize("divisor", [0, -1, float("nan"), float("inf")])

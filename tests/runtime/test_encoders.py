@@ -281,9 +281,10 @@ def test_texts_train(tmp_path: Path, spark: SparkSession, binding: str, variable
 
 
 def test_lists_of_words_train(tmp_path: Path, spark: SparkSession) -> None:
-    """What Spark's `Tokenizer` makes; words of such a list stay as they are."""
+    """What Spark's `Tokenizer` makes, which splits at every blank; words of such a list stay as they are."""
     rows = descriptions()
-    rows = rows.set_column(0, "text", pa.array([line.split() for line in rows["text"].to_pylist()]))
+    lines = (f" {line.replace(' ', '  ', 1)}" for line in rows["text"].to_pylist())
+    rows = rows.set_column(0, "text", pa.array([line.split(" ") for line in lines]))
     pq.write_table(rows, tmp_path / "rows.parquet")
     binding = 'words(column("text"))'
     text = TEXTS.format(length=12, vocabulary=200, variable=", variable: true", middle="mean", binding=binding)

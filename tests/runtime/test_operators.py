@@ -6,15 +6,24 @@ import pytest
 
 import sparknet
 from sparknet.compiler import CompiledNet
+from sparknet.compiler.foreign.safety import UnsafeModelError
 from sparknet.compiler.optimizers import CLIPS, OPTIMIZERS
 from sparknet.runtime.onnx_check import check_model
 from tests.compiler.layer_rows import JOINED, ROWS, Row
 
 
 def accepted(net: CompiledNet) -> None:
-    check_model(net.step.SerializeToString(), scans=True)
+    check_model(net.step.SerializeToString(), step=True)
     check_model(net.evaluation.SerializeToString())
     check_model(net.inference(net.initial_parameters()).SerializeToString())
+
+
+def test_operators_of_the_step_alone() -> None:
+    net = sparknet.compile(
+        "net N {\n input x: float[1, 8, 8]\n conv(4, 3x3) -> maxpool(2) -> flatten -> dense(3)\n output y: class[3]\n}"
+    )
+    with pytest.raises(UnsafeModelError, match="MaxUnpool"):
+        check_model(net.step.SerializeToString())
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.text for row in ROWS])

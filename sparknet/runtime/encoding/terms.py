@@ -101,9 +101,12 @@ def encode_categories(array: pa.Array, encoder: Categories) -> Column:
 
 
 def pieces_of(text: str | list[str], encoder: Tokens) -> list[str]:
-    """The first `length` words or characters of a text, or of the words of a list."""
+    """The first `length` words or characters of a text, or of the words of a list, of which empty ones are none.
+
+    Spark's `Tokenizer` makes those where two blanks stand side by side.
+    """
     if isinstance(text, list):
-        return text[: encoder.length]
+        return [word for word in text if word][: encoder.length]
     if not text.isascii():
         text = _marks().sub(r"\1", text)
     if encoder.unit == "chars":

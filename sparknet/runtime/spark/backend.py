@@ -109,7 +109,7 @@ class SparkBackend:
         """What the executors have."""
         return self._known_cluster or inspect(self._spark, self._waits.start)
 
-    job_overhead_seconds = 0.15
+    job_overhead_seconds = 0.1
     """As `Backend.job_overhead_seconds`; `python bench/round.py` measures it."""
 
     @property
