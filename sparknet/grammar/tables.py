@@ -25,6 +25,9 @@ from lark.lexer import TerminalDef
 GRAMMAR = Path(__file__).with_name("net.lark")
 TABLES = Path(__file__).with_name("net.tables.json")
 
+_ENDLESS = (1 << 32) - 1
+"""The longest width that is written for a terminal, as releases of Python put no end differently."""
+
 _GIVEN_ANEW = ("postlex",)
 """Options of the parser that are code."""
 
@@ -69,6 +72,9 @@ def tables_text() -> str:
     data, memo = work_out(text).memo_serialize([TerminalDef, Rule])
     data["options"] = {key: value for key, value in data["options"].items() if key not in _GIVEN_ANEW}
     _number_anew(data["parser"]["parser"])
+    for entry in memo.values():
+        if "_width" in entry.get("pattern", {}):  # that of an endless pattern differs between releases of Python
+            entry["pattern"]["_width"] = [min(width, _ENDLESS) for width in entry["pattern"]["_width"]]
     tables = {"data": data, "memo": memo}
     return json.dumps({"made_for": _made_for(text), "tables": tables}, separators=(",", ":"), sort_keys=True) + "\n"
 
