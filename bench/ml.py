@@ -9,7 +9,9 @@ has seen.
 
 from __future__ import annotations
 
+import os
 import statistics
+import sys
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -17,10 +19,10 @@ from typing import Any
 from pyspark.ml.classification import MultilayerPerceptronClassifier
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.linalg import Vectors
+from pyspark.sql import SparkSession
 from sklearn.datasets import load_digits
 
 from sparknet.ml import CNNClassifier
-from sparknet.runtime.spark.session import start_session
 
 TURNS = 5
 STAGES: dict[str, Callable[[], Any]] = {
@@ -33,7 +35,9 @@ STAGES: dict[str, Callable[[], Any]] = {
 
 def main() -> None:
     """Print the medians as a table."""
-    spark = start_session("local[2]")
+    # A session as users make it: the JVM of `sparknet run` is set up for short runs, which would slow the peer down.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    spark = SparkSession.builder.master("local[2]").getOrCreate()
     images, kinds = load_digits(return_X_y=True)
     rows = [(i, Vectors.dense(x), float(y)) for i, (x, y) in enumerate(zip(images, kinds, strict=True))]
     digits = spark.createDataFrame(rows, ["id", "features", "label"]).repartition(2)
