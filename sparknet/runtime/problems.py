@@ -16,6 +16,8 @@ def problem(
 
 
 CHANGED = "R0023"
+LATE = "R0032"
+"""What a job that gave no answer in its time ends in."""
 
 
 def changed(what: str, label: Label | None = None) -> SparkNetError:

@@ -14,7 +14,7 @@ from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.training.records import Score
 from sparknet.runtime.training.rounds import EvaluationTask
-from sparknet.runtime.training.scores import sum_in_order
+from sparknet.runtime.training.scores import in_worker_order, score_of
 
 
 def scored_ports(run: SavedRun) -> tuple[BoundPort, ...]:
@@ -37,5 +37,4 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
         backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers)
         graph = Graph("evaluation", run.evaluation, net.statistics_size)
         results = backend.evaluate(EvaluationTask(graph, layout, "test", run.parameters))
-    total = sum_in_order([result.sums for result in sorted(results, key=lambda result: result.worker)])
-    return Score("test", total.rows, total.mean_loss, net.scores(total.mean_metrics))
+    return score_of(net, "test", in_worker_order(results))

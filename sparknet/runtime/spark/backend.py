@@ -6,7 +6,7 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import cast
@@ -361,10 +361,14 @@ def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> 
     draw = sf.conv(sf.substring("key", 1, SPLIT_DIGITS), 16, 10).cast("bigint")
     share = sf.conv(sf.substring("key", SPLIT_DIGITS + 1, WORKER_DIGITS), 16, 10).cast("bigint")
     *first, (last, _) = split_limits(shares)
-    split, order = sf.lit(last), sf.lit(f"{SPLITS.index(last):02}")
-    for name, limit in reversed(first):
-        split = sf.when(draw < limit, sf.lit(name)).otherwise(split)
-        order = sf.when(draw < limit, sf.lit(f"{SPLITS.index(name):02}")).otherwise(order)
+
+    def of_split(tell: Callable[[SplitName], str]) -> Column:
+        found = sf.lit(tell(last))
+        for name, limit in reversed(first):
+            found = sf.when(draw < limit, sf.lit(tell(name))).otherwise(found)
+        return found
+
     worker = sf.shiftright(share * sf.lit(workers), 4 * WORKER_DIGITS).cast("int")
-    rank = sf.unhex(sf.concat(order, "key"))
+    rank = sf.unhex(sf.concat(of_split(lambda name: f"{SPLITS.index(name):02}"), "key"))
+    split = of_split(lambda name: name)
     return keyed.select(worker.alias("worker"), split.alias("split"), rank.alias("rank"), carried)

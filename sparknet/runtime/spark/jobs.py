@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark import InheritableThread
 from pyspark.sql import DataFrame, SparkSession
 
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import LATE, problem
 from sparknet.runtime.spark.waits import LateError, in_time
 
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], R
         return job_in_time(spark, seconds, work)
     except LateError as error:
         raise problem(
-            "R0032",
+            LATE,
             f"{doing}: no answer from Spark in {seconds:,.0f} s",
             helps=[
                 "see Spark's log: are there executors, and free task slots?",

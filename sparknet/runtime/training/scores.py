@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 from math import isfinite
 
 from sparknet.compiler.compiled import CompiledNet
@@ -37,7 +37,7 @@ class Scorer:
 
     def score(self, split: SplitName, results: Sequence[Evaluation], of_round: int) -> tuple[Score, float]:
         """The score of weights, and the slowest worker's time; raises SparkNetError for one that is not finite."""
-        score = self.total(split, [result.sums for result in sorted(results, key=lambda result: result.worker)])
+        score = score_of(self.net, split, in_worker_order(results))
         if not all(map(isfinite, (score.loss, *score.metrics.values()))):
             raise problem(
                 "R0030",
@@ -47,20 +47,18 @@ class Scorer:
             )
         return score, max(result.seconds for result in results)
 
-    def total(self, split: str, parts: Sequence[Sums]) -> Score:
-        """The score of sums, added in the order given."""
-        total = sum_in_order(parts)
-        return Score(split, total.rows, total.mean_loss, self.net.scores(total.mean_metrics))
-
     @cached_property
     def _graph(self) -> Graph:
         model = self.net.evaluation.SerializeToString(deterministic=True)
         return Graph("evaluation", model, self.net.statistics_size)
 
 
-def sum_in_order(parts: Sequence[Sums]) -> Sums:
-    """The sums of all workers, added in the order given."""
-    total = Sums()
-    for part in parts:
-        total = total.add(part)
-    return total
+def in_worker_order(results: Sequence[Evaluation]) -> list[Sums]:
+    """The sums of an evaluation, worker by worker."""
+    return [result.sums for result in sorted(results, key=lambda result: result.worker)]
+
+
+def score_of(net: CompiledNet, split: str, parts: Sequence[Sums]) -> Score:
+    """The score of sums, added in the order given."""
+    total = reduce(Sums.add, parts, Sums())
+    return Score(split, total.rows, total.mean_loss, net.scores(total.mean_metrics))

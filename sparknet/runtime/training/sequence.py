@@ -14,11 +14,12 @@ from time import perf_counter
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.runtime.problems import LATE
 from sparknet.runtime.training.checkpoints import Checkpoints
 from sparknet.runtime.training.course import Course
 from sparknet.runtime.training.records import Callback, Progress, RoundRecord, Score
 from sparknet.runtime.training.rounds import Evaluation, Plan
-from sparknet.runtime.training.scores import Scorer
+from sparknet.runtime.training.scores import Scorer, score_of
 from sparknet.runtime.training.standing import Standing
 from sparknet.runtime.training.stopping import asks_to_stop, is_best, is_over
 from sparknet.runtime.training.workers import Along, Taken, Workers
@@ -27,8 +28,6 @@ SCORED: tuple[SplitName, ...] = ("validation", "test")
 """The split whose rows are scored after each round is the first of these that the data has."""
 LONG = 20
 """A round of so many times what a job costs is scored at once: to wait for the next one would save less than 5 %."""
-LATE = "R0032"
-"""What a job that gave no answer in its time ends in: another one would be waited for as long."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ class _Sequence:
             weights = replace(self.standing, weights=start.weights, momentum=start.momentum)
             return self.rounds.workers.take(plan, weights, Along(scorer.scoring(split), settle))
         except SparkNetError as error:
-            if self.waiting is None or error.diagnostics[0].code == LATE:
+            if self.waiting is None or error.diagnostics[0].code == LATE:  # another job would be waited for as long
                 raise
             if self._counts(waiting, error):  # the run may end with the round before, whatever became of this one
                 raise
@@ -159,7 +158,7 @@ class _Sequence:
             epoch=self.rounds.course.epoch(plan),
             steps=plan.position + plan.steps,
             learning_rate=plan.rates.at(plan.position + plan.steps - 1),
-            train=self.rounds.scorer.total("train", taken.sums),
+            train=score_of(self.rounds.net, "train", taken.sums),
             score=score,
             seconds_compute=taken.seconds,
             seconds_exchange=taken.seconds_exchange,
