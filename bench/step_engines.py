@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +64,12 @@ def forget_peak() -> None:
 
 def stock_onnxruntime(name: str, folder: Path, data: dict[str, np.ndarray], threads: int) -> Runner:
     """Stock ONNX Runtime: steps come as an iterator, as in a round of training."""
-    import onnxruntime as ort
-
     import sparknet
+    from sparknet.runtime.engines import base
     from sparknet.runtime.engines.base import OnnxRuntimeEngine, Step
 
     if threads > 1:  # training takes one thread a task slot; this is for the bench alone
-        fields = ort.SessionOptions.intra_op_num_threads
-        ort.SessionOptions.intra_op_num_threads = property(fields.fget, lambda o, _: fields.fset(o, threads))
+        base.session_options = partial(_more_threads, base.session_options, threads)
     with np.load(folder / "start.npz") as start:
         flow = [start["parameters"], start["state"]]
     engine, rows = OnnxRuntimeEngine(), NETS[name].batch
@@ -92,6 +91,13 @@ def stock_onnxruntime(name: str, folder: Path, data: dict[str, np.ndarray], thre
         lambda k: take(iter([Step(batches[k % BATCHES], rows, 0.001, k)])).sums.mean_loss,
         lambda done: take(until(done)).steps,
     )
+
+
+def _more_threads(session_options: Callable[[], Any], threads: int) -> Any:
+    options = session_options()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")  # as it is by default, and in the peers
+    return options
 
 
 def onnxruntime_training(name: str, folder: Path, data: dict[str, np.ndarray], threads: int) -> Runner:
