@@ -1,7 +1,7 @@
 """Accuracy and bytes of each `sync` on 80,000 rows, against `sync = step`, with 2, 4 and 8 workers in this process.
 
     python bench/sync.py
-    python bench/sync.py --nets perceptron --workers 8 --seeds 3
+    python bench/sync.py --nets perceptron --workers 8 --syncs "outer(lr" --seeds 3
 
 The digits are too few for eight workers, so these rows are made: a CNN reads digits put anywhere on a larger page, half
 of the digits only in the rows for `test`; a GRU tells noisy waves apart; a perceptron learns what another one says of
@@ -126,14 +126,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 4, 8])
     parser.add_argument("--nets", nargs="+", choices=NETS, default=list(NETS))
+    parser.add_argument("--syncs", nargs="+", default=[""], help="beginnings of `sync`; `step` is always run")
     given = parser.parse_args()
+    syncs = [sync for sync in SYNCS if sync == "step" or sync.startswith(tuple(given.syncs))]
     heads = [f"{n} workers | bytes" for n in given.workers]
     print("| net | `sync` | " + " | ".join(heads) + " |\n" + "| --- " * (2 * len(heads) + 2) + "|", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         for name in given.nets:
             write(Path(temporary), name)
             whole: dict[int, float] = {}
-            for sync in SYNCS:
+            for sync in syncs:
                 cells = []
                 for workers in given.workers:
                     runs = [trained(Path(temporary), name, sync, workers, seed) for seed in range(given.seeds)]
