@@ -57,8 +57,8 @@ SYNCS: dict[str, tuple[str, ...]] = {
     "average(every: 300, after: 300)": ("train.sync=average(every: 300, after: 300)",),
     "outer(every: 300)": ("train.sync=outer(every: 300)",),
     "outer(every: 300), int8": ("train.sync=outer(every: 300)", "train.exchange=int8"),
-    "outer(lr: 1.0, momentum: 0.8, every: 320), int8": (
-        "train.sync=outer(lr: 1.0, momentum: 0.8, every: 320)", "train.exchange=int8",
+    "outer(lr: 1.2, momentum: 0.8, every: 320), int8": (
+        "train.sync=outer(lr: 1.2, momentum: 0.8, every: 320)", "train.exchange=int8",
     ),
     "outer(lr: 1.0, momentum: 0.8, every: 80), int8, moments reset": (
         "train.sync=outer(lr: 1.0, momentum: 0.8, every: 80)", "train.exchange=int8", "train.moments=reset",

@@ -31,8 +31,8 @@ Run = Callable[[DataFrame], pa.Table]
 
 SLICE = 4 * BLOCK
 """Numbers that are averaged at a time: 1 MiB of float32."""
-DIRECT_BYTES = 32 << 20
-"""So much from all workers together goes straight to the driver; chosen, not measured: `bench/route.py` measures."""
+DIRECT_BYTES = 128 << 20
+"""So much from all workers together goes straight to the driver, which is quicker up to there (`bench/route.py`)."""
 PIECE_BYTES = 64 << 20
 """Of averages, the driver takes in so much at a time."""
 INLINE_BYTES = 1 << 19
