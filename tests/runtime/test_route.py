@@ -109,8 +109,8 @@ def test_the_route_depends_on_bytes_and_what_the_driver_takes() -> None:
         return choose_route(most, task, [Shard(worker, 1, 1) for worker in range(workers)])
 
     assert route(1000, 8) == Route()
-    assert len(route(3_000_000, 3).segments) == 12
-    assert route(3_000_000, 3, "int8") == Route()
+    assert len(route(3_000_000, 12).segments) == 12
+    assert route(3_000_000, 12, "int8") == Route()
     tight = route(1000, 8, most=40 << 10)
     assert (len(tight.segments), tight.piece_bytes) == (1, 10 << 10)
 
