@@ -17,7 +17,8 @@ from sparknet.compiler.graph import GraphBuilder, Node
 
 _FILTER_AXIS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1}
 """The axis of the weight that counts the results: `[filters, ...]`, `[channels, filters of a group, ...]`,
-`[features, units]` or with `transB` the other way round. `MatMul` is of sequences, whose channels are the steps."""
+`[features, units]` or with `transB` the other way round. A `Reshape` stands behind the product of a sequence, whose
+channels are the steps."""
 
 
 def fold_normalisation(g: GraphBuilder) -> None:

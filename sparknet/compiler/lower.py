@@ -22,6 +22,7 @@ from sparknet.compiler.optimizers import Update
 from sparknet.compiler.outputs import Scores, measured, score, write_predictions
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.quicken import quicken
+from sparknet.compiler.scaling import scale_behind
 from sparknet.compiler.scope import Scope
 from sparknet.compiler.sections import ROW_WEIGHT
 
@@ -209,6 +210,7 @@ def _learnt(
 ) -> _Learnt:
     """Forward and backward pass of one batch; buffers among `tensors` may differ from those that are held."""
     scores, buffers = _scored(g, typed, tensors, ports, seed)
+    scale_behind(g)
     gradients = differentiate(g, scores.loss, [tensors[s.name] for s in held.of_kind("trained")])
     with g.layer("optimizer"):
         return _Learnt(scores, _join(g, [_flat(g, d) for d in gradients]), buffers)

@@ -22,6 +22,7 @@ def quicken(g: GraphBuilder) -> None:
     """Apply all rules to a graph whose outputs are declared, and to the bodies of its loops."""
     _logarithms_of_products(g)
     _products_of_differences(g)
+    _masks_in_one_pass(g)
     for node in list(g.nodes):
         for body in node.attributes.values():
             if isinstance(body, GraphBuilder):
@@ -53,6 +54,23 @@ def _softplus(g: GraphBuilder, node: Node) -> Value:
 def _reduce_sum_square(g: GraphBuilder, node: Node) -> Value:
     x, *axes = node.inputs
     return g.op("ReduceSum", g.op("Mul", x, x), *axes, **node.attributes)
+
+
+_STEEP = 3e38
+"""Brings all numbers but those of less than 24 bits above 1."""
+
+
+def _masks_in_one_pass(g: GraphBuilder) -> None:
+    """1 above 0, else 0, as `min(max(a x, 0), 1)`, an operator that is a pass less than to compare and to convert.
+
+    In float32 only, the one type for which ONNX Runtime has it.
+    """
+    for node in list(g.nodes) if g.dtype == "float32" else ():
+        above = g.producer(node.inputs[0]) if node.op == "Cast" else None
+        if above is not None and above.op == "Greater" and node.attributes["to"] == g.onnx_type("float32"):
+            x, bound = above.inputs
+            if bound in g.initializers and not g.initializers[bound].any():
+                _put(g, node, lambda g, _, x=x: g.op("HardSigmoid", x, alpha=_STEEP, beta=0.0))  # type: ignore[misc]
 
 
 _MOST_FACTORS = 64

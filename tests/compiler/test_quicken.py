@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
@@ -89,6 +90,39 @@ def test_products_of_differences(minus_first: bool, read_again: bool) -> None:
     quicken(g)
     assert ("Neg" in {node.op for node in g.nodes}) == read_again
     assert np.allclose(values(g), before, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "bound", "dtype", "to", "stays"),
+    [
+        ("Greater", 0.0, "float32", "float32", False),
+        ("Greater", 0.5, "float32", "float32", True),
+        ("Less", 0.0, "float32", "float32", True),
+        ("Greater", 0.0, "float64", "float64", True),
+        ("Greater", 0.0, "float32", "int64", True),
+    ],
+)
+def test_masks_in_one_pass(comparison: str, bound: float, dtype: str, to: str, stays: bool) -> None:
+    g = GraphBuilder("g", dtype)
+    g.input("x", dtype, (BATCH, 6))
+    mask = g.op("Cast", g.op(comparison, "x", g.constant(bound)), to=g.onnx_type(to))
+    g.output("y", mask, to, (BATCH, 6))
+    before = values(g)
+    quicken(g)
+    assert ("Cast" in {node.op for node in g.nodes}) == stays
+    with np.errstate(over="ignore"):  # what is too large for a float32 is above 1 all the same
+        assert np.array_equal(values(g), before)
+
+
+def test_a_mask_of_the_smallest_and_the_largest_numbers() -> None:
+    g = GraphBuilder("g")
+    g.input("x", "float32", (BATCH,))
+    mask = g.op("Cast", g.op("Greater", "x", g.constant(0.0)), to=g.onnx_type("float32"))
+    g.output("y", mask, "float32", (BATCH,))
+    quicken(g)
+    x = np.array([-np.inf, -3e38, -1e-37, 0, 1.2e-38, 1e-30, 1, 3e38, np.inf], np.float32)
+    session = ort.InferenceSession(g.model().SerializeToString())
+    assert session.run(None, {"x": x})[0].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
 
 
 def test_the_loss_of_an_autoencoder() -> None:

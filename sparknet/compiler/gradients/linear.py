@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from sparknet.compiler.gradients.base import Backward, Rule
-from sparknet.compiler.graph import Value
+from sparknet.compiler.graph import Dim, Value
 
 _MUCH_WIDER = 8
 """From this ratio of its sides on, the gradient of a weight is computed the other way round (measured)."""
+_MANY = 4096
+"""So many numbers in each row of a batch are not in the cache any more when the gradient comes back (measured)."""
 
 
 def _matmul(n: Backward) -> tuple[Value, Value]:
     """`Y = A B`: `dA = dY B^T`, `dB = A^T dY`, for matrices and batches of them."""
     if len(n.shape(0)) > len(n.shape(1)) == 2:
         return n.op("MatMul", n.dy, _transposed(n, 1)), _of_all_rows(n)
-    return n.sum_to(n.op("MatMul", n.dy, _transposed(n, 1)), 0), n.sum_to(n.op("MatMul", _transposed(n, 0), n.dy), 1)
+    left = n.op("Transpose", _fetched(n, n.x(0), n.shape(0)[-1]), perm=_swap(len(n.shape(0))))
+    return n.sum_to(n.op("MatMul", n.dy, _transposed(n, 1)), 0), n.sum_to(n.op("MatMul", left, n.dy), 1)
 
 
 def _of_all_rows(n: Backward) -> Value:
@@ -23,8 +28,27 @@ def _of_all_rows(n: Backward) -> Value:
 
 
 def _transposed(n: Backward, i: int) -> Value:
-    rank = len(n.shape(i))
-    return n.op("Transpose", n.x(i), perm=[*range(rank - 2), rank - 1, rank - 2])
+    return n.op("Transpose", n.x(i), perm=_swap(len(n.shape(i))))
+
+
+def _swap(rank: int) -> list[int]:
+    return [*range(rank - 2), rank - 1, rank - 2]
+
+
+def _fetched(n: Backward, left: Value, columns: Dim) -> Value:
+    """`left`, which is to be transposed, copied first where it is large.
+
+    ONNX Runtime transposes a few columns at a time, jumping from row to row: it waits for each number that is not in
+    the cache. A copy goes through them in order.
+    """
+    before = n.g.producer(n.x(0))  # of a sequence, whose steps have been laid one below the other
+    whole = before.inputs[0] if before is not None and before.op == "Reshape" else n.x(0)
+    numbers, features = (
+        prod(size for size in n.g.shapes.get(value, ())[cut:] if isinstance(size, int))
+        for value, cut in ((whole, 1), (n.x(0), -1))
+    )
+    large = isinstance(columns, int) and numbers // features * columns >= _MANY
+    return n.op("Concat", left, axis=0) if large else left
 
 
 def _gemm(n: Backward) -> list[Value]:
@@ -50,8 +74,8 @@ def _over_rows(n: Backward, a: Value, b: Value, turned_a: int, turned_b: int) ->
     sides = n.shape(1)
     left, right = (s if isinstance(s, int) else 1 for s in sides)
     if (turned_a, turned_b) != (1, 0) or left < _MUCH_WIDER * right:
-        return _product(n, a, b, turned_a, turned_b)
-    turned = n.op("Reshape", _product(n, b, a, 1, 0), n.g.ints(1, right, left))
+        return _product(n, _fetched(n, a, left) if turned_a else a, b, turned_a, turned_b)
+    turned = n.op("Reshape", _product(n, _fetched(n, b, right), a, 1, 0), n.g.ints(1, right, left))
     return n.op("Reshape", n.op("Transpose", turned, perm=[0, 2, 1]), n.g.ints(left, right))
 
 

@@ -19,18 +19,30 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
     rank, axis = len(n.shape()), n.attribute("axis", -1)
     features = prod(n.sizes(n.shape()[axis % rank :]))
     mean, r = (_number_a_row(n, value) for value in n.g.with_extra_outputs(n.node, 3)[1:])
-    rows, channels, column = n.g.ints(-1, features), n.g.ints(1, -1, features), n.g.ints(features, 1)
-    u = _rows_times(n, n.op("Reshape", n.x(), channels), r, mean=mean)
+    rows, channels = n.g.ints(-1, features), n.g.ints(1, -1, features)
+    normal = _gives_normal_numbers(n)
+    x = n.op("Reshape", n.y if normal else n.x(), channels)
+    u = x if normal else _rows_times(n, x, r, mean=mean)
     dy = n.op("Reshape", n.dy, channels)
-    product = n.op("Mul", dy, u)
-    flat = [n.op("Reshape", value, rows) for value in (dy, product)]
-    share = n.op("Mul", n.op("Reshape", n.x(1), column), n.constant(-1 / features))
-    of_mean, of_r = (n.op("Reshape", n.op("MatMul", value, share), n.g.ints(-1)) for value in flat)
-    rest = _rows_times(n, u, of_r, plus=of_mean)
-    v = n.op("Mul", dy, n.op("Reshape", n.x(1), n.g.ints(-1)))
-    dx = _rows_times(n, n.op("Add", v, rest), r)
+    flat = [n.op("Reshape", value, rows) for value in (dy, n.op("Mul", dy, u))]
+    if normal:
+        v, means = dy, [n.op("ReduceMean", value, n.g.ints(1), keepdims=0) for value in flat]
+    else:
+        v = n.op("Mul", dy, n.op("Reshape", n.x(1), n.g.ints(-1)))
+        share = n.op("Mul", n.op("Reshape", n.x(1), n.g.ints(features, 1)), n.constant(1 / features))
+        means = [n.op("Reshape", n.op("MatMul", value, share), n.g.ints(-1)) for value in flat]
+    rest = _rows_times(n, u, means[1], plus=means[0])
+    dx = n.reshape_like(_rows_times(n, n.op("Sub", v, rest), r))
+    if normal:
+        return [dx, None, *[None] * (len(n.node.inputs) - 2)]
     sums = [n.op("Reshape", n.op("ReduceSum", value, n.g.ints(0), keepdims=0), n.op("Shape", n.x(1))) for value in flat]
-    return [n.reshape_like(dx), sums[1], *([sums[0]] if len(n.node.inputs) > 2 else [])]
+    return [dx, sums[1], *([sums[0]] if len(n.node.inputs) > 2 else [])]
+
+
+def _gives_normal_numbers(n: Backward) -> bool:
+    """Whether the scale is ones and the shift, if there is one, zeros."""
+    found = [n.g.initializers.get(value) for value in n.node.inputs[1:]]
+    return all(array is not None and (array == number).all() for array, number in zip(found, (1, 0), strict=False))
 
 
 def _number_a_row(n: Backward, value: Value) -> Value:

@@ -38,14 +38,11 @@ class Dense(Weighted):
         return (weight, bias) if self.bias else (weight,)
 
     def lower(self, low: Lowering, x: Value, t: TensorType) -> Value:
-        """`Gemm`; on a sequence `MatMul` and `Add`."""
+        """`Gemm`, the steps of a sequence laid one below the other: it adds the bias, where `MatMul` cannot."""
         g, biases = low.graph, [low.parameters["bias"]] if self.bias else []
-        if len(t.shape) == 1:
-            y = g.op("Gemm", x, low.parameters["weight"], *biases)
-        else:
-            y = g.op("MatMul", x, low.parameters["weight"])
-            y = g.op("Add", y, *biases) if biases else y
-        return activate(g, self.activation, y, t)
+        rows = x if len(t.shape) == 1 else g.op("Reshape", x, g.ints(-1, t.shape[-1]))
+        y = activate(g, self.activation, g.op("Gemm", rows, low.parameters["weight"], *biases))
+        return y if len(t.shape) == 1 else g.op("Reshape", y, g.ints(-1, t.shape[0], self.units))
 
 
 LAYERS: tuple[type[Layer], ...] = (Dense,)
