@@ -28,6 +28,8 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
     The rows are placed as with the workers that the run had, so that they give the same bytes wherever they are scored.
     Raises SparkNetError for columns and rows that do not fit.
     """
+    from onnx import load_model_from_string  # which `import sparknet` does without
+
     with closing(backend):
         bound = backend.resolve(scored_ports(run))
         ((key, profile),) = backend.profile(bound, decode=False).items()
@@ -35,6 +37,6 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
             raise problem("R0020", "the data holds no rows")
         layout = choose_layout(bound, profile)
         backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers)
-        graph = Graph("evaluation", run.evaluation, net.statistics_size)
+        graph = Graph.of("evaluation", load_model_from_string(run.evaluation), net.statistics_size)
         results = backend.evaluate(EvaluationTask(graph, layout, "test", run.parameters))
     return score_of(net, "test", in_worker_order(results))

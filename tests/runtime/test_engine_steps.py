@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 import sparknet
-from sparknet.runtime.engines.base import EngineError, OnnxRuntimeEngine, Step
+from sparknet.runtime.engines.base import EngineError, Graph, OnnxRuntimeEngine, Step
 
 NET = """
 net Small {{
@@ -75,3 +76,14 @@ def test_a_step_that_fails_says_on_what() -> None:
     wrong = Step({"x": np.zeros((3, 5), np.float32), "y": np.zeros(3, np.int64)}, 3, 0.1, 0)
     with pytest.raises(EngineError, match=r"the training step graph failed on x float32\[3, 5\], y int64\[3\]"):
         engine.train(engine.training_graph(net), net.initial_parameters(), net.initial_optimizer_state(), [wrong])
+
+
+def test_an_evaluation_runs_in_blocks_where_a_step_does() -> None:
+    net = sparknet.compile("net Small {\n input x: float[16, 6, 6]\n conv(16, 3x3)\n output y: like x\n}")
+    graph = Graph.of("evaluation", net.evaluation, net.statistics_size)
+    assert graph.blocked
+    x = np.random.default_rng(0).normal(size=(5, 16, 6, 6)).astype(np.float32)
+    parameters = net.initial_parameters()
+    plain = ort.InferenceSession(graph.model).run(["loss"], {"x": x, "parameters": parameters})[0]
+    found = OnnxRuntimeEngine().evaluate(graph, parameters, [({"x": x}, 5)])
+    assert found.mean_loss == pytest.approx(plain, rel=1e-5)

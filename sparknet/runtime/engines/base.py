@@ -38,8 +38,8 @@ class Graph:
     """What processors of the kind x86-64 run in the place of `model`, where that has convolutions to be blocked."""
 
     @classmethod
-    def to_train(cls, name: str, model: onnx.ModelProto, metrics: int, apart: tuple[Part, ...] = ()) -> Graph:
-        """The graph of a training step, or of the half with the gradients."""
+    def of(cls, name: str, model: onnx.ModelProto, metrics: int, apart: tuple[Part, ...] = ()) -> Graph:
+        """A graph that takes the parameters as an input, of a training step, of its first half or of an evaluation."""
         from sparknet.compiler.blocked import blocked
 
         other = blocked(model)
@@ -132,7 +132,7 @@ class OnnxRuntimeEngine:
         from sparknet.compiler.apart import state_apart
 
         step, parts = state_apart(net.step, net.optimizer_state)
-        return Graph.to_train("training step", step, net.statistics_size, parts)
+        return Graph.of("training step", step, net.statistics_size, parts)
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""

@@ -49,8 +49,7 @@ class Scorer:
 
     @cached_property
     def _graph(self) -> Graph:
-        model = self.net.evaluation.SerializeToString(deterministic=True)
-        return Graph("evaluation", model, self.net.statistics_size)
+        return Graph.of("evaluation", self.net.evaluation, self.net.statistics_size)
 
 
 def in_worker_order(results: Sequence[Evaluation]) -> list[Sums]:

@@ -163,7 +163,7 @@ class Workers:
 
     @cached_property
     def _gradient(self) -> Graph:
-        return Graph.to_train("gradient", self.net.gradient(), self.net.statistics_size)
+        return Graph.of("gradient", self.net.gradient(), self.net.statistics_size)
 
     @cached_property
     def _update(self) -> Graph:
