@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
-from pyspark.storagelevel import StorageLevel
 
 from sparknet.compiler.sections import SPLITS, SplitName
 from sparknet.grammar.diagnostics import Label, SparkNetError
@@ -42,6 +41,7 @@ from sparknet.runtime.problems import CHANGED, changed
 from sparknet.runtime.spark.cluster import Cluster, inspect
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
+from sparknet.runtime.spark.keeping import keep
 from sparknet.runtime.spark.tasks import (
     BLOCK_SCHEMA,
     CLASS_SCHEMA,
@@ -176,7 +176,7 @@ class SparkBackend:
         placed = reduce(DataFrame.unionAll, parts)
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("rank")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
-        self._blocks = blocks.persist(StorageLevel.MEMORY_AND_DISK)
+        self._blocks = keep(blocks)
         with explained(self, bound):
             counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
         found: dict[tuple[SplitName, int], int] = {}

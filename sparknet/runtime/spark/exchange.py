@@ -17,10 +17,10 @@ import pyarrow as pa
 from pyspark import Broadcast
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
-from pyspark.storagelevel import StorageLevel
 
 from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.failures import letting_go
+from sparknet.runtime.spark.keeping import keep
 from sparknet.runtime.spark.sizes import size_of
 from sparknet.runtime.spark.tasks import RESULT_SCHEMA, Batches, read_reports, read_segments, report_rows, segment_row
 from sparknet.runtime.training.exchange import BLOCK, Segment, mean_of, packed_bytes, slices
@@ -86,7 +86,7 @@ def _collect_averages(
     if len(segments) <= per_piece:
         found = run(means)
         return round_result(task, read_reports(found), segments, _read_means(found, segments))
-    means = means.persist(StorageLevel.MEMORY_AND_DISK)  # or else each piece would train anew
+    means = keep(means)  # or else each piece would train anew
     try:
         reports = read_reports(run(means.filter(sf.col("segment").isNull())))
         return round_result(task, reports, segments, _pieces(means, segments, per_piece, reports, run))
