@@ -64,3 +64,23 @@ def test_so_is_each_of_a_batch(steps: int, count: int) -> None:
     gradients(g, g.op("MatMul", "a", "b"), ["a", "b"])
     assert len(copies(g)) == count
     check(g, tensors, tensors["a"] @ tensors["b"])
+
+
+@pytest.mark.parametrize(("steps", "counted"), [(1, "x"), (4, "")])
+def test_biases_get_products_with_ones(steps: int, counted: str) -> None:
+    """The ones of a matrix with a row for each row of the batch are counted on an input, so all are the same."""
+    tensors = drawn(x=(3, steps, 5), w=(5, 2), b=(2,))
+    g = GraphBuilder("g", "float64")
+    g.input("x", "float64", (BATCH, 5) if steps == 1 else (BATCH, steps, 5))
+    g.input("w", "float64", (5, 2))
+    g.input("b", "float64", (2,))
+    rows = "x" if steps == 1 else g.op("Reshape", "x", g.ints(-1, 5))
+    gradients(g, g.op("Add", g.op("Gemm", rows, "w"), "b"), ["x", "w", "b"])
+    live = g.live(g.outputs)
+    (product,) = [node for node in live if node.op == "MatMul"]
+    assert "ReduceSum" not in {node.op for node in live}
+    assert [node.inputs[0] for node in live if node.op == "Shape"] == [counted or product.inputs[1]]
+    x, w, b = tensors.values()
+    if steps == 1:
+        tensors["x"] = x = torch.tensor(x.detach().numpy()[:, 0], requires_grad=True)
+    check(g, tensors, x @ w + b)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sparknet.compiler.graph import Dim, GraphBuilder, Node, Value
+from sparknet.compiler.graph import BATCH, Dim, GraphBuilder, Node, Value
 
 
 class UnknownFormError(Exception):
@@ -93,9 +93,21 @@ class Backward:
         stretched = [lead + k for k, (t, f) in enumerate(zip(target, full[lead:], strict=True)) if t == 1 != f]
         if stretched:
             gradient = self.op("ReduceSum", gradient, self.g.ints(*stretched), keepdims=1)
+        if lead == len(target) == 1 and not stretched:
+            return self.sum_of_rows(gradient, full[0])
         if lead:
             gradient = self.op("ReduceSum", gradient, self.g.ints(*range(lead)), keepdims=0)
         return gradient
+
+    def sum_of_rows(self, matrix: Value, rows: Dim) -> Value:
+        """The sum of the rows of a matrix, as a product with ones: ONNX Runtime sums them half as fast, or slower.
+
+        Where each row of the batch is one, all ones are made of the same input, and ONNX Runtime makes them once.
+        """
+        batches = (name for name, (_, shape) in self.g.inputs.items() if shape[:1] == (rows,) == (BATCH,))
+        count = self.op("Shape", next(batches, matrix), start=0, end=1)
+        ones = self.op("Expand", self.constant(1.0), self.op("Concat", self.g.ints(1), count, axis=0))
+        return self.op("Reshape", self.op("MatMul", ones, matrix), self.g.ints(-1))
 
     def sum_of_channels(self, value: Value) -> Value:
         """Sums of a value of the output's shape [N, channels, *sides], over batch and sides, one after the other.

@@ -35,7 +35,7 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
     dx = n.reshape_like(_rows_times(n, n.op("Sub", v, rest), r))
     if normal:
         return [dx, None, *[None] * (len(n.node.inputs) - 2)]
-    sums = [n.op("Reshape", n.op("ReduceSum", value, n.g.ints(0), keepdims=0), n.op("Shape", n.x(1))) for value in flat]
+    sums = [n.op("Reshape", n.sum_of_rows(value, "?"), n.op("Shape", n.x(1))) for value in flat]
     return [dx, sums[1], *([sums[0]] if len(n.node.inputs) > 2 else [])]
 
 
