@@ -1,7 +1,7 @@
-"""The step graph with its optimizer state in parts.
+"""The step graph with its optimizer state in parts, and with the tensors of a small net as inputs of their own.
 
-`step.onnx` takes and gives the state as one vector, which is easy to use and costs a copy in and a copy out. Whoever
-runs many steps keeps the parts apart in between: views of one vector are free.
+`step.onnx` takes and gives vectors, which is easy to use and costs a copy in and a copy out. Whoever runs many steps
+keeps the parts apart in between: views of one vector are free.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 else:
     onnx = Lazy("onnx")
 
-STATE, NEW_STATE = "optimizer_state", "new_optimizer_state"
+PARAMETERS, STATE, NEW_STATE = "parameters", "optimizer_state", "new_optimizer_state"
+_SMALL = 2**16
+"""More parameters than these are cut by a copy, which brings them into the cache in order (measured)."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,46 @@ class Part:
     taken: str
     given: str
     size: int
+
+
+@dataclass(frozen=True)
+class View:
+    """An input that takes a tensor, which lies in the vector of parameters from `start` on."""
+
+    taken: str
+    start: int
+    shape: tuple[int, ...]
+
+
+def tensors_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.ModelProto, tuple[View, ...]]:
+    """A step graph that takes each tensor of a small net as an input too, beside the vector of all parameters.
+
+    Args:
+        step: The graph, as `CompiledNet.step`; it is not changed.
+        slots: The tensors, in their order.
+
+    Returns:
+        The graph, whose inputs end with the tensors, and where they lie; no tensors of a larger net, or of a single
+        one.
+    """
+    if len(slots) < 2 or sum(slot.size for slot in slots) > _SMALL:
+        return step, ()
+    cut = onnx.ModelProto()
+    cut.CopyFrom(step)
+    graph = cut.graph
+    split = next(node for node in graph.node if node.op_type == "Split" and node.input[0] == PARAMETERS)
+    shaped = {node.input[0]: node for node in graph.node if node.input and node.input[0] in split.output}
+    if len(split.output) != len(slots) or {node.op_type for node in shaped.values()} != {"Reshape"}:
+        raise AssertionError("the step graph does not begin with the tensors of its parameters")
+    views = []
+    for slot, piece in zip(slots, split.output, strict=True):
+        if piece in shaped:
+            views.append(View(shaped[piece].output[0], slot.offset, slot.shape))
+            graph.node.remove(shaped[piece])
+    graph.node.remove(split)
+    dtype = graph.output[0].type.tensor_type.elem_type
+    graph.input.extend(onnx.helper.make_tensor_value_info(view.taken, dtype, view.shape) for view in views)
+    return cut, tuple(views)
 
 
 def state_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.ModelProto, tuple[Part, ...]]:

@@ -72,15 +72,16 @@ def _rewrite(graph: onnx.GraphProto, outside: Shapes) -> int:
 
 
 def _constant_shapes(graph: onnx.GraphProto) -> dict[str, tuple[int, ...]]:
-    """The shapes of what is reshaped to a constant shape, as all weights are: they come out of a flat vector."""
+    """The shapes of inputs that have a constant one, and of what is reshaped to one.
+
+    All weights do: they are inputs of their own, or come out of a flat vector.
+    """
     ints = {t.name: t for t in graph.initializer if t.data_type == onnx.TensorProto.INT64}
-    found = {}
+    found = {entry.name: tuple(d.dim_value for d in entry.type.tensor_type.shape.dim) for entry in graph.input}
     for node in graph.node:
         if node.op_type == "Reshape" and node.input[1] in ints:
-            shape = tuple(onnx.numpy_helper.to_array(ints[node.input[1]]).tolist())
-            if min(shape, default=1) > 0:
-                found[node.output[0]] = shape
-    return found
+            found[node.output[0]] = tuple(onnx.numpy_helper.to_array(ints[node.input[1]]).tolist())
+    return {name: shape for name, shape in found.items() if min(shape, default=1) > 0}
 
 
 def _relus(graph: onnx.GraphProto) -> dict[str, str]:

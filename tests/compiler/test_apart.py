@@ -1,4 +1,4 @@
-"""The step graph with its optimizer state in parts computes what the whole one does, to the last bit."""
+"""The step graph with its optimizer state in parts, or with tensors as inputs, is the whole one to the last bit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import onnxruntime as ort
 import pytest
 
 import sparknet
-from sparknet.compiler.apart import state_apart
+from sparknet.compiler.apart import state_apart, tensors_apart
 
 NET = """
 net Small {{
@@ -46,7 +46,40 @@ def test_parts(optimizer: str, parts: int) -> None:
     assert {k: v.tobytes() for k, v in apart.items()} == {k: v.tobytes() for k, v in whole.items()}
 
 
+@pytest.mark.parametrize(
+    ("layers", "train", "tensors"),
+    [
+        ("dense(3, relu) -> batchnorm -> dense(2)", "", 8),
+        ("dense(3, relu, frozen: true) -> dropout(0.5) -> dense(2)", "accumulate = 2", 4),
+        ("dense(2, bias: false)", "", 0),
+        ("dense(10922) -> dense(2, bias: false)", "", 0),
+        ("dense(8000) -> dense(2)", "", 4),
+    ],
+)
+def test_tensors_of_a_small_net(layers: str, train: str, tensors: int) -> None:
+    text = NET.format(optimizer="adam").replace("dense(3, relu) -> batchnorm -> dense(2)", layers)
+    net = sparknet.compile(text.replace("adam", f"adam\n {train}"))
+    cut, views = tensors_apart(net.step, net.parameters)
+    assert len(views) == tensors
+    draw = np.random.default_rng(0)
+    feeds = {
+        "x": draw.normal(size=(8, 4)).astype(np.float32),
+        "y": draw.integers(0, 2, 8),
+        "parameters": net.initial_parameters(),
+        "optimizer_state": net.initial_optimizer_state(),
+        "learning_rate": np.asarray(0.01, np.float32),
+        "seed": np.asarray(3, np.int64),
+    }
+    for view in views:
+        stretch = feeds["parameters"][view.start : view.start + np.prod(view.shape)]
+        feeds[view.taken] = stretch.reshape(view.shape)
+    onnx.checker.check_model(cut, full_check=True)
+    whole, found = _run(net.step, feeds), _run(cut, feeds)
+    assert {k: v.tobytes() for k, v in found.items()} == {k: v.tobytes() for k, v in whole.items()}
+
+
 def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     session = ort.InferenceSession(model.SerializeToString())
     names = [entry.name for entry in session.get_outputs()]
-    return dict(zip(names, session.run(names, feeds), strict=True))
+    taken = {entry.name: feeds[entry.name] for entry in session.get_inputs()}
+    return dict(zip(names, session.run(names, taken), strict=True))

@@ -81,6 +81,9 @@ def test_a_step_that_fails_says_on_what() -> None:
 def test_an_evaluation_runs_in_blocks_where_a_step_does() -> None:
     net = sparknet.compile("net Small {\n input x: float[16, 6, 6]\n conv(16, 3x3)\n output y: like x\n}")
     graph = Graph.of("evaluation", net.evaluation, net.statistics_size)
+    training = OnnxRuntimeEngine().training_graph(net)
+    assert training.views
+    assert training.blocked
     assert graph.blocked
     x = np.random.default_rng(0).normal(size=(5, 16, 6, 6)).astype(np.float32)
     parameters = net.initial_parameters()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import platform
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from math import isfinite
+from math import isfinite, prod
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import onnx
 
-    from sparknet.compiler.apart import Part
+    from sparknet.compiler.apart import Part, View
     from sparknet.compiler.compiled import CompiledNet
 
 Floats = NDArray[np.float32]
@@ -34,17 +34,19 @@ class Graph:
     metrics: int
     apart: tuple[Part, ...] = field(default=(), kw_only=True)
     """Of a training step, the parts in which the optimizer's state goes in and comes out."""
+    views: tuple[View, ...] = field(default=(), kw_only=True)
+    """Of a training step, the tensors that it takes beside the vector of all parameters, in which they lie."""
     blocked: bytes = field(default=b"", kw_only=True)
     """What processors of the kind x86-64 run in the place of `model`, where that has convolutions to be blocked."""
 
     @classmethod
-    def of(cls, name: str, model: onnx.ModelProto, metrics: int, apart: tuple[Part, ...] = ()) -> Graph:
+    def of(cls, name: str, model: onnx.ModelProto, metrics: int) -> Graph:
         """A graph that takes the parameters as an input, of a training step, of its first half or of an evaluation."""
         from sparknet.compiler.blocked import blocked
 
         other = blocked(model)
         plain, faster = (b"" if m is None else m.SerializeToString(deterministic=True) for m in (model, other))
-        return cls(name, plain, metrics, apart=apart, blocked=faster)
+        return cls(name, plain, metrics, blocked=faster)
 
     @cached_property
     def digest(self) -> str:
@@ -129,15 +131,16 @@ class OnnxRuntimeEngine:
 
     def training_graph(self, net: CompiledNet) -> Graph:
         """The whole step as one graph."""
-        from sparknet.compiler.apart import state_apart
+        from sparknet.compiler.apart import state_apart, tensors_apart
 
         step, parts = state_apart(net.step, net.optimizer_state)
-        return Graph.of("training step", step, net.statistics_size, parts)
+        step, views = tensors_apart(step, net.parameters)
+        return replace(Graph.of("training step", step, net.statistics_size), apart=parts, views=views)
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:
         """As `Engine.train`."""
         sums, taken, broken = Sums(metrics=(0.0,) * graph.metrics), 0, False
-        walk = _Walk(_session(graph), graph.apart, parameters, optimizer_state)
+        walk = _Walk(_session(graph), graph, parameters, optimizer_state)
         for step in steps:
             loss, *metrics = walk.step(step)
             taken += 1
@@ -251,11 +254,11 @@ class _Walk:
     Bound to places that stay, a step on a small net takes a tenth less than with arrays handed in and out.
     """
 
-    def __init__(self, session: _Session, apart: Sequence[Part], parameters: Floats, optimizer_state: Floats) -> None:
-        state = np.split(optimizer_state, np.cumsum([part.size for part in apart[:-1]]))
-        self._session = session
-        self._taken = ["parameters", *(part.taken for part in apart)]
-        self._given = ["new_parameters", *(part.given for part in apart)]
+    def __init__(self, session: _Session, graph: Graph, parameters: Floats, optimizer_state: Floats) -> None:
+        state = np.split(optimizer_state, np.cumsum([part.size for part in graph.apart[:-1]]))
+        self._session, self._views = session, graph.views
+        self._taken = ["parameters", *(part.taken for part in graph.apart)]
+        self._given = ["new_parameters", *(part.given for part in graph.apart)]
         self._scores = session.places(name for name in session.outputs if name not in self._given)
         self.stands: list[Floats] = [np.array(each) for each in (parameters, *state)]
         """Parameters and the parts of the optimizer's state."""
@@ -267,6 +270,9 @@ class _Walk:
         if len(self._bindings) < 2:
             outputs = dict(zip(self._given, self._next, strict=True))
             inputs = dict(zip(self._taken, self.stands, strict=True))
+            for view in self._views:
+                tensor = self.stands[0][view.start : view.start + prod(view.shape)]
+                inputs[view.taken] = tensor.reshape(view.shape)
             self._bindings.insert(0, self._session.bound(inputs, self._scores | outputs))
         binding = self._bindings[0]
         rate, seed = np.asarray(step.learning_rate, np.float32), np.asarray(step.seed, np.int64)
