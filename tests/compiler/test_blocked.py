@@ -9,6 +9,7 @@ import pytest
 
 import sparknet
 from sparknet.compiler.blocked import DOMAIN, blocked
+from sparknet.runtime.engines.base import session_options
 
 NET = """
 net Small {{
@@ -29,7 +30,7 @@ def in_blocks(graph: onnx.GraphProto) -> int:
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    session = ort.InferenceSession(model.SerializeToString())
+    session = ort.InferenceSession(model.SerializeToString(), session_options(), providers=["CPUExecutionProvider"])
     names = [entry.name for entry in session.get_outputs()]
     taken = {entry.name: feeds[entry.name] for entry in session.get_inputs()}
     return dict(zip(names, session.run(names, taken), strict=True))

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import sleep
 from typing import Any
@@ -164,6 +165,32 @@ def test_what_is_written_too_late_is_removed(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
     store.write("round-2", {"progress.json": b"{}", INDEX: b"{}"})
     assert store.names() == ["round-2"]
+
+
+class HeldBackAfter(HeldBack):
+    """As `HeldBack`, when the list is written."""
+
+    @contextmanager
+    def open_output_stream(self, path: str) -> Iterator[Any]:
+        with self.files.open_output_stream(path) as stream:
+            yield stream
+        if path.endswith(INDEX):
+            self.go.wait(DEADLINE)
+
+
+def test_what_another_wrote_since_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = HeldBackAfter()
+    with monkeypatch.context() as patched:
+        patched.setattr(stores, "STORE_SECONDS", 1.0)
+        with pytest.raises(SparkNetError):
+            RemoteStore(files, str(tmp_path), "there", INDEX).write("round-1", {INDEX: b"{}"})
+    newer = RemoteStore(LocalFileSystem(), str(tmp_path), "there", INDEX)
+    newer.write("round-1", {INDEX: b"{ }"})
+    files.go.set()
+    for thread in threading.enumerate():
+        if thread.name == "sparknet-wait":
+            thread.join(DEADLINE)
+    assert newer.read("round-1", INDEX, 10) == b"{ }"
 
 
 def test_a_folder_of_the_user_stays(folder: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
 import sparknet
-from sparknet.runtime.engines.base import EngineError, Graph, OnnxRuntimeEngine, Step
+from sparknet.runtime.engines.base import EngineError, Graph, OnnxRuntimeEngine, Step, _Session
 
 NET = """
 net Small {{
@@ -16,6 +17,15 @@ net Small {{
   output y: class[2]
 }}
 train {{ optimizer = {optimizer} }}
+"""
+
+
+CONVOLUTION = """
+net Small {
+  input x: float[3, 7, 6]
+  conv(16, 3x3) -> conv(32, 3x3) -> globalavgpool -> dense(3)
+  output y: class[3]
+}
 """
 
 
@@ -90,3 +100,27 @@ def test_an_evaluation_runs_in_blocks_where_a_step_does() -> None:
     plain = ort.InferenceSession(graph.model).run(["loss"], {"x": x, "parameters": parameters})[0]
     found = OnnxRuntimeEngine().evaluate(graph, parameters, [({"x": x}, 5)])
     assert found.mean_loss == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("machine", "taken"), [("x86_64", "blocked"), ("AMD64", "blocked"), ("arm64", "plain"), ("aarch64", "plain")]
+)
+def test_which_form_of_a_graph_runs(machine: str, taken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels for blocks are fast on x86-64, and elsewhere not there."""
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    plain, blocked = (renamed(name) for name in ("plain", "blocked"))
+    engine = OnnxRuntimeEngine()
+    for other, expected in ((blocked, taken), (b"", "plain")):
+        graph = Graph(f"{machine} {bool(other)}", plain, 0, blocked=other)
+        assert _Session(graph).outputs == [expected]
+        assert graph.size == len(plain) + len(other)
+    net = sparknet.compile(CONVOLUTION)
+    assert engine.training_graph(net).blocked
+
+
+def renamed(output: str) -> bytes:
+    """A graph that tells which it is by the name of its output."""
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", output))
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], [output])], "g", [x], [y])
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()

@@ -48,6 +48,11 @@ class Graph:
         plain, faster = (b"" if m is None else m.SerializeToString(deterministic=True) for m in (model, other))
         return cls(name, plain, metrics, blocked=faster)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the graph in all its forms, as it is handed to workers."""
+        return len(self.model) + len(self.blocked)
+
     @cached_property
     def digest(self) -> str:
         """The identity of the graph, under which engines keep their sessions."""

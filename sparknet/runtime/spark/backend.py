@@ -250,7 +250,7 @@ class SparkBackend:
     def errors(self, task: ErrorTask) -> Errors:
         """As `Backend.errors`."""
         job = CountErrors(task, self.engine, self._known(task.split))
-        with handed_down(self._spark, job, len(task.graph.model) + self._listed(task.split)) as function:
+        with handed_down(self._spark, job, task.graph.size + self._listed(task.split)) as function:
             counted = self._split(task.split).mapInArrow(function, ERROR_SCHEMA)
             found = self._collect(counted, f"errors on `{task.split}`")
         rows = sorted(found.to_pylist(), key=lambda row: row["worker"])

@@ -105,8 +105,8 @@ class RoundTask:
     @property
     def size(self) -> int:
         """Bytes of the graph and the vectors."""
-        beside = 0 if self.scoring is None else len(self.scoring.graph.model)
-        return len(self.graph.model) + self.parameters.nbytes + self.optimizer_state.nbytes + beside
+        beside = 0 if self.scoring is None else self.scoring.graph.size
+        return self.graph.size + self.parameters.nbytes + self.optimizer_state.nbytes + beside
 
     @property
     def evaluation(self) -> EvaluationTask | None:
@@ -142,7 +142,7 @@ class EvaluationTask:
     @property
     def size(self) -> int:
         """Bytes of the graph and the vector."""
-        return len(self.graph.model) + self.parameters.nbytes
+        return self.graph.size + self.parameters.nbytes
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class RemoteStore:
         return [name for name, info in zip(found, infos, strict=True) if info.is_file]
 
     def write(self, name: str, contents: Mapping[str, bytes]) -> None:
-        """As `Store.write`. What is written too late, when the run is over perhaps, is removed at once."""
+        """As `Store.write`. What is written too late, when the run is over perhaps, is removed if it is still there."""
         if [*contents][-1] != self.index:
             raise ValueError(f"`{self.index}` is written last")
 
@@ -140,8 +140,13 @@ class RemoteStore:
                     out.write(data)
 
         def undo() -> None:
+            # A run that came after may have written an entry of that name: where the list is another's, so is the
+            # entry. Should files of both be mixed in it, their digests do not fit the list, and reading refuses it.
             with suppress(Exception):  # of whatever lies behind fsspec; there is nobody left to be told
-                self._delete(name)
+                with self.files.open_input_stream(self._path(name, self.index)) as source:
+                    own = source.read(len(contents[self.index]) + 1) == contents[self.index]
+                if own:
+                    self._delete(name)
 
         self._call("written", write, undo)
 
