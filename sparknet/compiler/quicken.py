@@ -89,7 +89,7 @@ def _logarithms_of_products(g: GraphBuilder) -> None:
             (x,) = softplus.inputs
             g.infer([x, less.output])
             factors = _factors(g, x)
-            if factors > 1 and g.shapes.get(less.output) == g.shape(x):
+            if factors > 1 and "?" not in g.shape(x) and g.shapes.get(less.output) == g.shape(x):
                 _put(g, node, partial(_mean_of_softplus, softplus=softplus, less=less, factors=factors))
                 _shape_from(g, x, (less.output, softplus.output))
 

@@ -76,6 +76,17 @@ def test_the_logarithm_of_products(width: int, logarithms: int) -> None:
     assert taken.size == logarithms
 
 
+def test_unknown_sizes_are_not_taken_for_equal() -> None:
+    """What is subtracted may have more rows than `x`, so that the mean is of more numbers."""
+    g = GraphBuilder("g", "float64")
+    g.input("x", "float64", ("?", 6))
+    g.input("more", "float64", ("?", 6))
+    losses = g.op("Sub", g.op("Softplus", "x"), "more")
+    g.output("y", g.op("ReduceMean", losses, keepdims=0), "float64", ())
+    quicken(g)
+    assert all(node.op != "ReduceProd" for node in g.nodes)
+
+
 @pytest.mark.parametrize("minus_first", [True, False])
 @pytest.mark.parametrize("read_again", [True, False])
 def test_products_of_differences(minus_first: bool, read_again: bool) -> None:
