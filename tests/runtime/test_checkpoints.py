@@ -28,7 +28,7 @@ from sparknet.compiler import CompiledNet
 from sparknet.compiler.folder import write_compiled
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.training.records import Event, Note, RoundRecord
+from sparknet.runtime.training.records import Event, Note, Prepared, RoundRecord
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import only, rows, small_net
 
@@ -153,6 +153,17 @@ def test_a_run_that_is_finished_whose_checkpoints_are_left(folder: Path) -> None
     assert result().stdout.splitlines() == [said]
     with pytest.raises(SparkNetError) as error:
         run_local(net_of(folder), folder / "run", resume=True)
+    assert only(error) == f"R0046 the run in `{folder / 'run'}` is finished: there is nothing to resume"
+
+
+def test_a_run_that_is_finished_in_which_workers_had_no_rows(folder: Path) -> None:
+    net = net_of(folder, "\n  workers = 100", epochs=1, batch=1)
+    events: list[Event] = []
+    run_local(net, folder / "run", events.append)
+    (prepared,) = (event for event in events if isinstance(event, Prepared))
+    assert prepared.workers < 100
+    with pytest.raises(SparkNetError) as error:
+        run_local(net, folder / "run", resume=True)
     assert only(error) == f"R0046 the run in `{folder / 'run'}` is finished: there is nothing to resume"
 
 

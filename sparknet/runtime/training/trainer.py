@@ -52,6 +52,7 @@ class TrainedNet:
     planned: int
     rows: dict[str, int]
     workers: int
+    """Those that rows were placed for; where rows are few, some may have got none."""
     scores: dict[str, Score]
     seconds: float
     seconds_data: float
@@ -175,7 +176,7 @@ class _Run:
             kept_round=standing.kept_round,
             planned=len(course.plans),
             rows=rows,
-            workers=len(shards),
+            workers=workers,
             scores=scores,
             seconds=self.seconds,
             seconds_data=ready,
