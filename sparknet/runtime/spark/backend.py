@@ -6,7 +6,7 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import cast
@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
+from pyspark.sql.types import StructType
 
-from sparknet.compiler.sections import SPLITS, SplitName
+from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
@@ -29,7 +30,7 @@ from sparknet.runtime.encoding.binding import (
     typed,
     within,
 )
-from sparknet.runtime.encoding.encode import SPLIT_DIGITS, WORKER_DIGITS, Layout, Shares, split_limits
+from sparknet.runtime.encoding.encode import Layout, Shares
 from sparknet.runtime.encoding.learning import Terms, learners
 from sparknet.runtime.encoding.moments import Axes, Moments
 from sparknet.runtime.encoding.profile import Profile, check_profile
@@ -47,6 +48,7 @@ from sparknet.runtime.spark.tasks import (
     CLASS_SCHEMA,
     ERROR_SCHEMA,
     MOMENT_SCHEMA,
+    PLACE_SCHEMA,
     PROFILE_SCHEMA,
     RESULT_SCHEMA,
     ROW_SCHEMA,
@@ -58,6 +60,7 @@ from sparknet.runtime.spark.tasks import (
     EvaluateRound,
     MomentBlocks,
     PackRows,
+    PlaceRows,
     ProfileRows,
     TermRows,
     TrainRound,
@@ -350,25 +353,7 @@ def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
 
 
 def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
-    """`encode.row_key` and `encode.place` in Spark's words; the column `carried` comes along.
-
-    `rank` puts rows in the order of splits, then keys. Spark compares the first eight bytes of rows without looking at
-    them again, which decide here; of two columns they would be the split's alone.
-    """
-    copies = Window.partitionBy("digest").orderBy("digest")
-    copied = rows.withColumn("copy", sf.row_number().over(copies).cast("string"))
-    keyed = copied.withColumn("key", sf.sha2(sf.concat(sf.hex("digest"), sf.lit(":"), "copy").cast("binary"), 256))
-    draw = sf.conv(sf.substring("key", 1, SPLIT_DIGITS), 16, 10).cast("bigint")
-    share = sf.conv(sf.substring("key", SPLIT_DIGITS + 1, WORKER_DIGITS), 16, 10).cast("bigint")
-    *first, (last, _) = split_limits(shares)
-
-    def of_split(tell: Callable[[SplitName], str]) -> Column:
-        found = sf.lit(tell(last))
-        for name, limit in reversed(first):
-            found = sf.when(draw < limit, sf.lit(tell(name))).otherwise(found)
-        return found
-
-    worker = sf.shiftright(share * sf.lit(workers), 4 * WORKER_DIGITS).cast("int")
-    rank = sf.unhex(sf.concat(of_split(lambda name: f"{SPLITS.index(name):02}"), "key"))
-    split = of_split(lambda name: name)
-    return keyed.select(worker.alias("worker"), split.alias("split"), rank.alias("rank"), carried)
+    """Each row's place, and the column `carried`; rows of one digest meet, so that their copies can be told apart."""
+    together = rows.repartition("digest").sortWithinPartitions("digest")
+    schema = StructType([*PLACE_SCHEMA, rows.schema[carried]])
+    return together.mapInArrow(PlaceRows(shares, workers, carried), schema)

@@ -17,9 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from sparknet.compiler.sections import SplitName
+from sparknet.compiler.sections import SPLITS, SplitName
 from sparknet.runtime.encoding.binding import BoundPort, bounded
-from sparknet.runtime.encoding.encode import Block, Bytes, Layout, Packer, digests, encode_batch
+from sparknet.runtime.encoding.encode import (
+    Block,
+    Bytes,
+    Layout,
+    Packer,
+    Shares,
+    digests,
+    encode_batch,
+    place,
+    row_keys,
+    split_limits,
+)
 from sparknet.runtime.encoding.learning import learners
 from sparknet.runtime.encoding.moments import Axes, moments_of
 from sparknet.runtime.encoding.profile import profile_batches
@@ -51,6 +62,7 @@ BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, d
 BlockDigests = Mapping[SplitName, Mapping[tuple[int, int], bytes]]
 """Digests of the blocks of some splits, by worker and index, as the encoding found them."""
 
+PLACE_SCHEMA = from_arrow_schema(pa.schema([("worker", pa.int32()), ("split", pa.string()), ("rank", pa.binary())]))
 _TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
 _BLOCKS = pa.schema(
     [
@@ -129,6 +141,39 @@ class TermRows:
                 pa.array(terms, _TERMS),
             ]
             yield pa.RecordBatch.from_arrays(columns, names=["digest", "terms"])
+
+
+@dataclass(frozen=True)
+class PlaceRows:
+    """Rows in the order of their digests to their places; the column `carried` comes along."""
+
+    shares: Shares
+    workers: int
+    carried: str
+
+    def __call__(self, batches: Batches) -> Batches:
+        """A row for each row; `rank` puts them in the order of splits, then keys.
+
+        Spark compares the first eight bytes of rows without looking at them again, which decide here; of two columns
+        they would be the split's alone.
+        """
+        limits = split_limits(self.shares)
+        names = pa.array([name for name, _ in limits])
+        order = np.array([SPLITS.index(name) for name, _ in limits], np.uint8)
+        last, copies = b"", 0
+        for batch in batches:
+            found, numbers = batch.column("digest").to_pylist(), []
+            for digest in found:
+                copies = copies + 1 if digest == last else 1
+                last = digest
+                numbers.append(copies)
+            keys = row_keys(found, numbers)
+            split, worker = place(keys, limits, self.workers)
+            rank = np.concatenate([order[split][:, np.newaxis], keys], axis=1)
+            columns = [pa.array(worker, pa.int32()), names.take(pa.array(split)), _binary(rank)]
+            yield pa.RecordBatch.from_arrays(
+                [*columns, batch.column(self.carried)], names=["worker", "split", "rank", self.carried]
+            )
 
 
 @dataclass(frozen=True)
