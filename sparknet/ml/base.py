@@ -20,6 +20,7 @@ from sparknet.compiler import compile
 from sparknet.grammar import Diagnostic, Source, SparkNetError, closest
 from sparknet.ml import schema
 from sparknet.ml.cutting import cut_cell, cut_column, cut_rows
+from sparknet.ml.keywords import check_keywords
 from sparknet.ml.origins import Origins, named
 from sparknet.ml.params.columns import ColumnParams, FeatureParams, FitParams, FitSetters, RowParams, RowSetters
 from sparknet.ml.params.training import TrainingParams, TrainingSetters
@@ -58,6 +59,11 @@ class Stage(Params):
         @classmethod
         def load(cls, path: str) -> Self:
             """The stage that was saved at a path."""
+
+    def __new__(cls, *args: Any, **params: Any) -> Self:
+        """A stage to be constructed; raises TypeError, with what there is, for a name that the constructor lacks."""
+        check_keywords(cls, params)
+        return super().__new__(cls)
 
     def setParams(self, **params: Any) -> Self:
         """Set params by their names; None leaves one as it is. Raises SparkNetError for a name that there is not."""

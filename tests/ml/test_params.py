@@ -139,3 +139,18 @@ def test_contradictions_are_told() -> None:
     with pytest.raises(SparkNetError) as error:
         ml.CNNClassifier(optimizer="adam(lr 0.1)")
     assert error.value.diagnostics[0].labels
+
+
+@pytest.mark.parametrize("stage", [*STAGES, ml.Autoencoder, ml.ImageFeature])
+def test_a_constructor_says_what_it_takes_in_the_place_of_a_wrong_name(stage: type[Any]) -> None:
+    names = sorted(inspect.signature(stage).parameters)
+    wrong = f"{names[0]}s"
+    with pytest.raises(TypeError) as error:
+        stage(**{wrong: 5})
+    every = ", ".join(f"`{name}`" for name in names)
+    assert str(error.value) == f"{stage.__name__} has no param `{wrong}`; did you mean `{names[0]}`? it has {every}"
+
+
+def test_a_name_that_is_like_none_is_refused_without_a_guess() -> None:
+    with pytest.raises(TypeError, match=r"^CNNClassifier has no param `epochs`; it has `activation`, .*`maxIter`"):
+        ml.CNNClassifier(epochs=5)  # type: ignore[call-arg]
