@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -32,6 +33,8 @@ from sparknet.runtime import run_folder
 from sparknet.runtime.hostile import explain
 from sparknet.runtime.model import Model
 from sparknet.runtime.problems import problem
+from sparknet.runtime.spark.jobs import few_rows, waited
+from sparknet.runtime.spark.waits import DEFAULT_WAITS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -105,7 +108,9 @@ class StageWriter(MLWriter):
         DefaultParamsWriter.saveMetadata(self._stage, path, self.sparkSession, more)
         if self._files is not None:
             table = pa.Table.from_batches(_parts(self._files), _FILES_SCHEMA)
-            self.sparkSession.createDataFrame(table).coalesce(1).write.parquet(os.path.join(path, "data"))
+            frame = self.sparkSession.createDataFrame(table).coalesce(1)
+            write = partial(frame.write.parquet, os.path.join(path, "data"))
+            waited(self.sparkSession, DEFAULT_WAITS.job, f"saving the model to `{path}`", write)
 
 
 def run_files(model: Model) -> dict[str, bytes]:
@@ -157,7 +162,7 @@ class StageReader(MLReader[Any], Generic[Stage]):
             return model(load_run(folder), facts)
 
     def _metadata(self, path: str) -> dict[str, Any]:
-        rows = self.sparkSession.read.text(os.path.join(path, "metadata")).head(2)
+        rows = few_rows(self.sparkSession.read.text(os.path.join(path, "metadata")).limit(2), f"loading `{path}`")
         try:
             (row,) = rows
             said = json.loads(row[0])
@@ -206,7 +211,7 @@ def _checked_sizes(frame: DataFrame, path: str) -> dict[str, int]:
     Spark counts: a few bytes of parquet may hold gigabytes, and nothing of them comes here before they are known.
     """
     sizes = frame.selectExpr("name", "octet_length(content) AS size").groupBy("name").agg({"size": "sum", "*": "count"})
-    counted = sizes.select("name", "sum(size)", "count(1)").limit(_MOST_FILES + 1).collect()
+    counted = few_rows(sizes.select("name", "sum(size)", "count(1)").limit(_MOST_FILES + 1), f"loading `{path}`")
     if len(counted) > _MOST_FILES:
         raise _damaged(path, f"`data` holds more than the {_MOST_FILES:,} files allowed")
     found: dict[str, int] = {}

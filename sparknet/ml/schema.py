@@ -15,6 +15,7 @@ from sparknet.grammar.suggest import closest
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.sources.frames import is_spark
 from sparknet.runtime.spark.backend import folds_case, quoted
+from sparknet.runtime.spark.jobs import few_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -162,7 +163,8 @@ def said_size(field: StructField) -> int | None:
 
 
 def _first_size(data: DataFrame, field: StructField) -> int:
-    rows = data.select(quoted(field.name)).filter(quoted(field.name).isNotNull()).head(1)
+    first = data.select(quoted(field.name)).filter(quoted(field.name).isNotNull()).limit(1)
+    rows = few_rows(first, f"looking at `{field.name}`")
     if not rows:
         raise problem("R0020", f"the data holds no rows with a value in `{field.name}`")
     return count(rows[0][0])
@@ -188,7 +190,8 @@ def labels(data: DataFrame, field: StructField) -> Labels:
     if said is not None:
         return said
     name = quoted(field.name)
-    row = data.agg(sf.max(name.cast("double")), sf.min(name.cast("double"))).collect()[0]
+    ends = data.agg(sf.max(name.cast("double")), sf.min(name.cast("double")))
+    (row,) = few_rows(ends, f"looking at the labels in `{field.name}`")
     if row[0] is None:
         raise problem("R0020", f"the data holds no rows with a value in `{field.name}`")
     if row[1] < 0 or not float(row[0]).is_integer() or row[0] >= 2**31:

@@ -16,6 +16,7 @@ from sparknet.ml.nets import Task, column_binding, word_binding
 from sparknet.ml.persistence import Longest
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.backend import quoted
+from sparknet.runtime.spark.jobs import few_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -84,7 +85,8 @@ def _check(field: StructField) -> None:
 def _lengths(dataset: DataFrame, field: StructField) -> tuple[int, int]:
     """The least and the most elements of the arrays of a column."""
     size = sf.size(quoted(field.name))
-    row = dataset.filter(quoted(field.name).isNotNull()).agg(sf.min(size), sf.max(size)).collect()[0]
+    ends = dataset.filter(quoted(field.name).isNotNull()).agg(sf.min(size), sf.max(size))
+    (row,) = few_rows(ends, f"looking at the lengths in `{field.name}`")
     if not row[1]:
         raise problem("R0020", f"the data holds no rows with a value in `{field.name}`")
     return row[0], row[1]
@@ -106,7 +108,8 @@ def _flat(dataset: DataFrame, field: StructField, width: int) -> tuple[int, int]
 def _width(dataset: DataFrame, field: StructField, asked: int | None) -> int:
     """The numbers of a step of a column of arrays of arrays, by its first one."""
     name = quoted(field.name)
-    rows = dataset.filter(sf.size(name) > 0).select(sf.get(name, sf.lit(0))).head(1)
+    first = dataset.filter(sf.size(name) > 0).select(sf.get(name, sf.lit(0))).limit(1)
+    rows = few_rows(first, f"looking at `{field.name}`")
     if not rows:
         raise problem("R0020", f"the data holds no rows with a step in `{field.name}`")
     found = schema.count(rows[0][0])

@@ -24,7 +24,7 @@ def check_room(net: CompiledNet, output: Path, checkpoints: bool) -> None:
     parent = next(path for path in output.absolute().parents if path.exists())
     free = shutil.disk_usage(parent).free
     if free < folder + beside:
-        wanted = f"{folder + beside >> 20:,} MiB" + (", its checkpoints included" if beside else "")
+        wanted = f"{1 + (folder + beside >> 20):,} MiB" + (", its checkpoints included" if beside else "")
         raise problem(
             "R0049",
             f"the disk of `{parent}` has {free >> 20:,} MiB free, and the run writes up to {wanted}",

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
 import sparknet
+from sparknet.compiler.gradients import pooling
 from tests.compiler.engine import Graph
 
 
-def test_pooling_before_the_rectifier_changes_no_gradient() -> None:
+@pytest.mark.parametrize("exact", [2**24, 8], ids=["by comparing", "by the places of MaxPool"])
+def test_pooling_before_the_rectifier_changes_no_gradient(monkeypatch: pytest.MonkeyPatch, exact: int) -> None:
+    """Sides of more numbers than float32 counts exactly take the other way: here those of more than eight."""
+    monkeypatch.setattr(pooling, "_EXACT", exact)
     net = sparknet.compile(
         "net N {\n input x: float[2, 6, 6]\n conv(3, 3x3, relu) -> maxpool(2) -> flatten -> dense(4)\n"
         " output y: float[4]\n}\ntrain { optimizer = sgd(lr: 1) }"
     )
     operators = [node.op_type for node in net.step.graph.node]
     assert operators.index("MaxPool") < operators.index("Relu")
+    assert ("MaxUnpool" in operators) == (exact > 36)
     random = np.random.default_rng(0)
     x = random.integers(-1, 2, (5, 2, 6, 6)).astype(np.float32)  # few values, so that windows have ties, and zeros
     y = random.normal(size=(5, 4)).astype(np.float32)

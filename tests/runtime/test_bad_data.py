@@ -85,6 +85,23 @@ def test_answers_other_than_yes_and_no(tmp_path: Path) -> None:
     assert only(error) == "R0017 row 40 of column `y` holds 2; `tags` takes 2 numbers, each 0 or 1"
 
 
+def test_a_word_in_one_cell_of_a_csv(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a,b,y\n" + "1,2,0\n" * 30 + "n/a,2,1\n")
+    net = tmp_path / "net.net"
+    net.write_text(
+        "net N {\n input point: float[2]\n dense(2)\n output y: class[2]\n}\n"
+        'data {\n source = csv("rows.csv")\n point = columns("a", "b")\n y = column("y")\n}'
+    )
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(net))
+    assert only(error) == "R0013 column `a` is of type string; `point` takes 2 numbers"
+    assert error.value.diagnostics[0].helps[0].startswith("in a CSV one cell that is no number")
+    net.write_text(net.read_text().replace('"rows.csv"', '"rows.csv", null: "n/a"'))
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(net))
+    assert only(error) == "R0010 row 31 of column `a` is null; `point` takes 2 numbers"
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_bad_values(tmp_path: Path, case: str) -> None:
     data, message = CASES[case]

@@ -100,7 +100,7 @@ def test_a_disk_too_small_for_a_run_is_told_before_it(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=25 << 20 if more else 15 << 20))
     with pytest.raises(SparkNetError) as error:
         run_local(net, folder / "run")
-    wanted = 134 if more else 24
+    wanted = 135 if more else 25
     free = 25 if more else 15
     text = f"R0049 the disk of `{folder}` has {free} MiB free, and the run writes up to {wanted} MiB{said}"
     assert only(error) == text

@@ -311,6 +311,12 @@ def _type_problem(each: BoundPort, name: str, found: str) -> SparkNetError:
             helps = [f'write `words(column("{name}"))`, or `chars(column("{name}"))`']
     elif each.port.kind == "class" or each.encoder is not None:
         helps = ["labels and categories are texts or whole numbers"] * isinstance(each.encoder, Categories | None)
+    elif found.endswith("string"):
+        helps = [
+            "in a CSV one cell that is no number makes a text of the whole column; "
+            '`null: "..."` in `csv` names what stands for no value',
+            f'`onehot(column("{name}"))` makes numbers of a few words',
+        ]
     return problem(
         "R0013",
         f"column `{name}` is of type {found}; `{each.port.name}` takes {wanted(each)}",

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import pyarrow as pa
 from pyspark import InheritableThread
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 from sparknet.runtime.problems import LATE, problem
-from sparknet.runtime.spark.waits import LateError, in_time
+from sparknet.runtime.spark.waits import DEFAULT_WAITS, LateError, in_time
 
 Result = TypeVar("Result")
 
@@ -38,6 +38,11 @@ def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], R
                 "if the job needs longer, raise `--job-timeout`, or `job_timeout=` in Python",
             ],
         ) from error
+
+
+def few_rows(frame: DataFrame, doing: str, seconds: float = DEFAULT_WAITS.job) -> list[Row]:
+    """All rows of a frame that has but a few, waited for."""
+    return waited(frame.sparkSession, seconds, doing, frame.collect)
 
 
 def rows_of(frame: DataFrame, seconds: float, doing: str) -> pa.Table:
