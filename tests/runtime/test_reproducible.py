@@ -23,7 +23,7 @@ from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.engines.training import OnnxRuntimeTrainingEngine
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.spark.backend import SparkBackend
-from sparknet.runtime.training.records import Note
+from sparknet.runtime.training.records import Event, Note, Prepared
 from sparknet.runtime.training.rounds import Plan, Shard, epoch_order, examples
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import rows, small_net
@@ -135,8 +135,10 @@ def test_a_worker_without_rows_is_left_out(tmp_path: Path, spark: SparkSession) 
     pq.write_table(rows(14, duplicates=False), tmp_path / "rows.parquet")
     for workers in range(2, 9):  # with some of these numbers, a worker draws no row at all
         net = small_net(tmp_path, workers=workers, batch=1)
-        trained = run_local(net)
-        if trained.workers < workers:
+        events: list[Event] = []
+        trained = run_local(net, progress=events.append)
+        (prepared,) = (event for event in events if isinstance(event, Prepared))
+        if prepared.workers < workers:
             assert vectors(run_spark(net, on=OnSpark(spark=spark))) == vectors(trained)
             return
     pytest.fail("every worker had rows: take another number of rows")
