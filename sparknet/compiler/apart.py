@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 from sparknet.compiler.lazy import Lazy
 
 if TYPE_CHECKING:
     import onnx
+    from numpy.typing import NDArray
 
     from sparknet.compiler.layout import Slot
 else:
@@ -40,6 +42,10 @@ class View:
     taken: str
     start: int
     shape: tuple[int, ...]
+
+    def of(self, parameters: NDArray[Any]) -> NDArray[Any]:
+        """The tensor in a vector of all parameters, [count]; no copy."""
+        return parameters[self.start : self.start + prod(self.shape)].reshape(self.shape)
 
 
 def tensors_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.ModelProto, tuple[View, ...]]:

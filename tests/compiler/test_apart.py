@@ -8,6 +8,7 @@ import onnxruntime as ort
 import pytest
 
 import sparknet
+from sparknet.compiler import CompiledNet
 from sparknet.compiler.apart import state_apart, tensors_apart
 
 NET = """
@@ -29,14 +30,7 @@ def test_parts(optimizer: str, parts: int) -> None:
     cut, found = state_apart(net.step, net.optimizer_state)
     onnx.checker.check_model(cut, full_check=True)
     assert len(found) == parts
-    draw = np.random.default_rng(0)
-    feeds = {
-        "x": draw.normal(size=(8, 4)).astype(np.float32),
-        "y": draw.integers(0, 2, 8),
-        "parameters": net.initial_parameters(),
-        "learning_rate": np.asarray(0.01, np.float32),
-        "seed": np.asarray(0, np.int64),
-    }
+    feeds, draw = _feeds(net), np.random.default_rng(1)
     state = np.abs(draw.normal(size=net.optimizer_state_size)).astype(np.float32)
     whole = _run(net.step, feeds | {"optimizer_state": state})
     pieces = np.split(state, np.cumsum([part.size for part in found])[:-1])
@@ -61,21 +55,23 @@ def test_tensors_of_a_small_net(layers: str, train: str, tensors: int) -> None:
     net = sparknet.compile(text.replace("adam", f"adam\n {train}"))
     cut, views = tensors_apart(net.step, net.parameters)
     assert len(views) == tensors
-    draw = np.random.default_rng(0)
-    feeds = {
-        "x": draw.normal(size=(8, 4)).astype(np.float32),
-        "y": draw.integers(0, 2, 8),
-        "parameters": net.initial_parameters(),
-        "optimizer_state": net.initial_optimizer_state(),
-        "learning_rate": np.asarray(0.01, np.float32),
-        "seed": np.asarray(3, np.int64),
-    }
-    for view in views:
-        stretch = feeds["parameters"][view.start : view.start + np.prod(view.shape)]
-        feeds[view.taken] = stretch.reshape(view.shape)
+    feeds = _feeds(net) | {"optimizer_state": net.initial_optimizer_state()}
+    feeds |= {view.taken: view.of(feeds["parameters"]) for view in views}
     onnx.checker.check_model(cut, full_check=True)
     whole, found = _run(net.step, feeds), _run(cut, feeds)
     assert {k: v.tobytes() for k, v in found.items()} == {k: v.tobytes() for k, v in whole.items()}
+
+
+def _feeds(net: CompiledNet) -> dict[str, np.ndarray]:
+    """All that a step takes but the optimizer's state."""
+    draw = np.random.default_rng(0)
+    return {
+        "x": draw.normal(size=(8, 4)).astype(np.float32),
+        "y": draw.integers(0, 2, 8),
+        "parameters": net.initial_parameters(),
+        "learning_rate": np.asarray(0.01, np.float32),
+        "seed": np.asarray(3, np.int64),
+    }
 
 
 def _run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

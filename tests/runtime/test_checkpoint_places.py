@@ -148,6 +148,13 @@ class HeldBack:
             self.go.wait(DEADLINE)
         return stream
 
+    def let_go(self) -> None:
+        """Come back, and wait until all that was left behind is done."""
+        self.go.set()
+        for thread in threading.enumerate():
+            if thread.name == "sparknet-wait":
+                thread.join(DEADLINE)
+
 
 def test_what_is_written_too_late_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run went on and is over by then: nothing must be left that the next one would stumble over."""
@@ -158,10 +165,7 @@ def test_what_is_written_too_late_is_removed(tmp_path: Path, monkeypatch: pytest
         with pytest.raises(SparkNetError) as error:
             store.write("round-1", {"progress.json": b"{}", INDEX: b"{}"})
     assert only(error) == "R0048 checkpoints at `there`: it cannot be written: no answer in 1 s"
-    files.go.set()
-    for thread in threading.enumerate():
-        if thread.name == "sparknet-wait":
-            thread.join(DEADLINE)
+    files.let_go()
     assert list(tmp_path.iterdir()) == []
     store.write("round-2", {"progress.json": b"{}", INDEX: b"{}"})
     assert store.names() == ["round-2"]
@@ -186,10 +190,7 @@ def test_what_another_wrote_since_stays(tmp_path: Path, monkeypatch: pytest.Monk
             RemoteStore(files, str(tmp_path), "there", INDEX).write("round-1", {INDEX: b"{}"})
     newer = RemoteStore(LocalFileSystem(), str(tmp_path), "there", INDEX)
     newer.write("round-1", {INDEX: b"{ }"})
-    files.go.set()
-    for thread in threading.enumerate():
-        if thread.name == "sparknet-wait":
-            thread.join(DEADLINE)
+    files.let_go()
     assert newer.read("round-1", INDEX, 10) == b"{ }"
 
 

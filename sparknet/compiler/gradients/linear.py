@@ -43,12 +43,14 @@ def _fetched(n: Backward, left: Value, columns: Dim) -> Value:
     """
     before = n.g.producer(n.x(0))  # of a sequence, whose steps have been laid one below the other
     whole = before.inputs[0] if before is not None and before.op == "Reshape" else n.x(0)
-    numbers, features = (
-        prod(size for size in n.g.shapes.get(value, ())[cut:] if isinstance(size, int))
-        for value, cut in ((whole, 1), (n.x(0), -1))
-    )
-    large = isinstance(columns, int) and numbers // features * columns >= _MANY
+    steps = _numbers(n, whole, 1) // _numbers(n, n.x(0), -1)
+    large = isinstance(columns, int) and steps * columns >= _MANY
     return n.op("Concat", left, axis=0) if large else left
+
+
+def _numbers(n: Backward, value: Value, first: int) -> int:
+    """How many numbers lie along the axes from `first` on whose sizes are known."""
+    return prod(size for size in n.g.shapes.get(value, ())[first:] if isinstance(size, int))
 
 
 def _gemm(n: Backward) -> list[Value]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from math import isfinite, prod
+from math import isfinite
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -275,9 +275,7 @@ class _Walk:
         if len(self._bindings) < 2:
             outputs = dict(zip(self._given, self._next, strict=True))
             inputs = dict(zip(self._taken, self.stands, strict=True))
-            for view in self._views:
-                tensor = self.stands[0][view.start : view.start + prod(view.shape)]
-                inputs[view.taken] = tensor.reshape(view.shape)
+            inputs |= {view.taken: view.of(self.stands[0]) for view in self._views}
             self._bindings.insert(0, self._session.bound(inputs, self._scores | outputs))
         binding = self._bindings[0]
         rate, seed = np.asarray(step.learning_rate, np.float32), np.asarray(step.seed, np.int64)

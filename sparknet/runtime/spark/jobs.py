@@ -40,9 +40,9 @@ def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], R
         ) from error
 
 
-def few_rows(frame: DataFrame, doing: str, seconds: float = DEFAULT_WAITS.job) -> list[Row]:
-    """All rows of a frame that has but a few, waited for."""
-    return waited(frame.sparkSession, seconds, doing, frame.collect)
+def few_rows(frame: DataFrame, doing: str) -> list[Row]:
+    """All rows of a frame that has but a few, waited for where nobody has said for how long."""
+    return waited(frame.sparkSession, DEFAULT_WAITS.job, doing, frame.collect)
 
 
 def rows_of(frame: DataFrame, seconds: float, doing: str) -> pa.Table:

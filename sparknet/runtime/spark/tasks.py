@@ -158,7 +158,7 @@ class PlaceRows:
         they would be the split's alone.
         """
         limits = split_limits(self.shares)
-        names = pa.array([name for name, _ in limits])
+        splits = pa.array([name for name, _ in limits])
         order = np.array([SPLITS.index(name) for name, _ in limits], np.uint8)
         last, copies = b"", 0
         for batch in batches:
@@ -170,10 +170,9 @@ class PlaceRows:
             keys = row_keys(found, numbers)
             split, worker = place(keys, limits, self.workers)
             rank = np.concatenate([order[split][:, np.newaxis], keys], axis=1)
-            columns = [pa.array(worker, pa.int32()), names.take(pa.array(split)), _binary(rank)]
-            yield pa.RecordBatch.from_arrays(
-                [*columns, batch.column(self.carried)], names=["worker", "split", "rank", self.carried]
-            )
+            columns = [pa.array(worker, pa.int32()), splits.take(pa.array(split)), _binary(rank)]
+            names = [*PLACE_SCHEMA.names, self.carried]
+            yield pa.RecordBatch.from_arrays([*columns, batch.column(self.carried)], names=names)
 
 
 @dataclass(frozen=True)

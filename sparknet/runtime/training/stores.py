@@ -143,9 +143,8 @@ class RemoteStore:
             # A run that came after may have written an entry of that name: where the list is another's, so is the
             # entry. Should files of both be mixed in it, their digests do not fit the list, and reading refuses it.
             with suppress(Exception):  # of whatever lies behind fsspec; there is nobody left to be told
-                with self.files.open_input_stream(self._path(name, self.index)) as source:
-                    own = source.read(len(contents[self.index]) + 1) == contents[self.index]
-                if own:
+                own = contents[self.index]
+                if self._head(name, self.index, len(own) + 1) == own:
                     self._delete(name)
 
         self._call("written", write, undo)
@@ -159,8 +158,7 @@ class RemoteStore:
             if not info.is_file:
                 raise damaged(place, "it is missing")
             check_size(place, info.size or 0, cap, expected)
-            with self.files.open_input_stream(self._path(name, file)) as source:
-                return bytes(source.read(info.size or 0))
+            return self._head(name, file, info.size or 0)
 
         return verified(place, self._call("read", read), expected)
 
@@ -180,6 +178,11 @@ class RemoteStore:
     def place(self, name: str, file: str = "") -> str:
         """As `Store.place`."""
         return "/".join(filter(None, (self.where.rstrip("/"), name, file)))
+
+    def _head(self, name: str, file: str, most: int) -> bytes:
+        """So many bytes of a file, or all that there are."""
+        with self.files.open_input_stream(self._path(name, file)) as source:
+            return bytes(source.read(most))
 
     def _path(self, name: str, file: str = "") -> str:
         return "/".join(filter(None, (self.base.rstrip("/"), name, file)))
