@@ -16,7 +16,8 @@ from sparknet.compiler.schedules import Rates
 from sparknet.runtime.encoding.encode import Block, Field, Layout
 from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.spark.memory import need_of
-from sparknet.runtime.spark.tasks import TrainRound, _block_row
+from sparknet.runtime.spark.preparing import block_row
+from sparknet.runtime.spark.tasks import TrainRound
 from sparknet.runtime.training.rounds import Plan, RoundTask, Shard
 
 ROWS = 512
@@ -64,7 +65,7 @@ def measure(layers: str, batch: int, optimizer: str) -> None:
     task = RoundTask(engine.training_graph(net), layout, Plan(0, 0, 3, batch, 0, Rates(0.001)), *vectors)
     job = TrainRound(task, task.segments, (Shard(0, ROWS, ROWS),), engine, {"train": {(0, 0): block.digest()}})
     with get_context("spawn").Pool(1) as fresh:
-        peak = fresh.apply(work, (job, _block_row(block)))
+        peak = fresh.apply(work, (job, block_row(block)))
     need = need_of(net)
     sizes = (need.vectors, need.activations, peak, need.total)
     print(f"{layers[:28]:28} {optimizer[:4]:4} {batch:5}", *(f"{size / (1 << 20):8,.0f}" for size in sizes), flush=True)

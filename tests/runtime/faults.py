@@ -18,7 +18,7 @@ from pyspark import TaskContext
 
 from sparknet.runtime.engines.base import Floats, Graph, OnnxRuntimeEngine, Step, Trained
 from sparknet.runtime.spark.exchange import AverageSegments
-from sparknet.runtime.spark.tasks import Batches
+from sparknet.runtime.spark.preparing import Batches
 
 DEADLINE = 120.0
 """Seconds after which a worker waits no more for its end, so that no test hangs."""

@@ -119,34 +119,52 @@ def encode_batch(
 
     With `numbers_only`, as much of them as `digests` looks at: zeros stand where cells would have to be encoded.
     """
+    columns = [
+        np.zeros((batch.num_rows, field.count), field.dtype)
+        if numbers_only and each.encoder is not None
+        else each.read(batch).numbers
+        for each, field in zip(bound, layout.fields, strict=True)
+    ]
+    return encode_columns(columns, bound, layout)
+
+
+def encode_columns(columns: Iterable[Numbers | None], bound: Sequence[BoundPort], layout: Layout) -> Bytes:
+    """The payloads of rows, uint8[rows, row_bytes], of what each port reads: `[rows, count]`, None for bad rows.
+
+    Raises SparkNetError for bad rows, and for numbers that the layout has no room for: pass 1 saw other values.
+    """
     parts = []
-    for each, field in zip(bound, layout.fields, strict=True):
-        if numbers_only and each.encoder is not None:
-            parts.append(np.zeros((batch.num_rows, field.nbytes), np.uint8))
-            continue
-        numbers = each.read(batch).numbers
+    for numbers, each, field in zip(columns, bound, layout.fields, strict=True):
         with np.errstate(invalid="ignore"):  # what does not fit is found below
             stored = None if numbers is None else numbers.astype(field.dtype)
         if stored is None or (stored.dtype.kind in "iu" and not np.array_equal(stored, cast(Numbers, numbers))):
             raise changed(f"column `{each.columns[0]}`", each.label)
         stored = stored + np.zeros((), field.dtype)  # -0.0 becomes 0.0: rows that are equal have equal bytes
-        parts.append(np.ascontiguousarray(stored).view(np.uint8).reshape(batch.num_rows, field.nbytes))
+        parts.append(np.ascontiguousarray(stored).view(np.uint8).reshape(len(stored), field.nbytes))
     return np.concatenate(parts, axis=1)
 
 
-def digests(payloads: Bytes, layout: Layout, batch: pa.RecordBatch, bound: Sequence[BoundPort]) -> list[bytes]:
+def numbers_of(payloads: Bytes, layout: Layout) -> list[Numbers]:
+    """The numbers of each field, `[rows, count]` in the field's stored type, of payloads uint8[rows, row_bytes]."""
+    stops = np.cumsum([field.nbytes for field in layout.fields])[:-1]
+    parts = zip(np.split(payloads, stops, axis=1), layout.fields, strict=True)
+    return [np.ascontiguousarray(part).view(field.dtype) for part, field in parts]
+
+
+def digests(payloads: Bytes, layout: Layout, batch: pa.RecordBatch | None, bound: Sequence[BoundPort]) -> list[bytes]:
     """blake2b-16 of each row's numbers as the graphs take them, and of the cells that are encoded, as they are.
+
+    The `batch` is where those cells are; where all ports take numbers, there are none.
 
     Of the payload itself, it would change for every row when one new row makes a column need a wider element type, or
     when an encoder learns something else.
     """
-    stops = np.cumsum([field.nbytes for field in layout.fields])[:-1]
     parts = []
-    for part, field, each in zip(np.split(payloads, stops, axis=1), layout.fields, bound, strict=True):
+    for stored, field, each in zip(numbers_of(payloads, layout), layout.fields, bound, strict=True):
         if each.encoder is None:
-            numbers = np.ascontiguousarray(part).view(field.dtype).astype(field.port.type.dtype) + 0  # no -0.0
+            numbers = stored.astype(field.port.type.dtype) + 0  # no -0.0
             parts.append(numbers.view(np.uint8))
-        elif field.port.measures is None:
+        elif field.port.measures is None and batch is not None:
             cells = b"".join(
                 blake2b(cell, digest_size=16).digest() for cell in identities(batch.column(each.columns[0]))
             )

@@ -18,7 +18,7 @@ from sparknet.compiler.encoders import Categories, Pixels, Spectrogram, Tokens
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.runtime.encoding.binding import BoundPort, bounded, wanted
-from sparknet.runtime.encoding.columns import BadCell, Numbers
+from sparknet.runtime.encoding.columns import BadCell, Column, Numbers
 from sparknet.runtime.problems import marked, problem
 
 
@@ -90,16 +90,25 @@ def profile_batches(batches: Iterable[pa.RecordBatch], bound: Sequence[BoundPort
 
 def profile_batch(batch: pa.RecordBatch, bound: Sequence[BoundPort], decode: bool = True) -> Profile:
     """The profile of one batch."""
-    bad = np.zeros(batch.num_rows, np.bool_)
+    return profile_columns(read_columns(batch, bound, decode), bound, batch.num_rows)
+
+
+def read_columns(batch: pa.RecordBatch, bound: Sequence[BoundPort], decode: bool = True) -> list[Column]:
+    """What each port reads of a batch."""
+    return [each.read(batch) if decode else each.glance(batch) for each in bound]
+
+
+def profile_columns(columns: Sequence[Column], bound: Sequence[BoundPort], rows: int) -> Profile:
+    """The profile of some rows, by what each port reads of them."""
+    bad = np.zeros(rows, np.bool_)
     firsts, ranges = [], []
-    for index, each in enumerate(bound):
-        column = each.read(batch) if decode else each.glance(batch)
+    for index, (each, column) in enumerate(zip(bound, columns, strict=True)):
         bad |= column.bad
         if column.first is not None:
             firsts.append(BadRow.of(column.first, index))
         ranges.append(_known_range(each) or (Range() if column.numbers is None else _range(column.numbers)))
     firsts.sort(key=lambda first: (first.row, first.port))
-    return Profile(rows=batch.num_rows, ranges=tuple(ranges), bad=int(bad.sum()), firsts=tuple(firsts))
+    return Profile(rows=rows, ranges=tuple(ranges), bad=int(bad.sum()), firsts=tuple(firsts))
 
 
 def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "training") -> None:

@@ -43,26 +43,29 @@ from sparknet.runtime.spark.cluster import Cluster, inspect
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
 from sparknet.runtime.spark.keeping import keep
-from sparknet.runtime.spark.tasks import (
+from sparknet.runtime.spark.preparing import (
     BLOCK_SCHEMA,
-    CLASS_SCHEMA,
-    ERROR_SCHEMA,
-    MOMENT_SCHEMA,
     PLACE_SCHEMA,
     PROFILE_SCHEMA,
-    RESULT_SCHEMA,
     ROW_SCHEMA,
     TERM_SCHEMA,
-    BlockDigests,
-    CountClasses,
-    CountErrors,
     EncodeRows,
-    EvaluateRound,
-    MomentBlocks,
     PackRows,
     PlaceRows,
     ProfileRows,
+    RecodeRows,
     TermRows,
+)
+from sparknet.runtime.spark.tasks import (
+    CLASS_SCHEMA,
+    ERROR_SCHEMA,
+    MOMENT_SCHEMA,
+    RESULT_SCHEMA,
+    BlockDigests,
+    CountClasses,
+    CountErrors,
+    EvaluateRound,
+    MomentBlocks,
     TrainRound,
     read_reports,
 )
@@ -101,6 +104,9 @@ class SparkBackend:
         self._known_cluster = cluster
         self._waits = waits
         self._before = before
+        self._read: dict[str, DataFrame] = {}
+        """What the profile of each source has read of numbers, for the encoding."""
+
         self._blocks: DataFrame | None = None
         self._splits: dict[tuple[SplitName, ...], DataFrame] = {}
         self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
@@ -136,16 +142,22 @@ class SparkBackend:
 
     def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
         """As `Backend.profile`."""
+        self._let_go_of_what_was_read()
         profiles = {}
-        for key, data in self._data.items():
+        for key in self._data:
             with within(key, self._data):
-                profiles[key] = self._profile(data, bound, decode, self._labels.get(key))
+                profiles[key] = self._profile(key, bound, decode)
                 check_profile(profiles[key], bound, self._before)
         return profiles
 
-    def _profile(self, data: DataFrame, bound: Sequence[BoundPort], decode: bool, label: Label | None) -> Profile:
-        chosen, plain = select_plain(data, bound)
-        found = self._collect(chosen.mapInArrow(ProfileRows(plain, decode), PROFILE_SCHEMA), "checking the data", label)
+    def _profile(self, key: str, bound: Sequence[BoundPort], decode: bool) -> Profile:
+        chosen, plain = select_plain(self._data[key], bound)
+        keeps = not decode and all(each.encoder is None for each in bound)
+        found_rows = chosen.mapInArrow(ProfileRows(plain, decode, keeps), PROFILE_SCHEMA)
+        if keeps:
+            found_rows = self._read[key] = keep(found_rows)
+        profiles = found_rows.filter(sf.col("profile").isNotNull()).select("partition", "profile")
+        found = self._collect(profiles, "checking the data", self._labels.get(key))
         rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
         parts = [Profile.model_validate_json(row["profile"]) for row in rows]
         return reduce(Profile.merge, parts, Profile.empty(len(bound)))
@@ -170,18 +182,15 @@ class SparkBackend:
 
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
-        self.close()
-        parts = []
-        for key, data in self._data.items():
-            chosen, plain = select_plain(data, bound)
-            rows = chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
-            parts.append(_place_rows(rows, shares[key], workers, "payload"))
+        self._let_go_of_blocks()
+        parts = [_place_rows(self._rows_of(key, bound, layout), shares[key], workers, "payload") for key in self._data]
         placed = reduce(DataFrame.unionAll, parts)
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("rank")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
         self._blocks = keep(blocks)
         with explained(self, bound):
             counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
+        self._let_go_of_what_was_read()
         found: dict[tuple[SplitName, int], int] = {}
         self._digests = {}
         for row in counts:
@@ -191,6 +200,14 @@ class SparkBackend:
         self._rows = found
         digest = digest_of((split, *place, own) for split, of in self._digests.items() for place, own in of.items())
         return Encoded(found, layout.block_rows, digest)
+
+    def _rows_of(self, key: str, bound: Sequence[BoundPort], layout: Layout) -> DataFrame:
+        """Rows of `ROW_SCHEMA` of a source, or of what the profile has kept of it."""
+        chosen, plain = select_plain(self._data[key], bound)
+        if key in self._read:
+            kept = self._read[key].filter(sf.col("payloads").isNotNull()).select("types", "payloads")
+            return kept.mapInArrow(RecodeRows(plain, layout), ROW_SCHEMA)
+        return chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
         """As `Backend.moments`."""
@@ -276,6 +293,15 @@ class SparkBackend:
 
     def close(self) -> None:
         """As `Backend.close`."""
+        self._let_go_of_what_was_read()
+        self._let_go_of_blocks()
+
+    def _let_go_of_what_was_read(self) -> None:
+        while self._read:
+            with letting_go():
+                self._read.popitem()[1].unpersist()
+
+    def _let_go_of_blocks(self) -> None:
         if self._blocks is not None:
             with letting_go():
                 self._blocks.unpersist()

@@ -21,8 +21,9 @@ from pyspark.sql import functions as sf
 from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.failures import letting_go
 from sparknet.runtime.spark.keeping import keep
+from sparknet.runtime.spark.preparing import Batches
 from sparknet.runtime.spark.sizes import size_of
-from sparknet.runtime.spark.tasks import RESULT_SCHEMA, Batches, read_reports, read_segments, report_rows, segment_row
+from sparknet.runtime.spark.tasks import RESULT_SCHEMA, read_reports, read_segments, report_rows, segment_row
 from sparknet.runtime.training.exchange import BLOCK, Segment, mean_of, packed_bytes, slices
 from sparknet.runtime.training.rounds import Report, RoundResult, RoundTask, Shard, receive, round_result
 

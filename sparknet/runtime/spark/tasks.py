@@ -1,4 +1,4 @@
-"""What runs in Spark's Python workers: callables for `mapInArrow`, each with the plain data that it needs.
+"""What runs on blocks in Spark's Python workers: callables for `mapInArrow`, each with the plain data that it needs.
 
 They are importable by name, so Spark sends their fields and no code. Column names and types of what they give are in
 the schemas beside them.
@@ -7,37 +7,21 @@ the schemas beside them.
 from __future__ import annotations
 
 import gc
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from sparknet.compiler.sections import SPLITS, SplitName
-from sparknet.runtime.encoding.binding import BoundPort, bounded
-from sparknet.runtime.encoding.encode import (
-    Block,
-    Bytes,
-    Layout,
-    Packer,
-    Shares,
-    digests,
-    encode_batch,
-    place,
-    row_keys,
-    split_limits,
-)
-from sparknet.runtime.encoding.learning import learners
+from sparknet.compiler.sections import SplitName
+from sparknet.runtime.encoding.encode import Block, Layout
 from sparknet.runtime.encoding.moments import Axes, moments_of
-from sparknet.runtime.encoding.profile import profile_batches
-from sparknet.runtime.encoding.terms import terms_of
 from sparknet.runtime.engines.base import Engine, Sums
 from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
 from sparknet.runtime.problems import changed
+from sparknet.runtime.spark.preparing import Batches, one_row
 from sparknet.runtime.training.balance import count_classes
 from sparknet.runtime.training.exchange import Buffer, Segment
 from sparknet.runtime.training.rounds import (
@@ -50,30 +34,10 @@ from sparknet.runtime.training.rounds import (
     train_round,
 )
 
-Batches = Iterator[pa.RecordBatch]
-
-# ----- encoding -----
-
-PROFILE_SCHEMA = "partition int, profile string"
-ROW_SCHEMA = "digest binary, payload binary"
-TERM_SCHEMA = "digest binary, terms array<struct<port: int, term: string>>"
-BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
+# ----- blocks -----
 
 BlockDigests = Mapping[SplitName, Mapping[tuple[int, int], bytes]]
 """Digests of the blocks of some splits, by worker and index, as the encoding found them."""
-
-PLACE_SCHEMA = from_arrow_schema(pa.schema([("worker", pa.int32()), ("split", pa.string()), ("rank", pa.binary())]))
-_TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
-_BLOCKS = pa.schema(
-    [
-        ("worker", pa.int32()),
-        ("split", pa.string()),
-        ("index", pa.int32()),
-        ("rows", pa.int32()),
-        ("payload", pa.binary()),
-        ("digest", pa.binary()),
-    ]
-)
 
 _CLASSES = pa.schema(
     [
@@ -83,145 +47,6 @@ _CLASSES = pa.schema(
         ("counts", pa.list_(pa.int64())),
     ]
 )
-
-
-@dataclass(frozen=True)
-class ProfileRows:
-    """The profile of each partition, as JSON."""
-
-    bound: tuple[BoundPort, ...]
-    decode: bool
-
-    def __call__(self, batches: Batches) -> Batches:
-        """One row: the partition's number and its profile."""
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        partition = context.partitionId() if context else 0
-        profile = profile_batches(batches, self.bound, self.decode).model_dump_json()
-        yield pa.RecordBatch.from_pydict({"partition": pa.array([partition], pa.int32()), "profile": [profile]})
-
-
-@dataclass(frozen=True)
-class EncodeRows:
-    """Rows to payloads and their digests."""
-
-    bound: tuple[BoundPort, ...]
-    layout: Layout
-
-    def __call__(self, batches: Batches) -> Batches:
-        """A row for each row, in parts whose payloads stay well below Arrow's 2 GiB."""
-        most = max(1, (1 << 28) // self.layout.row_bytes)
-        for batch in bounded(batches, self.bound):
-            for start in range(0, batch.num_rows, most):
-                part = batch.slice(start, most)
-                payloads = encode_batch(part, self.bound, self.layout)
-                columns = [pa.array(digests(payloads, self.layout, part, self.bound), pa.binary()), _binary(payloads)]
-                yield pa.RecordBatch.from_arrays(columns, names=["digest", "payload"])
-
-
-@dataclass(frozen=True)
-class TermRows:
-    """Rows to their digests and to the terms that encoders may learn from them."""
-
-    bound: tuple[BoundPort, ...]
-    layout: Layout
-
-    def __call__(self, batches: Batches) -> Batches:
-        """A row for each row."""
-        learning = learners(self.bound)
-        for batch in bounded(batches, self.bound):
-            payloads = encode_batch(batch, self.bound, self.layout, numbers_only=True)
-            terms: list[list[dict[str, object]]] = [[] for _ in range(batch.num_rows)]
-            for index, each in learning.items():
-                for row, own in zip(terms, terms_of(batch.column(each.column), each.encoder), strict=True):
-                    row.extend({"port": index, "term": term} for term in own)
-            columns = [
-                pa.array(digests(payloads, self.layout, batch, self.bound), pa.binary()),
-                pa.array(terms, _TERMS),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, names=["digest", "terms"])
-
-
-@dataclass(frozen=True)
-class PlaceRows:
-    """Rows in the order of their digests to their places; the column `carried` comes along."""
-
-    shares: Shares
-    workers: int
-    carried: str
-
-    def __call__(self, batches: Batches) -> Batches:
-        """A row for each row; `rank` puts them in the order of splits, then keys.
-
-        Spark compares the first eight bytes of rows without looking at them again, which decide here; of two columns
-        they would be the split's alone.
-        """
-        limits = split_limits(self.shares)
-        splits = pa.array([name for name, _ in limits])
-        order = np.array([SPLITS.index(name) for name, _ in limits], np.uint8)
-        last, copies = b"", 0
-        for batch in batches:
-            found, numbers = batch.column("digest").to_pylist(), []
-            for digest in found:
-                copies = copies + 1 if digest == last else 1
-                last = digest
-                numbers.append(copies)
-            keys = row_keys(found, numbers)
-            split, worker = place(keys, limits, self.workers)
-            rank = np.concatenate([order[split][:, np.newaxis], keys], axis=1)
-            columns = [pa.array(worker, pa.int32()), splits.take(pa.array(split)), _binary(rank)]
-            names = [*PLACE_SCHEMA.names, self.carried]
-            yield pa.RecordBatch.from_arrays([*columns, batch.column(self.carried)], names=names)
-
-
-@dataclass(frozen=True)
-class PackRows:
-    """Rows of one worker, ordered by split and key, to blocks."""
-
-    layout: Layout
-
-    def __call__(self, batches: Batches) -> Batches:
-        """A row for each block."""
-        packer = Packer(self.layout)
-        for batch in batches:
-            for start, stop in _runs(batch.column("split")):
-                part = batch.slice(start, stop - start)
-                worker, split = part.column("worker")[0].as_py(), part.column("split")[0].as_py()
-                for block in packer.add(worker, split, _matrix(part.column("payload"), self.layout.row_bytes)):
-                    yield _block_row(block)
-        for block in packer.finish():
-            yield _block_row(block)
-
-
-def _binary(payloads: Bytes) -> pa.Array:
-    """uint8[rows, size] as a binary column, without a copy."""
-    rows, size = payloads.shape
-    offsets = np.arange(0, (rows + 1) * size, size, dtype=np.int32)
-    return pa.Array.from_buffers(pa.binary(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(payloads)])
-
-
-def _matrix(column: pa.Array, size: int) -> Bytes:
-    """A binary column whose cells all have `size` bytes as uint8[rows, size], without a copy."""
-    kind = np.int64 if pa.types.is_large_binary(column.type) else np.int32
-    _, offsets, values = column.buffers()
-    first = np.frombuffer(offsets, kind)[column.offset]
-    return np.frombuffer(values, np.uint8, len(column) * size, first).reshape(len(column), size)
-
-
-def _runs(column: pa.Array) -> list[tuple[int, int]]:
-    """Start and stop of each stretch of equal values."""
-    if len(column) == 0:
-        return []
-    codes = np.asarray(column.dictionary_encode().indices)
-    edges = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
-    return list(itertools.pairwise(edges))
-
-
-def _block_row(block: Block) -> pa.RecordBatch:
-    values = (block.worker, block.split, block.index, block.rows, block.payload, block.digest())
-    arrays = [pa.array([value], field.type) for value, field in zip(values, _BLOCKS, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=_BLOCKS)
 
 
 def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
@@ -405,8 +230,7 @@ def segment_row(worker: int, segment: int, payload: Buffer) -> pa.RecordBatch:
 
 
 def _row(*values: object) -> pa.RecordBatch:
-    arrays = [pa.array([value], field.type) for value, field in zip(values, _RESULT, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=_RESULT)
+    return one_row(_RESULT, values)
 
 
 def report_rows(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -141,8 +141,14 @@ class View:
 
     def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
         """As `Backend.profile`."""
-        key = f"profile {_text(bound)} {decode}"
-        return self._shared.once(key, lambda: self._shared.first.profile(bound, decode))
+
+        def find() -> dict[str, Profile]:
+            try:
+                return self._shared.first.profile(bound, decode)
+            finally:
+                self._shared.first.close()  # what it keeps for an encoding, which another backend makes
+
+        return self._shared.once(f"profile {_text(bound)} {decode}", find)
 
     def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
         """As `Backend.learn`."""

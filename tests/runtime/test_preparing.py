@@ -1,0 +1,125 @@
+"""What a first pass over the rows keeps of numbers is encoded to the bytes that the source's own rows are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
+from sparknet.compiler.compiled import Port
+from sparknet.compiler.types import TensorType
+from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.runtime.encoding.encode import Layout, choose_layout
+from sparknet.runtime.encoding.profile import Profile
+from sparknet.runtime.spark.backend import SparkBackend
+from sparknet.runtime.spark.preparing import EncodeRows, ProfileRows, RecodeRows
+
+ONE = BoundPort(Port("one", "float", TensorType("float32", (1,))), ("one",))
+PAIR = BoundPort(Port("pair", "float", TensorType("float32", (2,))), ("pair",))
+KIND = BoundPort(Port("kind", "class", TensorType("int64", (1,)), classes=300), ("kind",))
+BOUND = (ONE, PAIR, KIND)
+PAIRS = pa.list_(pa.float32())
+
+# Each line: the batches of one source, as the values of `one`, its type, those of `pair` and of `kind`.
+CASES = {
+    "one type for all": [([1, 2], pa.int64(), [[0.5, 1], [2, 3]], [0, 7])],
+    "wider and wider": [
+        ([1, 2], pa.int64(), [[0, 1], [2, 3]], [0, 7]),
+        ([-3, 400], pa.int64(), [[0, -1], [2, 300]], [0, 299]),
+        ([1 << 20, 0], pa.int64(), [[0.25, 1], [-0.0, 3e30]], [1, 1]),
+    ],
+    "whole, then not": [
+        ([1.0, -0.0], pa.float64(), [[1, -0.0], [0, 0]], [0, 1]),
+        ([1 / 3, 1e-40], pa.float64(), [[1, 1], [0, 0]], [0, 1]),
+    ],
+    "whole numbers beyond 32 bits": [
+        ([(1 << 53) + 1, 16_777_217], pa.int64(), [[1, 1], [0, 0]], [0, 1]),
+        ([16_777_217, 3], pa.int64(), [[1, 1], [0, 0]], [0, 1]),
+    ],
+    "a batch without rows": [([], pa.float64(), [], []), ([0.5], pa.float64(), [[1, 1]], [0])],
+}
+
+
+def batches_of(case: str) -> list[pa.RecordBatch]:
+    names = ["one", "pair", "kind"]
+    return [
+        pa.RecordBatch.from_arrays([pa.array(one, kind), pa.array(pairs, PAIRS), pa.array(kinds, pa.int32())], names)
+        for one, kind, pairs, kinds in CASES[case]
+    ]
+
+
+def read(batches: Sequence[pa.RecordBatch]) -> tuple[list[pa.RecordBatch], Profile]:
+    """What is kept of some batches, and their profile."""
+    *kept, last = ProfileRows(BOUND, decode=False, keeps=True)(iter(batches))
+    (text,) = last.column("profile").to_pylist()
+    return kept, Profile.model_validate_json(text)
+
+
+def rows_of(batches: Sequence[pa.RecordBatch]) -> list[tuple[bytes, bytes]]:
+    rows = (row for batch in batches for row in batch.to_pylist())
+    return [(row["digest"], row["payload"]) for row in rows]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_rows_are_encoded_alike_from_what_was_kept_and_from_the_source(case: str) -> None:
+    batches = batches_of(case)
+    kept, profile = read(batches)
+    layout = choose_layout(BOUND, profile)
+    assert rows_of(list(RecodeRows(BOUND, layout)(iter(kept)))) == rows_of(
+        list(EncodeRows(BOUND, layout)(iter(batches)))
+    )
+    assert profile.rows == sum(batch.num_rows for batch in batches)
+
+
+def test_what_is_kept_is_cut_into_rows_of_a_mebibyte() -> None:
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array([0.5] * 100_000), pa.array([[0.5, 1]] * 100_000, PAIRS), pa.array([0] * 100_000)],
+        ["one", "pair", "kind"],
+    )
+    kept, _ = read([batch])
+    sizes = [len(row["payloads"]) for each in kept for row in each.to_pylist()]
+    assert len(sizes) == 2
+    assert max(sizes) <= 1 << 20
+
+
+def test_nothing_is_kept_behind_a_bad_row() -> None:
+    good, (bad,) = batches_of("wider and wider"), batches_of("one type for all")
+    bad = bad.set_column(0, "one", pa.array([None, 1], pa.int64()))
+    kept, profile = read([*good, bad, *good])
+    assert (len(kept), profile.bad) == (3, 1)
+
+
+def test_a_kept_row_is_read_once_and_let_go_of(spark: SparkSession) -> None:
+    """The source counts how often its rows are read: profile and encoding together need them once."""
+    reads = spark.sparkContext.accumulator(0)
+
+    def count(batches):  # type: ignore[no-untyped-def]
+        for batch in batches:
+            reads.add(batch.num_rows)
+            yield batch
+
+    rows = spark.range(50).select(sf.col("id").cast("double").alias("one"))
+    data = rows.mapInArrow(count, rows.schema)
+    backend = SparkBackend({"source": data})
+    bound = backend.resolve((ONE,))
+    profile = reduce(Profile.merge, backend.profile(bound, decode=False).values())
+    encoded = backend.encode(bound, choose_layout(bound, profile), {"source": {"train": 1.0}}, 2)
+    assert (encoded.split_rows("train"), reads.value) == (50, 50)
+    backend.close()
+    before = len(spark.sparkContext._jsc.getPersistentRDDs())  # type: ignore[union-attr]
+    backend.profile(bound, decode=False)
+    backend.close()
+    assert len(spark.sparkContext._jsc.getPersistentRDDs()) == before  # type: ignore[union-attr]
+
+
+def test_rows_that_the_types_have_no_room_for_are_told() -> None:
+    kept, profile = read(batches_of("wider and wider"))
+    narrow = Layout(choose_layout(BOUND, read(batches_of("one type for all"))[1]).fields, 10)
+    with pytest.raises(SparkNetError, match="changed while it was being read"):
+        list(RecodeRows(BOUND, narrow)(iter(kept)))
+    assert profile.bad == 0
