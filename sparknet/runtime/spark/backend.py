@@ -6,7 +6,8 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import cast
@@ -154,10 +155,11 @@ class SparkBackend:
         chosen, plain = select_plain(self._data[key], bound)
         keeps = not decode and all(each.encoder is None for each in bound)
         found_rows = chosen.mapInArrow(ProfileRows(plain, decode, keeps), PROFILE_SCHEMA)
+        doing, label = "checking the data", self._labels.get(key)
         if keeps:
-            found_rows = self._read[key] = keep(found_rows)
+            found_rows = self._read[key] = self._keep(found_rows, doing, label)
         profiles = found_rows.filter(sf.col("profile").isNotNull()).select("partition", "profile")
-        found = self._collect(profiles, "checking the data", self._labels.get(key))
+        found = self._collect(profiles, doing, label)
         rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
         parts = [Profile.model_validate_json(row["profile"]) for row in rows]
         return reduce(Profile.merge, parts, Profile.empty(len(bound)))
@@ -187,9 +189,10 @@ class SparkBackend:
         placed = reduce(DataFrame.unionAll, parts)
         by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("rank")
         blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
-        self._blocks = keep(blocks)
+        doing = "encoding the data"
+        self._blocks = self._keep(blocks, doing)
         with explained(self, bound):
-            counts = self._collect(self._blocks.drop("payload"), "encoding the data").to_pylist()
+            counts = self._collect(self._blocks.drop("payload"), doing).to_pylist()
         self._let_go_of_what_was_read()
         found: dict[tuple[SplitName, int], int] = {}
         self._digests = {}
@@ -318,9 +321,19 @@ class SparkBackend:
 
     def _collect(self, frame: DataFrame, doing: str, label: Label | None = None) -> pa.Table:
         """Run a job and wait for it, `Waits.job` at most; a failure says what was being done and the first cause."""
+        with self._told(doing, label):
+            return rows_of(frame, self._waits.job, doing)
+
+    def _keep(self, frame: DataFrame, doing: str, label: Label | None = None) -> DataFrame:
+        """As `keep`, for which Spark plans the job, and fails where a job would."""
+        with self._told(doing, label):
+            return keep(frame)
+
+    @contextmanager
+    def _told(self, doing: str, label: Label | None) -> Iterator[None]:
         self.cluster  # noqa: B018  # nothing runs where it could not
         try:
-            return rows_of(frame, self._waits.job, doing)
+            yield
         except SparkNetError:
             raise
         except Exception as error:
