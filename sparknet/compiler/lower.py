@@ -201,8 +201,9 @@ def _trained_sizes(typed: TypedNet) -> list[int]:
 
 def _untrained(g: GraphBuilder, held: _Held, learnt: _Learnt) -> list[Value]:
     """What lies behind the trained tensors in the flat vector, after a batch."""
-    kept = [learnt.buffers.get(s.name, held.tensors[s.name]) for s in held.slots if s.kind != "trained"]
-    return [_flat(g, tensor) for tensor in kept]
+    return [
+        _flat(g, learnt.buffers.get(s.name, held.tensors[s.name]), s.shape) for s in held.slots if s.kind != "trained"
+    ]
 
 
 def _learnt(
@@ -211,9 +212,11 @@ def _learnt(
     """Forward and backward pass of one batch; buffers among `tensors` may differ from those that are held."""
     scores, buffers = _scored(g, typed, tensors, ports, seed)
     scale_behind(g)
-    gradients = differentiate(g, scores.loss, [tensors[s.name] for s in held.of_kind("trained")])
+    trained = held.of_kind("trained")
+    gradients = differentiate(g, scores.loss, [tensors[s.name] for s in trained])
     with g.layer("optimizer"):
-        return _Learnt(scores, _join(g, [_flat(g, d) for d in gradients]), buffers)
+        flat = [_flat(g, d, s.shape) for d, s in zip(gradients, trained, strict=True)]
+        return _Learnt(scores, _join(g, flat), buffers)
 
 
 def _accumulated(g: GraphBuilder, typed: TypedNet, held: _Held, ports: Mapping[str, Value], seed: Value) -> _Learnt:
@@ -355,8 +358,8 @@ def _trained_prefix(g: GraphBuilder, flat: Value, slots: tuple[Slot, ...]) -> Va
     return flat if trained == total else g.op_n("Split", 2, flat, g.ints(trained, total - trained), axis=0)[0]
 
 
-def _flat(g: GraphBuilder, tensor: Value) -> Value:
-    return g.op("Reshape", tensor, g.ints(-1))
+def _flat(g: GraphBuilder, tensor: Value, shape: tuple[int, ...]) -> Value:
+    return tensor if len(shape) == 1 else g.op("Reshape", tensor, g.ints(-1))
 
 
 def _join(g: GraphBuilder, pieces: list[Value]) -> Value:

@@ -106,8 +106,7 @@ class Backward:
         """
         batches = (name for name, (_, shape) in self.g.inputs.items() if shape[:1] == (rows,) == (BATCH,))
         count = self.op("Shape", next(batches, matrix), start=0, end=1)
-        ones = self.op("Expand", self.constant(1.0), self.op("Concat", self.g.ints(1), count, axis=0))
-        return self.op("Reshape", self.op("MatMul", ones, matrix), self.g.ints(-1))
+        return self.op("MatMul", self.op("Expand", self.constant(1.0), count), matrix)
 
     def sum_of_channels(self, value: Value) -> Value:
         """Sums of a value of the output's shape [N, channels, *sides], over batch and sides, one after the other.
