@@ -187,8 +187,12 @@ def _folder(spark: SparkSession, path: str) -> Iterator[Path]:
         raise _damaged(path, "`data` does not hold the files of a run")
     sizes = _checked_sizes(frame, path)
     with TemporaryDirectory(prefix="sparknet-") as folder:
-        rows = frame.orderBy("name", "part").toLocalIterator()
-        _unpack(((row["name"], row["content"]) for row in rows), sizes, Path(folder), path)
+
+        def unpack() -> None:
+            rows = frame.orderBy("name", "part").toLocalIterator()
+            _unpack(((row["name"], row["content"]) for row in rows), sizes, Path(folder), path)
+
+        waited(spark, DEFAULT_WAITS.job, f"loading `{path}`", unpack)
         yield Path(folder)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from threading import Event
 from typing import TypeVar
 
 from sparknet.runtime.backend import Encoded, digest_of, explained
@@ -20,7 +21,7 @@ from sparknet.runtime.encoding.binding import (
     typed,
     within,
 )
-from sparknet.runtime.encoding.encode import Layout, Shares
+from sparknet.runtime.encoding.encode import Block, Layout, Shares
 from sparknet.runtime.encoding.learning import Terms, learn_local
 from sparknet.runtime.encoding.local import encode_local
 from sparknet.runtime.encoding.moments import Axes, Moments, moments_of
@@ -33,6 +34,7 @@ from sparknet.runtime.failures import worker_failure
 from sparknet.runtime.sources.places import Place, open_table
 from sparknet.runtime.sources.readers import Table
 from sparknet.runtime.training.balance import Classes, classes_of, count_classes
+from sparknet.runtime.training.counted import CountedEngine
 from sparknet.runtime.training.exchange import Buffer
 from sparknet.runtime.training.rounds import (
     Evaluation,
@@ -68,6 +70,7 @@ class LocalBackend:
         self.engine = engine or OnnxRuntimeEngine()
         self._store = BlockStore()
         self._pool = ThreadPoolExecutor(usable_cpus(), thread_name_prefix="sparknet-worker")
+        self._interrupted = Event()
 
     job_overhead_seconds = 0.0
     """As `Backend.job_overhead_seconds`."""
@@ -136,11 +139,12 @@ class LocalBackend:
 
     def train(self, task: RoundTask, shards: Sequence[Shard]) -> RoundResult:
         """As `Backend.train`."""
+        engine = CountedEngine(self.engine, lambda event: self._check_goes_on())
 
         def train_one(shard: Shard) -> tuple[Report, list[Buffer]]:
             needed = blocks_needed(task.plan, shard) if self._store.spooled else None
             blocks = self._store.blocks(("train", shard.worker), needed)
-            result = train_round(self.engine, task, shard, blocks)
+            result = train_round(engine, task, shard, self._while_it_goes_on(blocks))
             return result.report, send(task, task.segments, result)
 
         found = self._side_by_side(partial(train_one, shard) for shard in shards)
@@ -155,7 +159,8 @@ class LocalBackend:
         """As `Backend.evaluate`."""
         places = [place for place in self._store.places() if place[0] == task.split]
         return self._side_by_side(
-            partial(evaluate, self.engine, task, place[1], self._store.blocks(place)) for place in places
+            partial(evaluate, self.engine, task, place[1], self._while_it_goes_on(self._store.blocks(place)))
+            for place in places
         )
 
     def errors(self, task: ErrorTask) -> Errors:
@@ -176,3 +181,15 @@ class LocalBackend:
             return [future.result() for future in futures]
         except EngineError as error:
             raise worker_failure("a round", error) from error
+        except KeyboardInterrupt:
+            self._interrupted.set()  # or the workers would hold up the end until their rounds are over
+            raise
+
+    def _while_it_goes_on(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        for block in blocks:
+            self._check_goes_on()
+            yield block
+
+    def _check_goes_on(self) -> None:
+        if self._interrupted.is_set():
+            raise CancelledError

@@ -16,6 +16,8 @@ def test_the_report_of_a_run_is_written_anew(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done
     assert (tmp_path / "v1.0.html").read_bytes() == (tmp_path / "v1.0" / "report.html").read_bytes()
     fails(sparknet("report", "v1.0", "-o", "none/report.html", cwd=tmp_path), "error[R0050]", "cannot be written")
+    full = sparknet("report", "v1.0", "-o", "/dev/full", cwd=tmp_path)  # a disk without room, as the kernel tells it
+    fails(full, "error[R0050]: `/dev/full` cannot be written: No space left on device")
     fails(sparknet("report", "v2.0", cwd=tmp_path), "error[R0041]")
 
 

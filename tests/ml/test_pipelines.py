@@ -22,6 +22,7 @@ from pyspark.sql import functions as sf
 from sparknet.grammar import SparkNetError
 from sparknet.ml import CNNClassifier, NetClassifier, NetTransformer, persistence
 from sparknet.ml.persistence import Facts
+from sparknet.runtime.spark.waits import Waits
 from tests.runtime.conftest import only
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed running multiprocessing pool:ResourceWarning")
@@ -137,6 +138,17 @@ def test_files_of_a_model_are_counted_before_they_are_written(
     with pytest.raises(SparkNetError, match="is damaged") as error:
         NetTransformer.load(path)
     assert error.value.diagnostics[0].message == f"`{path}` is damaged: {why}"
+
+
+def test_loading_has_an_end(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "model")
+    DefaultParamsWriter.saveMetadata(NetTransformer(), path, spark)
+    held = spark.range(1).selectExpr("'net.net' AS name", "int(id) AS part", "binary(' ') AS content")
+    held.write.parquet(f"{path}/data")
+    monkeypatch.setattr(persistence, "DEFAULT_WAITS", Waits(job=1e-3))  # of reading the files, behind what is counted
+    with pytest.raises(SparkNetError) as error:
+        NetTransformer.load(path)
+    assert only(error) == f"R0032 loading `{path}`: no answer from Spark in 0 s"
 
 
 def test_a_model_of_too_many_files(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

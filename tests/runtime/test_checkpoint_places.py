@@ -14,13 +14,17 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+import numpy as np
 import pytest
 from pyarrow.fs import LocalFileSystem
 
+from sparknet.compiler.sections import EveryRounds
 from sparknet.grammar import SparkNetError
+from sparknet.runtime.problems import problem
 from sparknet.runtime.runs import run_local
-from sparknet.runtime.training import stores
+from sparknet.runtime.training import checkpoints, stores
 from sparknet.runtime.training.records import Event, Note
+from sparknet.runtime.training.standing import Standing, Weights
 from sparknet.runtime.training.stores import LocalStore, RemoteStore, open_store
 from tests.runtime.conftest import only
 from tests.runtime.test_checkpoints import EVERY, ROOT, KilledError, dies_after, essence, flip, net_of, truncate
@@ -192,6 +196,50 @@ def test_what_another_wrote_since_stays(tmp_path: Path, monkeypatch: pytest.Monk
     newer.write("round-1", {INDEX: b"{ }"})
     files.let_go()
     assert newer.read("round-1", INDEX, 10) == b"{ }"
+
+
+class HeldBackBefore(HeldBack):
+    """As `HeldBack`, when it is asked what there is of a list."""
+
+    def get_file_info(self, what: Any) -> Any:
+        found = self.files.get_file_info(what)
+        if isinstance(what, str) and what.endswith(INDEX):
+            self.go.wait(DEADLINE)
+        return found
+
+
+def test_what_is_removed_too_late_is_not_what_came_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = RemoteStore(LocalFileSystem(), str(tmp_path), "there", INDEX)
+    newer.write("round-1", {INDEX: b"{}"})
+    files = HeldBackBefore()
+    with monkeypatch.context() as patched:
+        patched.setattr(stores, "STORE_SECONDS", 1.0)
+        RemoteStore(files, str(tmp_path), "there", INDEX).remove("round-1")
+    newer.write("round-1", {INDEX: b"{ }"})
+    files.let_go()
+    assert newer.read("round-1", INDEX, 10) == b"{ }"
+    newer.remove("round-1")
+    assert list(tmp_path.iterdir()) == []
+
+
+class ForgetfulStore(LocalStore):
+    """One that cannot list what it holds."""
+
+    def names(self) -> list[str]:
+        raise problem("R0048", "checkpoints at `there`: it cannot be listed: gone")
+
+
+def test_an_older_checkpoint_that_stays_is_no_failure_of_the_new_one(folder: Path) -> None:
+    net, events = net_of(folder), list[Event]()
+    place = ForgetfulStore(folder / "there")
+    reached = checkpoints.describe_run(net, 2, "0" * 64)
+    writer = checkpoints.Checkpoints(place, EveryRounds(every=1), reached, events.append)
+    record = run_local(net).history[0]
+    weights = Weights(net.initial_parameters(), net.initial_optimizer_state())
+    writer.after(Standing(weights, weights, np.zeros(0, np.float32), 1, (record,)), 1.0)
+    (note,) = notes_of(events)
+    assert note == ("older checkpoints than that of round 1 stay: checkpoints at `there`: it cannot be listed: gone")
+    assert LocalStore(folder / "there").names() == ["round-1"]
 
 
 def test_a_folder_of_the_user_stays(folder: Path) -> None:

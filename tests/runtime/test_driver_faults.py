@@ -17,6 +17,7 @@ import pytest
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
+from sparknet.runtime import room
 from sparknet.runtime.room import check_room
 from sparknet.runtime.run_folder import load
 from sparknet.runtime.runs import run_local
@@ -105,4 +106,29 @@ def test_a_disk_too_small_for_a_run_is_told_before_it(
     text = f"R0049 the disk of `{folder}` has {free} MiB free, and the run writes up to {wanted} MiB{said}"
     assert only(error) == text
     if more:
-        check_room(net, folder / "run", checkpoints=False)  # which lie elsewhere
+        check_room(net, folder / "run", None)  # they lie elsewhere
+
+
+def test_what_checkpoints_take_where_they_lie(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The momentum of `outer` counts, and so does a place that the user named, on another disk perhaps."""
+    more = "\n  checkpoint = rounds(5)"
+    path = folder / "small.net"
+
+    def net_of(sync: str) -> CompiledNet:
+        small_net(folder, more=more + sync)
+        path.write_text(path.read_text("utf-8").replace("dense(8, relu)", "dense(200000, relu)"), "utf-8")
+        return sparknet.compile(path)
+
+    def said(net: CompiledNet, output: Path | None, place: str) -> str:
+        with pytest.raises(SparkNetError) as error:
+            run_local(net, output, checkpoint_place=place)
+        return only(error)
+
+    (folder / "disk").mkdir()
+    free = {folder: 1 << 40, folder / "disk": 1 << 20}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free[path]))
+    monkeypatch.setattr(room, "_device", lambda path: path == folder / "run")
+    plain, outer = net_of(""), net_of("\n  workers = 2\n  sync = outer(every: 5)")
+    text = "R0049 the disk of `{}` has 1 MiB free, and the run writes up to {} MiB of checkpoints"
+    assert said(plain, None, str(folder / "disk")) == text.format(folder / "disk", 110)
+    assert said(outer, folder / "run", f"file://{folder}/disk") == text.format(folder / "disk", 129)

@@ -1,28 +1,53 @@
-"""Spark jobs, each of which is waited for with an end."""
+"""Spark jobs, each of which is waited for with an end, and called off there."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from secrets import token_hex
 from typing import TypeVar
 
 import pyarrow as pa
 from pyspark import InheritableThread
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from sparknet.runtime.failures import letting_go
 from sparknet.runtime.problems import LATE, problem
+from sparknet.runtime.spark.connect import is_connect_session
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, LateError, in_time
 
 Result = TypeVar("Result")
 
+CALL_SECONDS = 20.0
+"""How long Spark may take to call jobs off."""
+
 
 def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result]) -> Result:
-    """As `in_time`, for work on a session.
+    """As `in_time`, for work on a session. The jobs of work that is late are called off, and no others.
 
-    A job that is late is left to itself: tags, which would let us call it off, do not reach Python's jobs in Spark 4.3
-    (`interruptTag` finds none), and `interruptAll` would hit the caller's.
+    They bear a tag of their own beside those of the caller: of the session on Spark Connect, of the context else, since
+    a session's do not reach Python's jobs there.
     """
-    return in_time(seconds, work, partial(InheritableThread, session=spark))
+    tag = f"sparknet-{token_hex(8)}"
+    add: Callable[[str], object]
+    call_off: Callable[[], object]
+    if is_connect_session(spark):
+        add, call_off = spark.addTag, partial(spark.interruptTag, tag)
+    else:
+        context = spark.sparkContext
+        add, call_off = context.addJobTag, partial(context.cancelJobsWithTag, tag)
+
+    def tagged() -> Result:
+        add(tag)  # for this thread, which ends with the work
+        return work()
+
+    try:
+        return in_time(seconds, tagged, partial(InheritableThread, session=spark))
+    except LateError:
+        with suppress(LateError), letting_go():
+            in_time(CALL_SECONDS, call_off)
+        raise
 
 
 def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], Result]) -> Result:
@@ -33,6 +58,7 @@ def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], R
         raise problem(
             LATE,
             f"{doing}: no answer from Spark in {seconds:,.0f} s",
+            notes=["the job is called off; what Spark had stored for it may still lie there"],
             helps=[
                 "see Spark's log: are there executors, and free task slots?",
                 "if the job needs longer, raise `--job-timeout`, or `job_timeout=` in Python",

@@ -14,7 +14,7 @@ from pathlib import Path
 from pyspark.sql import SparkSession, is_remote
 
 import sparknet
-from sparknet.runtime.failures import first_cause
+from sparknet.runtime.failures import first_cause, letting_go
 from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.connect import connect
 from sparknet.runtime.spark.java import check_java, java_note
@@ -82,16 +82,26 @@ def start_session(master: str | None = None, name: str = "sparknet", seconds: fl
 
 
 def _started(builder: SparkSession.Builder, master: str, seconds: float) -> SparkSession:
-    """A session; a cluster's scheduler, which may have no room for us for hours, is waited for so long."""
+    """A session; a cluster's scheduler, which may have no room for us for hours, is waited for so long.
+
+    A session that comes later is stopped: it would keep executors that nobody uses.
+    """
     try:
         # On the main thread pyspark calls jobs off at Ctrl-C.
-        return builder.getOrCreate() if master.startswith("local") else in_time(seconds, builder.getOrCreate)
+        return (
+            builder.getOrCreate() if master.startswith("local") else in_time(seconds, builder.getOrCreate, undo=_stop)
+        )
     except LateError as error:
         helps = ["has the cluster room for one more application?", LONGER]
         raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
     except Exception as error:
         message = f"Spark does not start on `{master}`: {first_cause(error)}"
         raise problem("R0061", message, notes=java_note()) from error
+
+
+def _stop(session: SparkSession) -> None:
+    with letting_go():
+        session.stop()
 
 
 def _with_retries(master: str) -> str:

@@ -35,27 +35,27 @@ def in_time(
     seconds: float,
     work: Callable[[], Result],
     thread: Callable[..., threading.Thread] = threading.Thread,
-    undo: Callable[[], object] = lambda: None,
+    undo: Callable[[Result], object] = lambda result: None,
 ) -> Result:
     """What `work` gives, or raises, in a thread of its own; raises LateError after `seconds` and leaves it behind.
 
-    Work that was left behind and comes to its end all the same is followed by `undo`, in that thread.
+    Work that was left behind and comes to its end all the same is followed by `undo` of its result, in that thread.
     """
     found: list[Result] = []
-    failed: list[Exception] = []
+    failed: list[BaseException] = []
     late, over = False, threading.Lock()
 
     def run() -> None:
         try:
             result = work()
-        except Exception as error:
+        except BaseException as error:  # whoever waits is the one to end for it, by `sys.exit` too
             failed.append(error)
             return
         with over:  # either it is in time, or it is undone
             if not late:
                 found.append(result)
                 return
-        undo()
+        undo(result)
 
     worker = thread(target=run, name="sparknet-wait", daemon=True)
     worker.start()

@@ -150,10 +150,17 @@ class Checkpoints:
         try:
             self.store.remove(name)
             self.store.write(name, _contents(reached, standing))
-            _prune(self.store, _KEPT, rounds)
         except SparkNetError as error:
             self.progress(Note(f"no checkpoint after round {rounds}: {error.diagnostics[0].message}"))
+        else:
+            self._remove_older(rounds)
         self.last = perf_counter()
+
+    def _remove_older(self, rounds: int) -> None:
+        try:
+            _prune(self.store, _KEPT, rounds)
+        except SparkNetError as error:
+            self.progress(Note(f"older checkpoints than that of round {rounds} stay: {error.diagnostics[0].message}"))
 
 
 def _contents(reached: Reached, standing: Standing) -> dict[str, bytes]:
@@ -222,12 +229,15 @@ def are_in(store: Store) -> bool:
 
 
 def check_none(store: Store) -> None:
-    """Raise SparkNetError where a run that was not finished left checkpoints, which a new one would overwrite."""
+    """Raise SparkNetError where an earlier run left checkpoints, which a new one would overwrite."""
     if are_in(store):
         raise problem(
             "R0045",
-            f"`{store.where}` holds checkpoints of a run that was not finished",
-            helps=["`sparknet run --resume` goes on with that run", "to begin anew, remove the folder"],
+            f"`{store.where}` holds checkpoints of an earlier run",
+            helps=[
+                "`sparknet run --resume` goes on where that run was not finished",
+                "to begin anew, remove the folder",
+            ],
         )
 
 

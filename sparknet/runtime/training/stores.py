@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -139,13 +140,13 @@ class RemoteStore:
                 with self.files.open_output_stream(self._path(name, file)) as out:
                     out.write(data)
 
-        def undo() -> None:
+        def undo(result: None) -> None:
             # A run that came after may have written an entry of that name: where the list is another's, so is the
             # entry. Should files of both be mixed in it, their digests do not fit the list, and reading refuses it.
             with suppress(Exception):  # of whatever lies behind fsspec; there is nobody left to be told
                 own = contents[self.index]
                 if self._head(name, self.index, len(own) + 1) == own:
-                    self._delete(name)
+                    self._delete(name, Event())
 
         self._call("written", write, undo)
 
@@ -163,9 +164,12 @@ class RemoteStore:
         return verified(place, self._call("read", read), expected)
 
     def remove(self, name: str) -> None:
-        """As `Store.remove`."""
-        with suppress(SparkNetError):
-            self._call("removed", lambda: self._delete(name))
+        """As `Store.remove`. A call that comes back too late ends there: an entry of that name may be a newer one."""
+        given_up = Event()
+        try:
+            self._call("removed", lambda: self._delete(name, given_up))
+        except SparkNetError:
+            given_up.set()
 
     def tidy(self) -> None:
         """As `Store.tidy`; the place itself stays, for it was not made here."""
@@ -194,14 +198,17 @@ class RemoteStore:
         found = self._call("listed", lambda: self.files.get_file_info(selector))
         return [info.base_name for info in found if info.type == FileType.Directory]
 
-    def _delete(self, name: str) -> None:
+    def _delete(self, name: str, given_up: Event) -> None:
         """Remove an entry: its list first, so that it is no entry any more whatever happens then."""
         index = self._path(name, self.index)
-        if self.files.get_file_info(index).is_file:
+        if self.files.get_file_info(index).is_file and not given_up.is_set():
             self.files.delete_file(index)
-        self.files.delete_dir(self._path(name))
+        if not given_up.is_set():
+            self.files.delete_dir(self._path(name))
 
-    def _call(self, what: str, work: Callable[[], Result], undo: Callable[[], object] = lambda: None) -> Result:
+    def _call(
+        self, what: str, work: Callable[[], Result], undo: Callable[[Result], object] = lambda result: None
+    ) -> Result:
         try:
             return in_time(STORE_SECONDS, work, undo=undo)
         except LateError as error:

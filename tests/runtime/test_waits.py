@@ -1,0 +1,103 @@
+"""Waits have an end, and what comes behind it is undone or called off."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from sparknet.grammar import SparkNetError
+from sparknet.runtime.spark.jobs import job_in_time, waited
+from sparknet.runtime.spark.session import _started
+from sparknet.runtime.spark.waits import LateError, in_time
+from tests.runtime.conftest import only
+
+DEADLINE = 120.0
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    """Whether something holds before the deadline."""
+    end = time.monotonic() + DEADLINE
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.02)
+    return holds()
+
+
+def test_what_work_raises_comes_to_who_waits() -> None:
+    with pytest.raises(SystemExit, match="3"):
+        in_time(DEADLINE, lambda: sys.exit(3))
+    with pytest.raises(KeyError):
+        in_time(DEADLINE, lambda: {}["x"])
+
+
+def test_what_comes_too_late_is_undone() -> None:
+    go, undone = Event(), list[int]()
+
+    def work() -> int:
+        go.wait(DEADLINE)
+        return 7
+
+    with pytest.raises(LateError):
+        in_time(0.01, work, undo=undone.append)
+    assert undone == []
+    go.set()
+    assert until(lambda: undone == [7])
+    assert in_time(DEADLINE, work, undo=undone.append) == 7
+    assert undone == [7]
+
+
+def test_a_session_that_comes_too_late_is_stopped() -> None:
+    """A cluster that takes an application only when nobody waits for it any more."""
+    go, stopped = Event(), Event()
+
+    class Late:
+        def getOrCreate(self) -> Late:  # noqa: N802
+            go.wait(DEADLINE)
+            return self
+
+        def stop(self) -> None:
+            stopped.set()
+
+    with pytest.raises(SparkNetError) as error:
+        _started(Late(), "yarn", 0.01)  # type: ignore[arg-type]
+    assert only(error) == "R0064 Spark has not started on `yarn` in 0 s"
+    assert not stopped.is_set()
+    go.set()
+    assert stopped.wait(DEADLINE)
+
+
+def held_up(go: Path) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """A job that hangs until a file is there."""
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            while not go.exists():
+                time.sleep(0.02)
+            yield batch
+
+    return work
+
+
+def test_a_job_that_is_late_is_called_off_and_no_other(spark: SparkSession, tmp_path: Path) -> None:
+    """Both slots hang; the caller's job, which waits for one, ends as soon as ours is off."""
+    tracker = spark.sparkContext.statusTracker()
+    ours = spark.range(0, 2, numPartitions=2).mapInArrow(held_up(tmp_path / "never"), "id long")
+    theirs = spark.range(0, 1, numPartitions=1).mapInArrow(held_up(tmp_path / "go"), "id long")
+    with ThreadPoolExecutor(1) as other:
+        count = other.submit(theirs.count)
+        assert until(lambda: len(tracker.getActiveJobsIds()) == 1)
+        with pytest.raises(SparkNetError) as error:
+            waited(spark, 2.0, "counting", ours.toArrow)
+        assert only(error) == "R0032 counting: no answer from Spark in 2 s"
+        assert error.value.diagnostics[0].notes[0].startswith("the job is called off")
+        assert until(lambda: len(tracker.getActiveJobsIds()) == 1)
+        (tmp_path / "go").touch()
+        assert count.result(DEADLINE) == 1
+    assert job_in_time(spark, DEADLINE, spark.range(0, 8, numPartitions=2).count) == 8
