@@ -46,7 +46,7 @@ CODES: dict[str, str] = {
     "R0043": "a run folder of another version",
     "R0044": "a folder of a net that was compiled, not trained",
     # ----- checkpoints -----
-    "R0045": "checkpoints of a run that was not finished",
+    "R0045": "checkpoints of an earlier run",
     "R0046": "no checkpoint to resume from",
     "R0047": "a checkpoint of another run",
     "R0048": "a place for checkpoints that is out of reach or of no use",
@@ -67,6 +67,7 @@ CODES: dict[str, str] = {
     "R0066": "executors whose Python is not fit for the run",
     "R0067": "executors with too little memory",
     "R0068": "Spark Connect and Spark without it at the same time",
+    "R0069": "a round that no message of Spark Connect holds",
     # ----- engines -----
     "R0070": "the package of another engine",
     "R0071": "a net that an engine refuses",

@@ -40,7 +40,7 @@ from sparknet.runtime.training.checkpoints import Checkpoint
 from sparknet.runtime.training.counted import CountedEngine
 from sparknet.runtime.training.origin import Origin
 from sparknet.runtime.training.records import Callback, Note, Progress
-from sparknet.runtime.training.stores import Store
+from sparknet.runtime.training.stores import LocalStore, Store
 from sparknet.runtime.training.trainer import TrainedNet, data_section, train
 
 if TYPE_CHECKING:
@@ -160,10 +160,12 @@ def run_spark(
         origin = replace(origin, where=place, seconds_start=perf_counter() - began)
         from sparknet.runtime.spark.cluster import Cluster, settings_of
         from sparknet.runtime.spark.memory import check_memory
+        from sparknet.runtime.spark.messages import check_message, sent_bytes
         from sparknet.runtime.spark.opening import open_data
 
         def check(cluster: Cluster) -> None:
             check_memory(net, cluster, settings_of(spark))
+            check_message(spark, sent_bytes(net))
 
         def tell(text: str) -> None:
             if progress is not None:
@@ -248,9 +250,9 @@ def _store(net: CompiledNet, output: Path | None, place: str | None, resume: boo
         raise problem("R0048", f"there are no checkpoints for `{place}`: the net asks for none", helps=helps)
     if resume and output is None and place is None:
         raise ValueError("`resume` needs the `output` that the run was to have, or the place of its checkpoints")
-    if output is not None:
-        check_room(net, output, checkpoints=place is None)
-    return checkpoints.place_of(output, place)
+    store = checkpoints.place_of(output, place)
+    check_room(net, output, store.folder if isinstance(store, LocalStore) else None)
+    return store
 
 
 def _resumed(

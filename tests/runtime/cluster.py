@@ -10,7 +10,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -18,13 +19,18 @@ from signal import SIGKILL
 from typing import Any
 from unittest.mock import patch
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.runtime import runs
+from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
+from sparknet.runtime.spark import exchange
+from sparknet.runtime.spark.cluster import inspect
 from sparknet.runtime.training import sequence
+from sparknet.runtime.training.exchange import BLOCK, Segment
 from sparknet.runtime.training.records import Event, RoundRecord
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.faults import Faults, carried_out, order, tried_again
@@ -147,6 +153,27 @@ def scaled(spark: SparkSession) -> dict[int, Callable[[], object]]:
     return {1: down, 3: up, 5: kill_all}
 
 
+def by_pieces() -> ExitStack:
+    """Have the averages of each round come to the driver by two jobs: the parameters, the optimizer's state."""
+    stack = ExitStack()
+    for name, value in {"DIRECT_BYTES": 0, "SLICE": BLOCK, "PIECE_BYTES": 1}.items():
+        stack.enter_context(patch.object(exchange, name, value))
+    return stack
+
+
+def killed_between_pieces() -> Any:
+    """Kill an executor once, when the first piece is here."""
+    read, struck = exchange._read_means, list[int]()
+
+    def strike(table: pa.Table, segments: Sequence[Segment]) -> Iterator[tuple[Segment, Floats]]:
+        if not struck:
+            struck.append(min(executors()))
+            os.kill(struck[0], SIGKILL)
+        return read(table, segments)
+
+    return patch.object(exchange, "_read_means", strike)
+
+
 # ----- runs -----
 
 
@@ -155,10 +182,13 @@ def main(net: CompiledNet, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"undisturbed": digest(run_local(net))}
     with standalone(folder) as master:
         spark = session(master)
+        found["seen"] = len({each.executor for each in inspect(spark).found})  # nobody has waited for them
         kinds = ("raise", "worker", "executor", "late", "hang")
         with patch.object(sequence, "LONG", 0):  # what is done behind a round comes before the next one begins
             found["one a round"] = run(net, spark, folder / "1", one_a_round(folder / "1", *kinds))
             found["scaled"] = run(net, spark, folder / "3", behind(scaled(spark)))
+        with by_pieces(), killed_between_pieces():
+            found["pieces"] = run(net, spark, folder / "4")
         found["punished"] = run(net, spark, folder / "2", seed=152)
         spark.stop()
     return found

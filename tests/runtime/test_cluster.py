@@ -11,7 +11,21 @@ from pyspark.sql import SparkSession
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import OnSpark, run_spark
 from sparknet.runtime.spark import cluster
-from sparknet.runtime.spark.cluster import Found, Settings, compared, hoped, inspect, task_cpus
+from sparknet.runtime.spark.alike import Alike
+from sparknet.runtime.spark.cluster import (
+    Cluster,
+    Found,
+    Seen,
+    Settings,
+    compared,
+    executor_fault,
+    hoped,
+    inspect,
+    is_settled,
+    slots_of,
+    task_cpus,
+    tasks_at_once,
+)
 from sparknet.runtime.spark.waits import Waits
 from sparknet.runtime.training.records import Event, Note
 from tests.runtime.conftest import only, small_net
@@ -90,7 +104,9 @@ def test_versions_that_differ_a_little(folder: Path, spark: SparkSession, monkey
 
 
 def found_on(host: str, **versions: str) -> Found:
-    return Found(host=host, executor=1, memory=1 << 30, source=None, versions={**cluster.versions(), **versions})
+    return Found(
+        host=host, executor=1, cpus=8, memory=1 << 30, source=None, versions={**cluster.versions(), **versions}
+    )
 
 
 def test_executors_that_differ_among_each_other() -> None:
@@ -123,3 +139,106 @@ def test_fewer_executors_than_asked_for() -> None:
     assert note.startswith("1 of the 4 executors that `spark.executor.instances` asks for")
     assert hoped(settings(spark_executor_instances="1"), [one]) == []
     assert hoped(settings(spark_executor_instances="4", spark_dynamicAllocation_enabled="true"), [one]) == []
+
+
+# ----- how many tasks run at once -----
+
+
+def looks(*counts: int, cpus: int = 8) -> list[Found]:
+    """What so many tasks on each of some executors found."""
+    found = found_on("a").model_copy(update={"cpus": cpus})
+    return [found.model_copy(update={"executor": i}) for i, count in enumerate(counts) for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("values", "counts", "expected"),
+    [
+        ({"spark_master": "local[2, 4]"}, [5], [2]),
+        ({"spark_master": "local"}, [1], [1]),
+        ({"spark_master": "local[*]"}, [6], [6]),
+        ({"spark_master": "local[*]", "spark_default_parallelism": "64"}, [64], [8]),
+        ({"spark_master": "local[4]", "spark_default_parallelism": "1"}, [64], [4]),
+        ({"spark_master": "local-cluster[2, 3, 1024]"}, [5, 1], [3, 3]),
+        ({"spark_master": "yarn"}, [2, 1], [1, 1]),
+        ({"spark_master": "yarn", "spark_executor_cores": "4"}, [7, 1], [4, 4]),
+        ({"spark_master": "yarn", "spark_executor_cores": "5", "spark_task_cpus": "2"}, [4, 6], [2, 2]),
+        ({"spark_master": "spark://host:7077"}, [2, 6], [2, 6]),
+        ({"spark_master": "spark://host:7077", "spark_sql_leafNodeDefaultParallelism": "100"}, [70, 30], [8, 8]),
+        ({"spark_master": "spark://host:7077", "spark_task_cpus": "2"}, [1, 4], [1, 2]),
+    ],
+)
+def test_tasks_go_by_cores(values: dict[str, str], counts: list[int], expected: list[int]) -> None:
+    assert [*tasks_at_once(settings(**values), looks(*counts)).values()] == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "counts", "expected"),
+    [
+        ({"spark_master": "yarn", "spark_executor_cores": "4"}, [4, 4], 8),
+        ({"spark_master": "yarn", "spark_executor_cores": "4"}, [8], 8),  # one of the two was busy
+        ({"spark_master": "yarn", "spark_executor_cores": "5", "spark_task_cpus": "2"}, [5, 5], 4),
+        ({"spark_master": "yarn", "spark_executor_cores": "4", "spark_default_parallelism": "9"}, [32, 32], 8),
+        ({"spark_master": "k8s://host"}, [2], 1),
+        ({"spark_master": "spark://host:7077"}, [3, 5], 8),
+        ({"spark_master": "local[4]", "spark_task_cpus": "2"}, [4], 2),
+    ],
+)
+def test_slots(values: dict[str, str], counts: list[int], expected: int) -> None:
+    assert slots_of(settings(**values), looks(*counts)) == expected
+
+
+def test_a_number_of_partitions_is_no_number_of_slots(spark: SparkSession) -> None:
+    for told in (1, 7):
+        spark.conf.set("spark.sql.leafNodeDefaultParallelism", told)
+        try:
+            assert inspect(spark).slots == 2
+        finally:
+            spark.conf.unset("spark.sql.leafNodeDefaultParallelism")
+
+
+def seen(*looks: tuple[float, int, int]) -> list[Seen]:
+    return [Seen(*each) for each in looks]
+
+
+def test_when_no_more_executors_are_waited_for() -> None:
+    assert not is_settled(seen((0, 1, 2)), 0), "one look tells nothing of those that come"
+    assert not is_settled(seen((0, 1, 2), (1.5, 1, 2)), 0)
+    assert is_settled(seen((0, 1, 2), (1.5, 1, 2), (2, 1, 2)), 0)
+    assert not is_settled(seen((0, 1, 2), (1.5, 2, 4), (3, 2, 4)), 0), "one more has come"
+    busy = seen((0, 2, 4), (1, 1, 4), (2, 2, 4))
+    assert is_settled(busy, 0), "who was too busy for a look is none that came"
+    assert is_settled(seen((0, 4, 8)), 4), "all that were asked for"
+    assert not is_settled(seen((0, 3, 6), (29, 3, 6)), 4)
+    assert is_settled(seen((0, 3, 6), (30, 3, 6)), 4)
+
+
+# ----- executors that come later -----
+
+
+def alike(**versions: str) -> Alike:
+    return Alike(cluster.source(), "first", {**cluster.versions(), **versions})
+
+
+def test_an_executor_that_comes_later_with_another_version(spark: SparkSession) -> None:
+    alike().check()
+    for other, said in (
+        (alike(onnxruntime="0.9"), f"onnxruntime is {cluster.versions()['onnxruntime']} on "),
+        (Alike("0123456789ab", "first", cluster.versions()), "the executors' Python took another sparknet before "),
+    ):
+        with pytest.raises(SparkNetError) as error:
+            other.check()
+        assert only(error).startswith(f"R0066 {said}")
+        (worker,) = error.value.diagnostics
+        told = executor_fault(RuntimeError(f"Job aborted\n  Traceback\nSparkNetError: {error.value}\n\tat java"), spark)
+        assert told is not None
+        assert (told.diagnostics[0].message, told.diagnostics[0].helps) == (worker.message, worker.helps)
+
+
+def test_a_round_on_an_executor_that_came_later(
+    folder: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cluster, "alike", alike(numpy="1.0"))
+    with pytest.raises(SparkNetError) as error:
+        run_spark(small_net(folder, workers=2), on=OnSpark(spark=spark))
+    assert only(error).startswith(f"R0066 numpy is {cluster.versions()['numpy']} on ")
+    assert only(error).endswith(", 1.0 on first")

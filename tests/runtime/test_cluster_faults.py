@@ -72,3 +72,13 @@ def test_executors_taken_away_added_and_all_lost(became: dict[str, Any]) -> None
     found = became["scaled"]
     assert found["gone"] == 2
     assert (found["digest"], found["rounds"]) == (became["undisturbed"], 8)
+
+
+def test_an_executor_killed_between_two_pieces_of_the_averages(became: dict[str, Any]) -> None:
+    found = became["pieces"]
+    assert found["gone"] == 1
+    assert (found["digest"], found["rounds"]) == (became["undisturbed"], 8)
+
+
+def test_all_executors_are_seen_though_they_have_just_been_asked_for(became: dict[str, Any]) -> None:
+    assert became["seen"] == 2

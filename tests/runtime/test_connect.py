@@ -20,6 +20,7 @@ from pyspark.sql import functions as sf
 import sparknet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.runs import OnSpark, predict_to_file, run_local, run_spark
+from sparknet.runtime.spark import exchange, messages
 from sparknet.runtime.spark.connect import connect, words_for
 from sparknet.runtime.training.trainer import TrainedNet
 from tests.runtime.conftest import only, rows, small_net
@@ -127,6 +128,36 @@ def test_a_bad_row_is_named(folder: Path, remote: SparkSession) -> None:
     with pytest.raises(SparkNetError) as error:
         run_spark(net, on=OnSpark(data=remote.sql("SELECT array(1.0, 2.0, 3.0, NULL) AS x, 1 AS y")))
     assert only(error).startswith("R0010 ")
+
+
+@pytest.mark.parametrize(
+    ("more", "state"),
+    [
+        ("\n  workers = 2", 1),
+        ("\n  workers = 2\n  moments = reset", 0),
+        ("\n  workers = 1\n  moments = reset", 1),  # it has nothing to exchange, and keeps its own
+        ("\n  workers = 2\n  sync = step", 0),
+    ],
+)
+def test_what_a_round_sends(folder: Path, more: str, state: int) -> None:
+    net = small_net(folder, more=more)
+    assert net.optimizer_state_size > net.parameter_count
+    sent = messages.sent_bytes(net) - net.step.ByteSize()
+    assert sent == 4 * (net.parameter_count + state * net.optimizer_state_size)
+
+
+def test_more_than_a_message_holds(folder: Path, remote: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = small_net(folder, workers=2)
+    sent = messages.sent_bytes(net)
+    assert messages.most_bytes(remote) == 128 << 20
+    monkeypatch.setattr(exchange, "INLINE_BYTES", 0)
+    for known in (messages.sent_bytes, lambda net: 0):  # before any data is read, and before the job itself
+        monkeypatch.setattr(messages, "sent_bytes", known)
+        monkeypatch.setattr(messages, "most_bytes", lambda session: sent - 1)
+        with pytest.raises(SparkNetError) as error:
+            run_spark(net, on=OnSpark(spark=remote))
+        assert only(error).startswith("R0069 a round sends 0.0 MiB in a message")
+        assert error.value.diagnostics[0].helps[0].startswith("train where this process is the driver")
 
 
 def test_nobody_listens() -> None:

@@ -40,7 +40,8 @@ def settings(**values: str) -> Settings:
 
 def cluster(tasks: int, executors: int = 1, memory: int = 64 * GIB) -> Cluster:
     found = [
-        Found(host="a", executor=number % executors, memory=memory, source=None, versions={}) for number in range(tasks)
+        Found(host="a", executor=number % executors, cpus=16, memory=memory, source=None, versions={})
+        for number in range(tasks)
     ]
     return Cluster(tasks, tuple(found))
 
@@ -66,18 +67,28 @@ def test_overhead_of_a_container() -> None:
     assert overhead(settings(executor_memory="10g")) == GIB
     assert overhead(settings(executor_memory="10g", executor_memoryOverhead="3g")) == 3 * GIB
     assert overhead(settings(executor_memory="10g", executor_memoryOverheadFactor="0.4")) == 4 * GIB
+    assert overhead(settings(executor_minMemoryOverhead="1g")) == GIB
+
+
+def test_overhead_on_kubernetes() -> None:
+    here = {"master": "k8s://host", "executor_memory": "10g"}
+    assert overhead(settings(**here)) == GIB  # 0.4 is what Spark sets where it starts the driver, too
+    assert overhead(settings(**here, kubernetes_memoryOverheadFactor="0.4")) == 4 * GIB
+    both = {"kubernetes_memoryOverheadFactor": "0.4", "executor_memoryOverheadFactor": "0.2"}
+    assert overhead(settings(**here, **both)) == 2 * GIB
+    assert overhead(settings(executor_memory="10g", kubernetes_memoryOverheadFactor="0.4")) == GIB
 
 
 @pytest.mark.parametrize(
     ("values", "message", "help"),
     [
         (
-            {"master": "spark://host:7077", "executor_pyspark_memory": "4g"},
+            {"master": "spark://host:7077", "executor_pyspark_memory": "4g", "executor_cores": "4"},
             "R0067 a task takes about 1,342 MiB of memory, of which `spark.executor.pyspark.memory` leaves 1,024 MiB",
             "raise `spark.executor.pyspark.memory` to 5370m, or let an executor run fewer tasks",
         ),
         (
-            {"master": "yarn", "executor_memory": "4g"},
+            {"master": "yarn", "executor_memory": "4g", "executor_cores": "4"},
             "R0067 4 tasks of an executor take about 5,369 MiB of memory, "
             "of which `spark.executor.memoryOverhead` leaves 410 MiB",
             "raise `spark.executor.memoryOverhead` to 5370m, or let an executor run fewer tasks",
@@ -100,9 +111,12 @@ def test_too_little(values: dict[str, str], message: str, help: str) -> None:
     ("tasks", "executors", "values"),
     [
         (4, 1, {"master": "local[4]"}),
-        (4, 1, {"master": "yarn", "executor_memoryOverhead": "6g"}),
-        (4, 1, {"master": "yarn", "executor_memoryOverhead": "3g", "task_cpus": "2"}),
-        (4, 2, {"master": "k8s://host", "executor_memoryOverhead": "3g"}),
+        (4, 1, {"master": "yarn", "executor_memoryOverhead": "6g", "executor_cores": "4"}),
+        (4, 1, {"master": "yarn", "executor_memoryOverhead": "3g", "executor_cores": "4", "task_cpus": "2"}),
+        (4, 2, {"master": "k8s://host", "executor_memoryOverhead": "3g", "executor_cores": "2"}),
+        (4, 1, {"master": "yarn", "executor_memoryOverhead": "1400m"}),  # a core each, whoever looked around where
+        (9, 1, {"master": "local[4]"}),
+        (4, 1, {"master": "spark://host:7077", "executor_pyspark_memory": "1400m"}),  # Spark takes it for a core's
         (4, 1, {"master": "spark://host:7077", "executor_pyspark_memory": "6g"}),
     ],
 )
@@ -111,7 +125,7 @@ def test_enough(tasks: int, executors: int, values: dict[str, str]) -> None:
 
 
 def test_trials_side_by_side_take_more() -> None:
-    given = settings(master="yarn", executor_memoryOverhead="2800m")
+    given = settings(master="yarn", executor_memoryOverhead="2800m", executor_cores="4")
     check_memory(net_of(workers=1), cluster(4), given, trials=2)
     with pytest.raises(SparkNetError) as error:
         check_memory(net_of(workers=1), cluster(4), given, trials=3)
@@ -120,6 +134,10 @@ def test_trials_side_by_side_take_more() -> None:
 
 
 def test_fewer_workers_take_less(tmp_path: Path) -> None:
-    check_memory(net_of(workers=1), cluster(4), settings(master="yarn", executor_memoryOverhead="1400m"))
+    check_memory(
+        net_of(workers=1), cluster(4), settings(master="yarn", executor_memoryOverhead="1400m", executor_cores="4")
+    )
     with pytest.raises(SparkNetError):
-        check_memory(net_of(workers=2), cluster(4), settings(master="yarn", executor_memoryOverhead="1400m"))
+        check_memory(
+            net_of(workers=2), cluster(4), settings(master="yarn", executor_memoryOverhead="1400m", executor_cores="4")
+        )

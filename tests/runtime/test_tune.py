@@ -324,6 +324,38 @@ def test_rows_that_have_changed_since(net: Path, tmp_path: Path) -> None:
     assert len(journal(tmp_path / "search")) == 2
 
 
+def test_rows_that_have_changed_before_the_best_trial_is_trained_again(net: Path, tmp_path: Path) -> None:
+    """Every trial is in the journal, the best run is not there: only its own training meets the rows."""
+    search(net, tmp_path / "search", trials=2)
+    shutil.rmtree(tmp_path / "search/best")
+    pq.write_table(rows(200, duplicates=False), net.parent / "rows.parquet")
+    with pytest.raises(SparkNetError) as raised:
+        search(net, tmp_path / "search", trials=2, resume=True)
+    assert only(raised) == "R0095 the rows are others than those of the trials in the journal"
+    assert not (tmp_path / "search/best").exists()
+
+
+@pytest.mark.parametrize(("count", "workers"), [(220, "choose(1, 2)"), (200, "1")])
+def test_rows_that_change_within_a_search(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, workers: str
+) -> None:
+    """More rows in another encoding; others in one that was let go of, and is made again."""
+
+    def change(trial: Trial) -> None:
+        pq.write_table(rows(count, duplicates=False), net.parent / "rows.parquet")
+
+    monkeypatch.setattr(SharedData, "release", forget)
+    with pytest.raises(SparkNetError) as raised:
+        search(net, tmp_path / "search", batch=2, parallel=1, callback=change, settings=[f"train.workers={workers}"])
+    assert only(raised) == "R0023 the data changed while it was being read"
+
+
+def forget(shared: SharedData, held: Any) -> None:
+    """Let go of an encoding at once."""
+    del shared._held[held.key], shared._known[held.key]
+    held.backend.close()
+
+
 def test_a_shorter_search_forgets_no_trial(net: Path, tmp_path: Path) -> None:
     search(net, tmp_path / "search", trials=4)
     before = journal(tmp_path / "search")

@@ -6,7 +6,7 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial, reduce
@@ -40,7 +40,8 @@ from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import letting_go, worker_failure
 from sparknet.runtime.problems import CHANGED, changed
-from sparknet.runtime.spark.cluster import Cluster, inspect
+from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
+from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
 from sparknet.runtime.spark.keeping import keep
@@ -62,7 +63,6 @@ from sparknet.runtime.spark.tasks import (
     ERROR_SCHEMA,
     MOMENT_SCHEMA,
     RESULT_SCHEMA,
-    BlockDigests,
     CountClasses,
     CountErrors,
     EvaluateRound,
@@ -81,9 +81,6 @@ from sparknet.runtime.training.rounds import (
     blocks_needed,
     evaluations_of,
 )
-
-_DIGEST_BYTES = 64
-"""What the digest of a block, its worker and its index take in a job, somewhat less."""
 
 
 class SparkBackend:
@@ -110,7 +107,7 @@ class SparkBackend:
 
         self._blocks: DataFrame | None = None
         self._splits: dict[tuple[SplitName, ...], DataFrame] = {}
-        self._digests: dict[SplitName, dict[tuple[int, int], bytes]] = {}
+        self._digests: BlockDigests = {}
         self._rows: dict[tuple[SplitName, int], int] = {}
         self.engine = engine or OnnxRuntimeEngine()
 
@@ -195,14 +192,13 @@ class SparkBackend:
             counts = self._collect(self._blocks.drop("payload"), doing).to_pylist()
         self._let_go_of_what_was_read()
         found: dict[tuple[SplitName, int], int] = {}
-        self._digests = {}
         for row in counts:
             place = (cast(SplitName, row["split"]), row["worker"])
             found[place] = found.get(place, 0) + row["rows"]
-            self._digests.setdefault(place[0], {})[row["worker"], row["index"]] = row["digest"]
         self._rows = found
-        digest = digest_of((split, *place, own) for split, of in self._digests.items() for place, own in of.items())
-        return Encoded(found, layout.block_rows, digest)
+        every = [(row["split"], row["worker"], row["index"], row["digest"]) for row in counts]
+        self._digests = block_digests(every)
+        return Encoded(found, layout.block_rows, digest_of(every))
 
     def _rows_of(self, key: str, bound: Sequence[BoundPort], layout: Layout) -> DataFrame:
         """Rows of `ROW_SCHEMA` of a source, or of what the profile has kept of it."""
@@ -236,13 +232,11 @@ class SparkBackend:
         blocks = self._split(*splits)
         needed = {(shard.worker, index) for shard in shards for index in blocks_needed(task.plan, shard)}
         held = sum(-(-shard.rows // shard.block_rows) for shard in shards)
-        if len(needed) < held:  # a round reads no more than it trains on
-            places = sf.lit([worker << 32 | index for worker, index in sorted(needed)])
-            place = sf.shiftleft(sf.col("worker").cast("bigint"), 32).bitwiseOR(sf.col("index").cast("bigint"))
-            blocks = blocks.filter((sf.col("split") != "train") | sf.array_contains(places, place))
+        if len(needed) < held:  # Python is handed no more than the round trains on
+            blocks = blocks.filter((sf.col("split") != "train") | is_among(needed))
         route = self._route(task, shards)
         segments = route.segments or task.segments
-        job = TrainRound(task, segments, tuple(shards), self.engine, self._known(*splits))
+        job = TrainRound(task, segments, tuple(shards), self.engine, self._known(*splits), self.cluster.alike)
         counts = sum(shard.classes.nbytes for shard in shards if shard.classes is not None)
         with handed_down(self._spark, job, task.size + counts + self._listed(*splits)) as function:
             results = blocks.mapInArrow(function, RESULT_SCHEMA)
@@ -291,8 +285,8 @@ class SparkBackend:
         return {split: self._digests[split] for split in splits}
 
     def _listed(self, *splits: SplitName) -> int:
-        """Bytes of the digests of splits, with their places, in a job."""
-        return _DIGEST_BYTES * sum(len(self._digests[split]) for split in splits)
+        """Bytes of the digests of splits in a job."""
+        return sum(len(own) for split in splits for own in self._digests[split].values())
 
     def close(self) -> None:
         """As `Backend.close`."""
@@ -339,7 +333,8 @@ class SparkBackend:
         except Exception as error:
             if CHANGED in str(error):  # raised by `changed` in a worker
                 raise changed("the data") from error
-            raise worker_failure(doing, error, label) from error
+            failed = executor_fault(error, self._spark) or worker_failure(doing, error, label)
+            raise failed from error
 
 
 # ----- pieces that prediction shares -----
@@ -371,6 +366,19 @@ def select_plain(
         )
         for each in bound
     )
+
+
+def is_among(needed: Collection[tuple[int, int]]) -> Column:
+    """Whether a row of `BLOCK_SCHEMA` is one of some blocks, given by worker and index.
+
+    The plan holds a byte for each block of the workers up to the last needed one, not a literal for each of those.
+    """
+    wide = 1 + max(index for _, index in needed)
+    marks = bytearray(wide * (1 + max(worker for worker, _ in needed)))
+    for worker, index in needed:
+        marks[worker * wide + index] = 1
+    place = sf.col("worker") * wide + sf.col("index") + 1
+    return (sf.col("index") < wide) & (sf.substring(sf.lit(bytes(marks)), place, sf.lit(1)) == sf.lit(b"\1"))
 
 
 def folds_case(data: DataFrame) -> bool:

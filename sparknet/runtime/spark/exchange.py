@@ -21,6 +21,7 @@ from pyspark.sql import functions as sf
 from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.failures import letting_go
 from sparknet.runtime.spark.keeping import keep
+from sparknet.runtime.spark.messages import check_message
 from sparknet.runtime.spark.preparing import Batches
 from sparknet.runtime.spark.sizes import size_of
 from sparknet.runtime.spark.tasks import RESULT_SCHEMA, read_reports, read_segments, report_rows, segment_row
@@ -153,10 +154,14 @@ def handed_down(spark: SparkSession, job: Callable[[Batches], Batches], size: in
 
     pyspark makes broadcasts of large functions by itself, and keeps each of them on disks and in memory for as long as
     the session lives: a few vectors a round. One that is ours is removed everywhere at the end. Spark Connect has no
-    broadcasts, and makes none: there the job travels in the query.
+    broadcasts, and makes none: there the job travels in the query. Raises SparkNetError where that is too large for it.
     """
+    if size <= INLINE_BYTES:
+        yield job
+        return
+    check_message(spark, size)
     context = getattr(spark, "sparkContext", None)
-    if context is None or size <= INLINE_BYTES:
+    if context is None:
         yield job
         return
     broadcast = context.broadcast(job)

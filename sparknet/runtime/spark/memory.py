@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.summary import summarize
 from sparknet.runtime.problems import problem
-from sparknet.runtime.spark.cluster import Cluster, Found, Settings, task_cpus
+from sparknet.runtime.spark.cluster import Cluster, Found, Settings, tasks_at_once
 from sparknet.runtime.spark.sizes import MIB, size_of
 
 PROCESS = 170 * MIB
@@ -19,7 +18,7 @@ ACTIVATIONS = 4
 many times the parameters and the optimizer's state, so many times the results of all layers for a batch. The vectors
 are there as received, as read, as the engine's input and output with the gradients between, and as sent."""
 
-_LEAST_OVERHEAD = 384 * MIB
+_LEAST_OVERHEAD = "384m"
 
 
 @dataclass(frozen=True)
@@ -48,15 +47,14 @@ def check_memory(net: CompiledNet, cluster: Cluster, settings: Settings, trials:
 
     `trials` is how many such nets are trained side by side.
     """
-    need, cpus = need_of(net), task_cpus(settings)
-    cores = Counter((each.host, each.executor) for each in cluster.found)
-    most = (net.train.workers or cluster.slots) * trials
-    at_once = {executor: min(most, max(1, count // cpus)) for executor, count in cores.items()}
+    need, most = need_of(net), (net.train.workers or cluster.slots) * trials
+    at_once = {place: min(most, tasks) for place, tasks in tasks_at_once(settings, cluster.found).items()}
     largest = max(at_once.values(), default=1)
     limit = size_of(settings("spark.executor.pyspark.memory", "0"))
     less = (*_FEWER_TRIALS, *_SMALLER) if trials > 1 else _SMALLER
     if limit:
-        _compare(need, 1, limit // max(largest, 1), "spark.executor.pyspark.memory", largest, less)
+        cores = int(settings("spark.executor.cores", "1"))  # as Spark divides it, which takes 1 where nothing is said
+        _compare(need, 1, limit // cores, "spark.executor.pyspark.memory", cores, less)
     elif settings("spark.master", "").startswith(("yarn", "k8s")):
         _compare(need, largest, overhead(settings), "spark.executor.memoryOverhead", largest, less)
     else:
@@ -106,8 +104,11 @@ def _check_machines(
 def overhead(settings: Settings) -> int:
     """What a container of an executor has beside Java's heap, in bytes: Python and all else."""
     given = size_of(settings("spark.executor.memoryOverhead", "0"))
-    factor = float(settings("spark.executor.memoryOverheadFactor", "0.1"))
-    return given or max(_LEAST_OVERHEAD, int(factor * size_of(settings("spark.executor.memory", "1g"))))
+    factor = settings("spark.executor.memoryOverheadFactor", "")
+    if not factor and settings("spark.master", "").startswith("k8s"):
+        factor = settings("spark.kubernetes.memoryOverheadFactor", "")  # set by Spark itself where it starts the driver
+    least = size_of(settings("spark.executor.minMemoryOverhead", _LEAST_OVERHEAD))
+    return given or max(least, int(float(factor or 0.1) * size_of(settings("spark.executor.memory", "1g"))))
 
 
 def _shares(need: Need) -> str:

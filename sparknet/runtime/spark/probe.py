@@ -81,6 +81,7 @@ def make_probe(
         found = {
             "host": socket.gethostname(),
             "executor": os.getppid(),
+            "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
             "memory": min(limits),
             "source": source,
             "versions": versions,

@@ -7,7 +7,7 @@ the schemas beside them.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -21,6 +21,8 @@ from sparknet.runtime.encoding.moments import Axes, moments_of
 from sparknet.runtime.engines.base import Engine, Sums
 from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
 from sparknet.runtime.problems import changed
+from sparknet.runtime.spark.alike import Alike
+from sparknet.runtime.spark.digests import BlockDigests, is_known
 from sparknet.runtime.spark.preparing import Batches, one_row
 from sparknet.runtime.training.balance import count_classes
 from sparknet.runtime.training.exchange import Buffer, Segment
@@ -35,9 +37,6 @@ from sparknet.runtime.training.rounds import (
 )
 
 # ----- blocks -----
-
-BlockDigests = Mapping[SplitName, Mapping[tuple[int, int], bytes]]
-"""Digests of the blocks of some splits, by worker and index, as the encoding found them."""
 
 _CLASSES = pa.schema(
     [
@@ -59,7 +58,7 @@ def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
         columns = [batch.column(name).to_pylist() for name in ("worker", "split", "index", "rows", "digest")]
         payloads = batch.column("payload")
         for i, (worker, split, index, rows, digest) in enumerate(zip(*columns, strict=True)):
-            if digests[split].get((worker, index)) != digest:
+            if not is_known(digests, split, worker, index, digest):
                 raise changed("the data")
             yield Block(worker, split, index, rows, memoryview(payloads[i].as_buffer()))
 
@@ -121,7 +120,7 @@ _RESULT = pa.schema(
         ("metrics", pa.list_(pa.float64())),
         ("steps", pa.int32()),
         ("seconds", pa.float64()),
-        ("broken", pa.int32()),
+        ("broken", pa.int64()),
         ("split", pa.string()),
     ]
 )
@@ -139,9 +138,11 @@ class TrainRound:
     shards: Sequence[Shard]
     engine: Engine
     digests: BlockDigests
+    alike: Alike
 
     def __call__(self, batches: Batches) -> Batches:
         """A report and the segments, nothing for a partition without training rows; a report of each evaluation."""
+        self.alike.check()
         for split, worker, blocks in by_place(batches, self.digests):
             if split == "train":
                 shard = next(shard for shard in self.shards if shard.worker == worker)

@@ -309,8 +309,11 @@ def _gradient(engine: Engine, task: RoundTask, step: Step) -> Trained:
 def _put(rows: Rows, layout: Layout, chosen: Picks, shard: Shard, blocks: Iterable[Block]) -> None:
     """Put the chosen rows where the round takes them, from blocks as they stream by."""
     missing = len(chosen.blocks)
+    order = np.argsort(chosen.blocks, kind="stable")  # the places of each block side by side, ascending
+    blocks_in_order = chosen.blocks[order]
     for block in blocks:
-        here = np.flatnonzero(chosen.blocks == block.index)
+        first, last = np.searchsorted(blocks_in_order, [block.index, block.index + 1])
+        here = order[first:last]
         missing -= len(here)
         if len(here):
             row = chosen.ranks[here]

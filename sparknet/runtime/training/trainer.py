@@ -230,8 +230,7 @@ class _Run:
             self.progress(
                 Note(
                     f"{settings.workers} workers share {slots} task {'slot' if slots == 1 else 'slots'}, so they take "
-                    "turns; the result is the same, but lower `workers` or give Spark more cores, "
-                    "which it counts in `spark.default.parallelism`, to be quicker"
+                    "turns; the result is the same, but lower `workers` or give Spark more cores to be quicker"
                 )
             )
         return settings.workers

@@ -14,7 +14,7 @@ from sparknet.compiler.compiled import CompiledNet
 from sparknet.compiler.stopping import Judge
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.failures import diagnosed
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import changed, problem
 from sparknet.runtime.training import records as training
 from sparknet.runtime.training.records import Note, Prepared, RoundRecord
 from sparknet.runtime.training.stopping import judged
@@ -36,7 +36,7 @@ from sparknet.runtime.tuning.sampling import Sampler, Values
 from sparknet.runtime.tuning.shared import SharedData
 from sparknet.runtime.tuning.subject import Subject
 
-OF_THE_TRIAL = frozenset({"R0022", "R0024", "R0025", "R0030", "R0067", "R0071"})
+OF_THE_TRIAL = frozenset({"R0022", "R0024", "R0025", "R0030", "R0067", "R0069", "R0071"})
 """What a trial may fail by, beside mistakes that the compiler finds; all else ends the search."""
 
 
@@ -81,6 +81,8 @@ class Search:
     _others: tuple[Curve, ...] = ()
     _best: tuple[Trial, CompiledNet, TrainedNet] | None = None
     _notes: set[str] = field(default_factory=set)
+    _data: dict[str, str] = field(default_factory=dict)
+    """Digests of the rows by how they were encoded."""
 
     def run(self) -> Outcome:
         """All trials; raises SparkNetError where one breaks in a way that is not its own, and where none finishes."""
@@ -98,7 +100,7 @@ class Search:
 
     def train_again(self, net: CompiledNet) -> TrainedNet:
         """The best trial once more, which gives the same bytes."""
-        view = self.shared.view()
+        view = self.shared.view(self._check_data)
         try:
             with diagnosed("training"):
                 return train(self._quiet(net), view)
@@ -159,7 +161,6 @@ class Search:
             net = self.subject.net(self.choices, values)
             self.shared.check(net)
             trained = self._train(net, watch)
-            self._check_data(watch.data)
         except SparkNetError as error:
             if not all(d.code.startswith("E") or d.code in OF_THE_TRIAL for d in error.diagnostics):
                 raise
@@ -190,7 +191,7 @@ class Search:
         return self._over(trial, net, trained)
 
     def _train(self, net: CompiledNet, watch: _Watch) -> TrainedNet:
-        view = self.shared.view()
+        view = self.shared.view(self._check_data)
         try:
             with diagnosed("training"):
                 return train(self._quiet(net), view, watch.event, callback=watch.round)
@@ -198,11 +199,17 @@ class Search:
             watch.data = view.data
             view.close()
 
-    def _check_data(self, data: str | None) -> None:
-        """Raise SparkNetError where the rows are others than those of a trial of the journal that had them alike."""
-        alike, _, _ = (data or "").partition(":")
-        before = {trial.data for trial in self.known.values() if trial.data and trial.data.partition(":")[0] == alike}
-        if before - {data}:
+    def _check_data(self, data: str) -> None:
+        """Raise SparkNetError where the rows are others than those of a trial that had them alike.
+
+        Asked before the first round of each trial, and of the best one when it is trained again.
+        """
+        alike, _, digest = data.partition(":")
+        journal = {trial.data for trial in self.known.values() if trial.data and trial.data.partition(":")[0] == alike}
+        with self._lock:
+            if self._data.setdefault(alike, digest) != digest:
+                raise changed("the data")
+        if journal - {data}:
             helps = ["take back what was changed, or begin a search in another folder"]
             raise problem("R0095", "the rows are others than those of the trials in the journal", helps=helps)
 

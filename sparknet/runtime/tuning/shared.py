@@ -18,6 +18,7 @@ from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors
+from sparknet.runtime.problems import changed
 from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
@@ -57,10 +58,11 @@ class SharedData:
         self._lock = Lock()
         self._known: dict[str, _Known] = {}
         self._held: dict[str, _Held] = {}
+        self._rows: int | None = None
 
-    def view(self) -> View:
-        """The backend of one trial."""
-        return View(self)
+    def view(self, check: Callable[[str], None] = lambda data: None) -> View:
+        """The backend of one trial; `check` is told `View.data` once it is known, and may raise SparkNetError."""
+        return View(self, check)
 
     def once(self, key: str, find: Callable[[], Result]) -> Result:
         """What `find` gives for a key, asked once. What it raises is raised, and found out anew by the next."""
@@ -73,13 +75,17 @@ class SharedData:
             return found
 
     def hold(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> _Held:
-        """The backend that holds an encoding, made where there is none."""
+        """The backend that holds an encoding, made where there is none.
+
+        Raises SparkNetError where other encodings hold more rows, or fewer.
+        """
         key = f"encode {_text(bound)} {layout!r} {sorted(shares.items())!r} {workers}"
 
         def encode() -> _Held:
             backend = self._make()
             try:
                 held = _Held(backend, backend.encode(bound, layout, shares, workers), key)
+                self._check_rows(sum(held.encoded.rows.values()))
             except BaseException:
                 backend.close()
                 raise
@@ -93,6 +99,13 @@ class SharedData:
                 if self._held.get(key) is held:
                     held.uses += 1
                     return held
+
+    def _check_rows(self, rows: int) -> None:
+        """Every encoding holds all rows, however it encodes them."""
+        with self._lock:
+            if self._rows is not None and self._rows != rows:
+                raise changed("the data")
+            self._rows = rows
 
     def release(self, held: _Held) -> None:
         """A trial is done with an encoding; of those that none uses the oldest are let go of."""
@@ -116,8 +129,9 @@ class SharedData:
 class View:
     """The data of a search as one trial sees it: a `Backend` that holds one encoding."""
 
-    def __init__(self, shared: SharedData) -> None:
+    def __init__(self, shared: SharedData, check: Callable[[str], None]) -> None:
         self._shared = shared
+        self._check = check
         self._held: _Held | None = None
 
     @property
@@ -159,6 +173,7 @@ class View:
         """As `Backend.encode`."""
         self.close()
         self._held = self._shared.hold(bound, layout, shares, workers)
+        self._check(self.data or "")
         return self._held.encoded
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:

@@ -264,10 +264,12 @@ def _shared(
     with whole.session(lambda event: progress(event) if isinstance(event, Note) else None) as spark:
         from sparknet.runtime.spark.cluster import Cluster, settings_of
         from sparknet.runtime.spark.memory import check_memory
+        from sparknet.runtime.spark.messages import check_message, sent_bytes
         from sparknet.runtime.spark.opening import open_data
 
         def check(cluster: Cluster, trial: CompiledNet = net) -> None:
             check_memory(trial, cluster, settings_of(spark), at_once(cluster.slots))
+            check_message(spark, sent_bytes(trial))
 
         opened = open_data(spark, frames or places, engine, on.waits, check, lambda text: progress(Note(text)))
         yield from _closing(SharedData(opened.backend, lambda trial: check(opened.cluster, trial)))
