@@ -243,7 +243,7 @@ def tune_command(
 @cli.command("predict")
 @click.argument("run", type=NET_FILE)
 @click.option("--input", "source", help="Rows to score: a file, a folder, or a source such as 'digits()'.")
-@click.option("--output", type=NET_FILE, help="Where the scored rows go: a .parquet, .orc or .json file.")
+@click.option("--output", type=NET_FILE, help="Where the scored rows go: a .parquet, .csv, .json or .orc file.")
 @click.option("--keep", multiple=True, metavar="COLUMN", help="Keep only this column of the input (repeatable).")
 @click.option("--master", help="Spark master, such as local[4], spark://host:7077 or sc://host.  [default: local[*]]")
 @click.option("--local", is_flag=True, help="Score in this process, without Spark and Java.")

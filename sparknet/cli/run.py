@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from time import perf_counter
 
 import click
 from rich.console import Console
 
-from sparknet.cli import BEGAN, tables
+from sparknet.cli import tables
 from sparknet.cli.check import defaults_of
 from sparknet.cli.progress import TrainingDisplay, metrics
 from sparknet.cli.tables import layer_table, line, make_console
@@ -132,7 +131,8 @@ def _summary(console: Console, net: CompiledNet, trained: TrainedNet, output: Pa
     if trained.workers > 1:
         line(console, "exchanged", _exchanged(trained))
     compute = sum(record.seconds_compute for record in trained.history)
-    line(console, "time", f"{perf_counter() - BEGAN:.1f} s, of them {compute:.1f} s in training steps")
+    whole = trained.origin.seconds_start + trained.seconds
+    line(console, "time", f"{whole:.1f} s from start-up to the last score, {compute:.1f} s of them in training steps")
     line(console, "saved", str(output))
 
 

@@ -9,7 +9,6 @@ from time import perf_counter
 from click.exceptions import Exit
 from rich.console import Console
 
-from sparknet.cli import BEGAN
 from sparknet.cli.files import read
 from sparknet.cli.progress import metrics
 from sparknet.cli.run import NO_JAVA
@@ -41,7 +40,7 @@ def tune_file(
     waits: Waits = DEFAULT_WAITS,
 ) -> None:
     """Search the choices of the net in `file`, show how it goes and leave the search in `output`."""
-    console = make_console()
+    console, began = make_console(), perf_counter()
     if not console.is_terminal:
         console.width = _UNBOUNDED
     check_master(master)
@@ -60,10 +59,10 @@ def tune_file(
         raise Exit(130) from None
     finally:
         display.stop()
-    _summary(console, tuned, output)
+    _summary(console, tuned, output, perf_counter() - began)
 
 
-def _summary(console: Console, tuned: Tuned, output: Path) -> None:
+def _summary(console: Console, tuned: Tuned, output: Path, seconds: float) -> None:
     names = short_names([choice.name for choice in tuned.choices.every])
     console.print("")
     console.print(results(tuned, names))
@@ -76,6 +75,6 @@ def _summary(console: Console, tuned: Tuned, output: Path) -> None:
     for split, score in manifest.scores.items():
         line(console, split, f"{metrics(Score(split, score.rows, score.loss, score.metrics))}  ({score.rows:,} rows)")
     trained = sum(trial.seconds for trial in tuned.records)
-    time = f"{perf_counter() - BEGAN:.1f} s for {count(len(tuned.records), 'trial')} of {trained:.1f} s together"
+    time = f"{seconds:.1f} s for {count(len(tuned.records), 'trial')} of {trained:.1f} s together"
     line(console, "time", time)
     line(console, "saved", f"{output / BEST}, the run of the best trial; {output / TABLE}")

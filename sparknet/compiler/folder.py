@@ -198,10 +198,12 @@ def _saved_slots(slots: Sequence[Slot]) -> tuple[SavedSlot, ...]:
 def check_output(folder: Path) -> None:
     """Raise SparkNetError where a folder could not be written, which is best known before the work is done."""
     if folder.exists() or folder.is_symlink():
-        raise _unwritable(folder, "exists already", "name another folder, or remove this one; nothing was changed")
+        raise _unwritable(folder, "exists already", "name another, or remove this one; nothing was changed")
     parent = next(path for path in folder.absolute().parents if path.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise _unwritable(folder, f"cannot be written: no folder can be made in `{parent}`")
+    if not parent.is_dir():
+        raise _unwritable(folder, f"cannot be written: `{parent}` is a file, not a folder", "name another folder")
+    if not os.access(parent, os.W_OK):
+        raise _unwritable(folder, f"cannot be written: no folder may be made in `{parent}`", "name another folder")
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:

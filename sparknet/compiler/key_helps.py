@@ -7,6 +7,7 @@ from typing import Any
 
 from sparknet.compiler.scope import Scope
 from sparknet.compiler.sections import DATA_KEYS, SUPPLY_KEYS, PredictSection, TrainSection
+from sparknet.compiler.sources import reader
 from sparknet.compiler.synonyms import KEYS, NEEDLESS, WORDS, plain_name
 from sparknet.compiler.translate import word, written
 from sparknet.grammar import syntax
@@ -92,9 +93,3 @@ def called_help(what: str, value: syntax.Expr, table: Mapping[str, Any], scope: 
 
 def _choices(what: str, table: Iterable[str]) -> str | None:
     return f"sources are {', '.join(f'`{name}`' for name in table)}" if what == "source" else None
-
-
-def reader(path: str) -> str:
-    """The source that reads a file, as far as its name tells."""
-    kind = path.rpartition(".")[2]
-    return f'{kind if kind in ("csv", "json", "orc", "libsvm") else "parquet"}("{path}")'

@@ -12,6 +12,7 @@ from sparknet.compiler.reach import MODEL, Reach
 from sparknet.compiler.scope import Scope
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
+from sparknet.grammar.reading import why_unreadable
 
 MOST_FILES = 16
 
@@ -50,10 +51,8 @@ class Models:
         try:
             self._found[real] = read_model(load_bytes(path))
         except OSError as error:
-            reason = (
-                "it is a folder" if isinstance(error, IsADirectoryError) else (error.strerror or str(error)).lower()
-            )
-            raise SparkNetError([Diagnostic("E0210", f"cannot read `{name}`: {reason}", (place,))]) from None
+            message = f"cannot read `{name}`: {why_unreadable(path, error)}"
+            raise SparkNetError([Diagnostic("E0210", message, (place,))]) from None
         except ModelError as error:
             helps = (error.help,) if error.help else ()
             message = f"`{name}` cannot be used: {error.message}"

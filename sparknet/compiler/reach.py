@@ -41,6 +41,10 @@ class Reach:
         if self._allowed is None:
             message = f"a text that is no file can {kind.verb} nothing"
             raise _error("E0210", message, labels, "give the folder as the root")
+        if self._root is not None and not self._root.is_dir():
+            what = "is a file, not a folder" if self._root.exists() else "is not there"
+            message = f"the root `{self._root}`, below which files may be reached, {what}"
+            raise _error("E0212", message, labels, "give a folder with `--root`")
         if not path or "\0" in path or os.path.isabs(path) or "\\" in path:
             message = f"{kind.name} is the path of a file, from the folder of this one, with `/`"
             raise _error("E0210", message, labels, f"write for instance `{kind.example}`")

@@ -130,6 +130,11 @@ class Supply(Setting):
     label: Label
     split: dict[SplitName, float]
 
+    @property
+    def named(self) -> Label | None:
+        """Where the file names the source that is read; None where a program hands the rows over."""
+        return None if self.source is None else self.label
+
     @field_validator("split")
     @classmethod
     def _shares(cls, split: dict[SplitName, float]) -> dict[SplitName, float]:

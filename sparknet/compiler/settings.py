@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from sparknet.compiler.sources import reader
 from sparknet.grammar import syntax
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.parse import parse
@@ -23,6 +24,9 @@ SECTIONS = ("data", "train", "predict")
 _OPTION = "--set "
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _FORM = re.compile(rf"(?:({_NAME})\s*\.\s*)?({_NAME})((?:\s*\.\s*{_NAME})*)\s*=[^\r\n]*")
+_READ = frozenset({"data.source", "data.train", "data.validation", "data.test", "predict.input", "predict.output"})
+_PATH = re.compile(r"[^\s\"'()\[\]{},]+")
+"""The keys whose values name files, and what is a path and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,13 @@ def _read(text: str) -> Setting:
     try:
         items = parse(let).items
     except SparkNetError as error:
+        key, value = f"{match[1]}.{match[2]}", text.partition("=")[2].strip()
+        if key in _READ and _PATH.fullmatch(value):
+            at = len(_OPTION) + text.rindex(value)
+            label = Label(source, syntax.Span(start=at, end=at + len(value)))
+            help = f"write `--set '{key}={reader(value)}'`"
+            message = "a path stands in quotes, within what reads or writes it"
+            raise SparkNetError([Diagnostic("E0506", message, (label,), (), (help,))]) from None
         raise SparkNetError([_moved(d, source) for d in error.diagnostics]) from None
     assert isinstance(items[0], syntax.Let)  # noqa: S101 - that is what the text begins with
     section = None

@@ -199,6 +199,12 @@ SOURCES: dict[str, type[DataSource]] = {
 }
 
 
+def reader(path: str) -> str:
+    """The call that reads a file, as far as its name tells."""
+    kind = path.rpartition(".")[2]
+    return f'{kind if kind in ("csv", "json", "orc", "libsvm") else "parquet"}("{path}")'
+
+
 # ----- where scores go -----
 
 
@@ -232,7 +238,7 @@ class JsonSink(DataSink):
 
 
 class CsvSink(DataSink):
-    """CSV with a header, where no column holds lists."""
+    """CSV with a header; lists that a net gives become a column for each number."""
 
     name = "csv"
     suffixes = (".csv",)

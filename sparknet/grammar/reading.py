@@ -92,14 +92,20 @@ def _read(path: Path) -> bytes:
 def _unreadable(name: str, error: OSError | ValueError) -> Diagnostic:
     helps: tuple[str, ...] = ()
     path = Path(name)
-    reason = (isinstance(error, OSError) and error.strerror) or str(error)
-    if isinstance(error, IsADirectoryError):
-        reason = "it is a folder"
     if isinstance(error, FileNotFoundError) and not name.endswith(".net") and Path(f"{name}.net").is_file():
         helps = (f"there is a file `{name}.net`",)
     elif isinstance(error, IsADirectoryError) and (inside := sorted(path.glob("*.net"))[:3]):
         helps = ("name a file in it: " + ", ".join(f"`{p}`" for p in inside),)
-    return Diagnostic("E0125", f"cannot read `{name}`: {reason.lower()}", helps=helps)
+    return Diagnostic("E0125", f"cannot read `{name}`: {why_unreadable(path, error)}", helps=helps)
+
+
+def why_unreadable(path: Path, error: OSError | ValueError) -> str:
+    """Why a file cannot be read, in words that go on behind a colon."""
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder"
+    if isinstance(error, NotADirectoryError) and (file := next((p for p in path.parents if p.is_file()), None)):
+        return f"`{file}` is a file, not a folder"
+    return ((isinstance(error, OSError) and error.strerror) or str(error)).lower()
 
 
 def _too_large(name: str) -> Diagnostic:

@@ -128,10 +128,12 @@ def run_local(
     places, engine = check_before(net, output, data_roots, given=data, trackers=trackers)
     store = _store(net, output, checkpoint_place, resume)
     net, resumed = _resumed(net, store, progress, resume)
+    origin, began = Origin(), perf_counter()
     with diagnosed("training"):
         counting = engine if progress is None else CountedEngine(engine, progress)
         backend = LocalBackend(data or places, counting)
-        return _run(net, backend, output, store, progress, resumed, callback, Origin(), trackers)
+        origin = replace(origin, seconds_start=perf_counter() - began)
+        return _run(net, backend, output, store, progress, resumed, callback, origin, trackers)
 
 
 def run_spark(
@@ -157,7 +159,6 @@ def run_spark(
     origin, began = Origin(), perf_counter()
     with diagnosed("training"), on.session(progress) as spark:
         place = f"Spark {spark.version} on {spark.conf.get('spark.master', 'a cluster')}"
-        origin = replace(origin, where=place, seconds_start=perf_counter() - began)
         from sparknet.runtime.spark.cluster import Cluster, settings_of
         from sparknet.runtime.spark.memory import check_memory
         from sparknet.runtime.spark.messages import check_message, sent_bytes
@@ -172,6 +173,7 @@ def run_spark(
                 progress(Note(text))
 
         backend = open_data(spark, frames or places, engine, on.waits, check, tell).backend()
+        origin = replace(origin, where=place, seconds_start=perf_counter() - began)
         return _run(net, backend, output, store, progress, resumed, callback, origin, trackers)
 
 

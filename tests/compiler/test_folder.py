@@ -77,3 +77,13 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(SparkNetError, match="cannot be written: No space left on device"):
         folder.write_compiled(sparknet.compile(SPEC), tmp_path / "mine")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SparkNetError) as error:
+        folder.check_output(tmp_path / "file" / "runs" / "mine")
+    (diagnostic,) = error.value.diagnostics
+    where, file = tmp_path / "file" / "runs" / "mine", tmp_path / "file"
+    assert diagnostic.message == f"`{where}` cannot be written: `{file}` is a file, not a folder"
+    assert diagnostic.helps == ("name another folder",)

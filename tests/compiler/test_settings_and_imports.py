@@ -149,4 +149,34 @@ def test_a_net_says_how_it_trains_in_a_line() -> None:
         "train {\n  augment = [flip, shift(2)]\n  balance = y\n  checkpoint = rounds(5)\n}\n"
     )
     said = describe_train(sparknet.compile(text).train)
-    assert said.endswith(", seed 0, augment x [flip, shift(pixels: 2)], balance y, checkpoint rounds(every: 5)")
+    assert said.endswith(", seed 0, augment x [flip, shift(2)], balance y, checkpoint rounds(5)")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("early_stop = patience(3, metric: accuracy)", "early_stop patience(3, metric: accuracy)"),
+        ("early_stop = patience", "early_stop patience(5)"),
+        ("checkpoint = minutes(10)", "checkpoint minutes(10)"),
+        ("clip = norm(0.5)", "clip norm(0.5)"),
+        ("loss = cross_entropy(label_smoothing: 0.1)", "loss y cross_entropy(label_smoothing: 0.1)"),
+        ("metrics = [accuracy, top_k(k: 1)]", "metrics y [accuracy, top_k(k: 1)]"),
+        ("class_weights = [1, 2.5]", "class_weights y [1, 2.5]"),
+        ("sync = outer(lr: 1.0, every: 80)", "sync outer(lr: 1, every: 80)"),
+        ("engine = onnxruntime", ""),
+    ],
+)
+def test_what_is_given_is_said_as_it_is_written(line: str, said: str) -> None:
+    text = "net N {\n  input x: float[4]\n  dense(2)\n  output y: class[2]\n}\n"
+    data = (
+        'data {\n  source = parquet("r")\n  x = column("x")\n  y = column("y")\n'
+        "  split = {train: 0.5, validation: 0.5}\n}\n"
+    )
+    train = sparknet.compile(f"{text}{data}train {{\n  optimizer = adam(eps: 0.00000001)\n  {line}\n}}\n").train
+    assert describe_train(train) == ", ".join(filter(None, ["adam, 10 epochs, batch 32, seed 0", said]))
+
+
+def test_a_long_setting_is_only_named() -> None:
+    text = "net N {\n  input x: float[4]\n  dense(50)\n  output y: class[50]\n}\n"
+    train = sparknet.compile(f"{text}train {{\n  class_weights = [{', '.join(['1.25'] * 50)}]\n}}\n").train
+    assert describe_train(train).endswith("seed 0, class_weights y")

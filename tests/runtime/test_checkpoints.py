@@ -23,6 +23,7 @@ from pyspark.sql import SparkSession
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+import sparknet
 from sparknet.cli.main import cli
 from sparknet.compiler import CompiledNet
 from sparknet.compiler.folder import write_compiled
@@ -369,9 +370,16 @@ def test_a_damaged_one_is_not_kept_in_the_place_of_the_one_before(folder: Path) 
     [
         ({"batch": 16}, "`batch` of the `train` section was 8 and is 16"),
         ({"epochs": 9}, "`epochs` of the `train` section was 6 and is 9"),
-        ({"more": EVERY + "\n  sync = average(every: 3)"}, "`sync` of the `train` section is not what it was"),
+        (
+            {"more": EVERY + "\n  sync = average(every: 3)"},
+            "`sync` of the `train` section was `average` and is `average(every: 3)`",
+        ),
         ({"more": EVERY.replace("2", "3")}, "`workers` was 2 and is 3"),
-        ({"more": EVERY + "\n  clip = norm(1)"}, "the net is not the one it began with"),
+        ({"more": EVERY + "\n  clip = norm(1)"}, "`clip` of the `train` section was `none` and is `norm(1)`"),
+        (
+            {"more": EVERY + "\n  early_stop = patience(3, min_delta: 0.01)"},
+            "`early_stop` of the `train` section was `none` and is `patience(3, min_delta: 0.01)`",
+        ),
     ],
 )
 def test_another_net(folder: Path, change: dict[str, object], why: str) -> None:
@@ -380,6 +388,15 @@ def test_another_net(folder: Path, change: dict[str, object], why: str) -> None:
         run_local(net_of(folder, **change), folder / "run", resume=True)
     assert only(error) == f"R0047 the run cannot be resumed: {why}"
     assert essence(resume(folder)[0]) == essence(run_local(net_of(folder)))
+
+
+def test_another_layer(folder: Path) -> None:
+    killed(folder, 2)
+    file = folder / "small.net"
+    file.write_text(net_of(folder).source.text.replace("dense(8, relu)", "dense(8, tanh)"))
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(file), folder / "run", resume=True)
+    assert only(error) == "R0047 the run cannot be resumed: the net is not the one it began with"
 
 
 def test_another_end_of_a_long_schedule(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -92,20 +93,21 @@ def test_what_cannot_work_is_said_before_the_run(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "package", "tracker"),
+    ("tracker", "what", "package", "help"),
     [
-        ("tensorboardX", "tensorboardX", lambda: sparknet.TensorBoard("events")),
-        ("mlflow", "mlflow-skinny", lambda: sparknet.MLflow("sqlite:///runs.db")),
+        (sparknet.TensorBoard("events"), "`TensorBoard`", "tensorboardX", "pip install 'sparknet[tracking]'"),
+        (sparknet.MLflow("http://host:5000"), "`MLflow`", "mlflow-skinny", "pip install 'sparknet[tracking]'"),
+        (sparknet.MLflow("sqlite:///runs.db"), "`MLflow` with a database", "mlflow", "pip install mlflow"),
     ],
 )
 def test_a_missing_package_is_named(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, package: str, tracker: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tracker: Any, what: str, package: str, help: str
 ) -> None:
-    monkeypatch.setattr(f"sparknet.runtime.tracking.{tracker().name.lower()}.find_spec", lambda name: None)
+    monkeypatch.setattr(f"sparknet.runtime.tracking.{tracker.name.lower()}.find_spec", lambda name: None)
     with pytest.raises(SparkNetError) as error:
-        run_local(small_net(folder), trackers=[tracker()])
-    assert only(error) == f"R0080 `{tracker().name}` needs the package `{package}`, which is not installed"
-    assert error.value.diagnostics[0].helps[0] == "pip install 'sparknet[tracking]'"
+        run_local(small_net(folder), trackers=[tracker])
+    assert only(error) == f"R0080 {what} needs the package `{package}`, which is not installed"
+    assert error.value.diagnostics[0].helps[0] == help
 
 
 # ----- TensorBoard -----
@@ -206,11 +208,32 @@ def test_a_run_that_breaks_is_failed_in_mlflow(folder: Path, uri: str, monkeypat
 
 
 @NOISY
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "nonsense://x"])
+@pytest.mark.parametrize(
+    ("uri", "help"),
+    [
+        ("http://127.0.0.1:9", "is there a server, and can it be reached from here?"),
+        ("sqlite:////dev/null/runs.db", "can this process write there? the folder of a file must be there"),
+        ("nonsense://x", "name a server: `mlflow server --port 5000`"),
+    ],
+)
 def test_an_mlflow_that_cannot_be_reached_is_said_before_the_run(
-    folder: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, uri: str, help: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(SparkNetError) as error:
         run_local(small_net(folder), folder / "run", trackers=[sparknet.MLflow(uri)])
     assert only(error).startswith(f"R0082 MLflow cannot be reached at `{uri}`: ")
+    helps = error.value.diagnostics[0].helps
+    assert helps[0].startswith(help)
+    assert not any(uri in each for each in helps)
+
+
+@NOISY
+def test_a_database_without_its_package_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setitem(sys.modules, "mlflow.store.tracking.sqlalchemy_store", None)
+    with pytest.raises(SparkNetError) as error:
+        run_local(small_net(folder), trackers=[sparknet.MLflow("sqlite:///mlflow.db")])
+    help = "pip install mlflow: `sparknet[tracking]` brings its small package alone"
+    assert error.value.diagnostics[0].helps[0] == help

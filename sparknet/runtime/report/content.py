@@ -153,7 +153,7 @@ def shares(history: Sequence[RoundRecord], manifest: Manifest) -> list[Share]:
     """Where the time of the run went."""
     on_spark = manifest.where.startswith("Spark")
     parts = [
-        ("start-up", "the Spark session", "s1", manifest.seconds_start),
+        ("start-up", "the Spark session, where there is one, and opening the data", "s1", manifest.seconds_start),
         ("data", "checking, encoding and placing the rows", "s2", manifest.seconds_data),
         ("compute", "training steps of the slowest worker", "s3", sum(r.seconds_compute for r in history)),
         ("exchange", _exchanged(history), "s4", sum(r.seconds_exchange for r in history)),

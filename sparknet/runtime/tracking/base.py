@@ -79,13 +79,10 @@ def kept_scores(run: SavedRun) -> dict[str, float]:
     return found
 
 
-def missing(package: str, what: str) -> SparkNetError:
-    """The error for a package that a tracker needs."""
-    return problem(
-        "R0080",
-        f"{what} needs the package `{package}`, which is not installed",
-        helps=["pip install 'sparknet[tracking]'", f"or pip install {package}"],
-    )
+def missing(package: str, what: str, extra: bool = True) -> SparkNetError:
+    """The error for a package that a tracker needs; `extra` says whether that of sparknet brings it."""
+    helps = ["pip install 'sparknet[tracking]'", f"or pip install {package}"] if extra else [f"pip install {package}"]
+    return problem("R0080", f"{what} needs the package `{package}`, which is not installed", helps=helps)
 
 
 # ----- in a run -----

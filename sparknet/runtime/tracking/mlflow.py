@@ -50,6 +50,8 @@ class MLflow:
     def check(self) -> None:
         """As `Tracker.check`; makes the experiment."""
         if find_spec("mlflow") is None:
+            if _is_database(self.uri):
+                raise missing("mlflow", "`MLflow` with a database", extra=False)
             raise missing("mlflow-skinny", "`MLflow`")
         from mlflow import MlflowClient
 
@@ -61,9 +63,7 @@ class MLflow:
         except Exception as error:
             text = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise problem(
-                "R0082",
-                f"MLflow cannot be reached at `{self.uri}`: {text[:300]}",
-                helps=["a URI is for instance http://host:5000, or sqlite:///mlflow.db (with `pip install mlflow`)"],
+                "R0082", f"MLflow cannot be reached at `{self.uri}`: {text[:300]}", helps=_helps(self.uri, error)
             ) from error
 
     def begin(self, run: Beginning) -> None:
@@ -148,6 +148,26 @@ def _schema(ports: Sequence[Port | Prediction]) -> Any:
     from mlflow.types import Schema, TensorSpec
 
     return Schema([TensorSpec(np.dtype(p.type.dtype), (-1, *p.type.shape), p.name) for p in ports])
+
+
+_DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
+
+
+def _is_database(uri: str) -> bool:
+    """Whether a URI is that of a database, for which the small package of MLflow is not enough."""
+    return uri.partition(":")[0].partition("+")[0] in _DATABASES
+
+
+def _helps(uri: str, error: Exception) -> list[str]:
+    """What to change where MLflow takes no runs at a URI."""
+    server = "`mlflow server --port 5000`, of `pip install mlflow`, starts one at http://localhost:5000"
+    if isinstance(error, ImportError):
+        return ["pip install mlflow: `sparknet[tracking]` brings its small package alone", "or name a server", server]
+    if uri.startswith(("http:", "https:")):
+        return ["is there a server, and can it be reached from here?", server]
+    if _is_database(uri):
+        return ["can this process write there? the folder of a file must be there", f"or name a server: {server}"]
+    return [f"name a server: {server}", "or a database in a file: `sqlite:///mlflow.db`, with `pip install mlflow`"]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from sparknet.compiler.compiled import CompiledNet
+from sparknet.compiler.describe import spelled
 from sparknet.compiler.folder import Count, Entry, SavedFile, Text, digests, manifest_bytes
 from sparknet.compiler.sections import Checkpointing, EveryRounds
 from sparknet.grammar.diagnostics import Label, SparkNetError
@@ -48,6 +49,8 @@ _KEPT = 2
 
 _ELSEWHERE = frozenset({"checkpoint", "workers"})
 """Keys of `train` that do not change what comes out, or that are compared apart."""
+_SHOWN = 60
+"""Characters of a setting in a message; the digest of one that is longer tells nothing."""
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Model = TypeVar("Model", bound=Entry)
@@ -93,9 +96,9 @@ def net_digest(net: CompiledNet) -> str:
 
 
 def train_settings(net: CompiledNet) -> dict[str, str]:
-    """The keys of the `train` section that decide what comes out, as texts."""
+    """The keys of the `train` section that decide what comes out, as they are written in a file."""
     train = net.train
-    texts = {key: repr(getattr(train, key)) for key in type(train).model_fields if key not in _ELSEWHERE}
+    texts = {key: spelled(getattr(train, key)) for key in type(train).model_fields if key not in _ELSEWHERE}
     return {key: text if len(text) <= 1000 else sha256(text.encode()).hexdigest() for key, text in texts.items()}
 
 
@@ -342,19 +345,20 @@ def _changed(what: str, label: Label | None, *notes: str) -> SparkNetError:
 
 def check_same(reached: Reached, net: CompiledNet) -> None:
     """Raise SparkNetError that says what is not the same in a run and in `net`, but for its rows."""
+    settings = train_settings(net)  # before the graphs, which are made of them too
+    for key in sorted({*settings, *reached.train}):
+        then, now = reached.train.get(key, "none"), settings.get(key, "none")
+        if then != now:
+            shown = [text if text.isdecimal() else f"`{text}`" for text in (then, now)]
+            short = max(len(then), len(now)) <= _SHOWN
+            what = f"was {shown[0]} and is {shown[1]}" if short else "is not what it was"
+            raise _changed(f"`{key}` of the `train` section {what}", None)
     if reached.net != net_digest(net):
         here, there = versions(), reached.versions
         notes = []
         if there.get("sparknet") != here["sparknet"]:
             notes = [f"the checkpoint is from sparknet {there.get('sparknet')}, this is {here['sparknet']}"]
         raise _changed("the net is not the one it began with", net.typed.net.label, *notes)
-    settings = train_settings(net)
-    for key in sorted({*settings, *reached.train}):
-        if settings.get(key) != reached.train.get(key):
-            then, now = reached.train.get(key), settings.get(key)
-            plain = all(text is not None and text.isdecimal() for text in (then, now))
-            what = f"was {then} and is {now}" if plain else "is not what it was"
-            raise _changed(f"`{key}` of the `train` section {what}", None)
     if net.train.workers not in (None, reached.workers):
         raise _changed(f"`workers` was {reached.workers} and is {net.train.workers}", None)
 

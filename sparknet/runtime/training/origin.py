@@ -17,5 +17,5 @@ class Origin:
 
     where: str = "in one process"
     seconds_start: float = 0.0
-    """Those in which Spark was started."""
+    """Those in which Spark was started and the data opened."""
     began: str = field(default_factory=now)
