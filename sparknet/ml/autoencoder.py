@@ -25,7 +25,7 @@ from sparknet.ml.persistence import Facts
 from sparknet.ml.schema import Features
 from sparknet.ml.scoring import Added, Doubles
 from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
-from sparknet.runtime.inference import Predictor
+from sparknet.runtime.inference import FIRST, Predictor, Standing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -59,9 +59,9 @@ class CodeScorer:
     """double[numbers]; the features are the net's numbers times it, plus `shift`."""
     shift: Doubles
 
-    def score(self, batch: pa.RecordBatch) -> Coded:
+    def score(self, batch: pa.RecordBatch, standing: Standing = FIRST) -> Coded:
         """What it says of a batch; raises SparkNetError for a row that does not fit."""
-        rebuilt, error, code = (_rows(found) for found in self.predictor.predict(batch, self.engine))
+        rebuilt, error, code = (_rows(found) for found in self.predictor.predict(batch, self.engine, standing))
         return Coded(code, rebuilt * self.scale + self.shift, error[:, 0])
 
 

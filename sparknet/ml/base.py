@@ -17,10 +17,10 @@ from pyspark.sql import functions as sf
 from pyspark.sql.types import DataType, DoubleType, StructField, StructType
 
 from sparknet.compiler import compile
-from sparknet.grammar import Diagnostic, Source, SparkNetError, closest
+from sparknet.grammar import Diagnostic, Source, SparkNetError
 from sparknet.ml import schema
 from sparknet.ml.cutting import cut_cell, cut_column, cut_rows
-from sparknet.ml.keywords import check_keywords
+from sparknet.ml.keywords import check_keywords, no_param
 from sparknet.ml.origins import Origins, named
 from sparknet.ml.params.columns import ColumnParams, FeatureParams, FitParams, FitSetters, RowParams, RowSetters
 from sparknet.ml.params.training import TrainingParams, TrainingSetters
@@ -66,11 +66,12 @@ class Stage(Params):
         return super().__new__(cls)
 
     def setParams(self, **params: Any) -> Self:
-        """Set params by their names; None leaves one as it is. Raises SparkNetError for a name that there is not."""
+        """Set params by their names; None leaves one as it is. Raises TypeError for a name that there is not."""
         for name, value in params.items():
             param = name if self.hasParam(name) else self.aliases.get(name, name)
             if not self.hasParam(param):
-                self._refuse(name)
+                own = [each.name for each in self.params]
+                raise no_param(type(self), name, [*own, *(a for a, of in self.aliases.items() if of in own)])
             if param != name and params.get(param, value) != value:
                 message = f"`{name}` is {value!r} and `{param}` is {params[param]!r}, but they are one param"
                 raise problem("M0001", message, helps=["give one of the two"])
@@ -94,11 +95,6 @@ class Stage(Params):
                 error.diagnostics = [_under(name, found) for found in error.diagnostics]
                 raise
         return self
-
-    def _refuse(self, name: str) -> None:
-        near = closest(name, [param.name for param in self.params])
-        helps = [f"did you mean `{near}`?"] if near else ["`explainParams()` lists them"]
-        raise problem("M0001", f"{type(self).__name__} has no param `{name}`", helps=helps)
 
 
 def _under(param: str, found: Diagnostic) -> Diagnostic:

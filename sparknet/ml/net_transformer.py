@@ -30,7 +30,7 @@ from sparknet.ml.persistence import FOREIGN, StageReader, StageWriter, load_run,
 from sparknet.ml.scoring import Added, Doubles
 from sparknet.runtime.encoding.binding import BoundPort
 from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
-from sparknet.runtime.inference import Predictor
+from sparknet.runtime.inference import FIRST, NewColumn, Predictor, Standing
 from sparknet.runtime.model import Model, load
 from sparknet.runtime.problems import problem
 
@@ -56,9 +56,9 @@ class ForeignScorer:
     predictor: Predictor
     engine: Engine
 
-    def score(self, batch: pa.RecordBatch) -> Given:
+    def score(self, batch: pa.RecordBatch, standing: Standing = FIRST) -> Given:
         """What it gives for a batch; raises SparkNetError for a row that does not fit."""
-        (found,) = self.predictor.predict(batch, self.engine)
+        (found,) = self.predictor.predict(batch, self.engine, standing)
         leaf = found.flatten() if pa.types.is_list(found.type) else found
         numbers: Doubles = np.asarray(leaf).astype(np.float64).reshape(len(found), -1)
         return Given(numbers)
@@ -146,7 +146,7 @@ class NetTransformer(Stage, NetParams, ColumnParams, Transformer, MLWritable, ML
             net = compile(Source("NetTransformer", text, Path(folder)))
         inference = net.inference(net.initial_parameters()).SerializeToString(deterministic=True)
         bound = (BoundPort(net.inputs[0], (self.getFeaturesCol(),)),)
-        return Predictor(inference, bound, (("y", "floats" if size > 1 else "float"),), ("y",), (None,))
+        return Predictor(inference, bound, (NewColumn("y", "floats" if size > 1 else "float", "y"),))
 
     # ----- persistence -----
 

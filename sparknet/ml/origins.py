@@ -32,6 +32,7 @@ _OTHER_WORDS: Mapping[str, str] = {
     "epochs": "maxIter",
     "lr": "stepSize",
     "workers": "numWorkers",
+    "validation": "validationIndicatorCol",
 }
 """Words of the language that messages without a place say, and the params that say the same."""
 

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.encoding.binding import bounded
 from sparknet.runtime.engines.base import Engine
-from sparknet.runtime.inference import Predictor
+from sparknet.runtime.inference import FIRST, Predictor, Standing
 
 Doubles = NDArray[np.float64]
 Added = Literal["prediction", "probability", "raw", "code", "reconstruction", "error"]
@@ -72,7 +73,7 @@ class BatchScorer(Protocol):
     def predictor(self) -> Predictor:
         """The net, and the columns that feed it."""
 
-    def score(self, batch: pa.RecordBatch) -> BatchScores:
+    def score(self, batch: pa.RecordBatch, standing: Standing = FIRST) -> BatchScores:
         """The scores of a batch; raises SparkNetError for a row that does not fit."""
 
 
@@ -93,9 +94,9 @@ class Scorer:
     """How many classes it tells apart; None where it gives one number."""
     thresholds: tuple[float, ...] | None = None
 
-    def score(self, batch: pa.RecordBatch) -> Scores:
+    def score(self, batch: pa.RecordBatch, standing: Standing = FIRST) -> Scores:
         """The scores of a batch; raises SparkNetError for a row that does not fit."""
-        found = self.predictor.predict(batch, self.engine)
+        found = self.predictor.predict(batch, self.engine, standing)
         if self.classes is None:
             return Scores(np.asarray(found[0]).astype(np.float64))
         probability = np.asarray(found[1].flatten()).reshape(-1, self.classes)
@@ -113,12 +114,16 @@ class ScoreRows:
     """The new columns and what they hold."""
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """A batch for each batch."""
+        """A batch for each batch; raises SparkNetError for a bad row, without a trace of how it was found."""
+        names, before = [name for name, _ in (*self.keep, *self.added)], 0
         for batch in bounded(batches, self.scorer.predictor.bound):
-            scores = self.scorer.score(batch)
+            try:
+                scores = self.scorer.score(batch, Standing(before, self.keep))
+            except SparkNetError as error:
+                raise error.with_traceback(None) from None
+            before += batch.num_rows
             columns = [batch.column(name) for _, name in self.keep]
             for _, kind in self.added:
                 values = scores.values(kind)
                 columns.append(pa.array(values) if values.ndim == 1 else vectors(values))
-            names = [name for name, _ in (*self.keep, *self.added)]
             yield pa.RecordBatch.from_arrays(columns, names=names)

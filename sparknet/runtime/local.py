@@ -10,6 +10,7 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
+from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
     BoundPort,
@@ -31,6 +32,7 @@ from sparknet.runtime.engines.base import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import worker_failure
+from sparknet.runtime.problems import no_rows
 from sparknet.runtime.sources.places import Place, open_table
 from sparknet.runtime.sources.readers import Table
 from sparknet.runtime.training.balance import Classes, classes_of, count_classes
@@ -58,6 +60,14 @@ def usable_cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _is_empty(table: Table) -> bool:
+    """Whether a table has no rows, as far as it can be read."""
+    try:
+        return not any(batch.num_rows for batch in table.batches(table.schema.names[:1]))
+    except SparkNetError:
+        return False
+
+
 class LocalBackend:
     """Blocks in memory or a file, and a pool of threads; ONNX Runtime lets go of the interpreter meanwhile."""
 
@@ -82,6 +92,15 @@ class LocalBackend:
 
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
+        try:
+            return self._resolved(bound)
+        except SparkNetError:
+            for key, table in self._tables.items():  # a file without rows may say anything of its columns
+                if _is_empty(table):
+                    raise no_rows(key, self._labels[key]) from None
+            raise
+
+    def _resolved(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         tables = self._tables
         first = next(iter(tables.values())).schema
         found = expand(bound, first.names)

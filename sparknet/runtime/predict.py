@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from shlex import quote
 
 import pyarrow as pa
 
@@ -39,9 +41,10 @@ from sparknet.compiler.sources import (
 )
 from sparknet.grammar import Source, parse, syntax
 from sparknet.runtime.encoding.binding import check_columns, check_types, with_paths
+from sparknet.runtime.encoding.columns import is_bytes
 from sparknet.runtime.encoding.profile import check_profile, profile_batches
 from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
-from sparknet.runtime.inference import ARROW_TYPES, Predictor, PredictRows, kept_columns, predictor
+from sparknet.runtime.inference import Predictor, PredictRows, added_fields, kept_columns, predictor
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources.places import Place, data_files, in_memory, open_table
@@ -68,6 +71,8 @@ _FOLDERS: dict[str, Callable[[str], FileSource]] = {
 
 WRITTEN = tuple(suffix for sink in SINKS.values() for suffix in sink.suffixes)
 """The suffixes of files that predictions go to."""
+MOST_KEPT = 6
+"""Columns that a message lists as options."""
 
 
 def input_place(text: str) -> Place:
@@ -137,13 +142,24 @@ def check_target(output: Path) -> None:
         raise problem("R0050", f"there is no folder `{output.absolute().parent}`", helps=["make it first"])
 
 
-def check_columns_of(output: Path, schema: pa.Schema) -> None:
-    """Raise SparkNetError for columns that the kind of file cannot hold."""
-    nested = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-    if output.suffix == ".csv" and nested:
-        message = f"`{output}`: CSV holds no lists, vectors or bytes, as `{nested[0]}` does"
-        helps = ["write .parquet, .orc or .json", "or leave out columns of the input with `--keep`"]
-        raise problem("R0052", message, helps=helps)
+def check_columns_of(output: Path, schema: pa.Schema, found: Predictor) -> None:
+    """Raise SparkNetError for columns of the input that the kind of file cannot hold."""
+    wide = [field.name for field in schema if _is_wide(field.type)]
+    if output.suffix != ".csv" or not wide:
+        return
+    plain = [name for name in schema.names if name not in {*wide, *(each.name for each in found.added)}]
+    helps = [f"write them all with `--output {quote(str(output.with_suffix('.parquet')))}`"]
+    if len(plain) > MOST_KEPT:
+        helps.append("or name the columns to keep with `--keep`, once for each")
+    elif plain:
+        helps.append(f"or keep the others: `{' '.join(f'--keep {quote(name)}' for name in plain)}`")
+    message = f"`{output}`: CSV holds no lists, vectors or bytes, as column `{wide[0]}` of the input does"
+    raise problem("R0052", message, helps=helps)
+
+
+def _is_wide(kind: pa.DataType) -> bool:
+    """Whether the cells of a type are more than a CSV's fields hold."""
+    return bool(pa.types.is_nested(kind) or is_bytes(kind) or pa.types.is_fixed_size_binary(kind))
 
 
 def predict_local(
@@ -151,15 +167,15 @@ def predict_local(
 ) -> int:
     """Predict in this process; `output` becomes one file. Returns the number of rows."""
     check_target(output)
-    found = predictor(run)
+    found = predictor(run, output)
     table = open_table(place)
     known = table.schema.names
     kept = kept_columns(known, keep, found)
     found = replace(found, bound=with_paths(found.bound, known))
-    _check(found, table)
     rows = PredictRows(found, tuple((name, name) for name in kept), engine or OnnxRuntimeEngine())
-    schema = pa.schema([table.schema.field(name) for name in kept] + [(n, ARROW_TYPES[k]) for n, k in found.added])
-    check_columns_of(output, schema)
+    schema = pa.schema([table.schema.field(name) for name in kept] + added_fields(found))
+    check_columns_of(output, schema, found)
+    _check(found, table)
     columns = list(dict.fromkeys([*kept, *found.columns]))
     partial = output.with_name(f".{output.name}.{token_hex(4)}.partial")
     try:
@@ -182,7 +198,7 @@ def predict_table(run: SavedRun, table: pa.Table) -> pa.Table:
     kept_columns(table.column_names, None, found)
     rows = in_memory(table)
     _check(found, rows)
-    schema = pa.schema([(name, ARROW_TYPES[kind]) for name, kind in found.added])
+    schema = pa.schema(added_fields(found))
     batches = PredictRows(found, (), OnnxRuntimeEngine())(rows.batches(found.columns))
     return pa.Table.from_batches([pa.RecordBatch.from_arrays(b.columns, schema=schema) for b in batches], schema)
 
@@ -223,4 +239,9 @@ def _writer(path: Path, suffix: str, schema: pa.Schema) -> Iterator[Callable[[pa
             yield fields.write_batch
     else:
         with path.open("w", encoding="utf-8") as lines:
-            yield lambda batch: lines.writelines(json.dumps(row, default=str) + "\n" for row in batch.to_pylist())
+            yield lambda batch: lines.writelines(json.dumps(row, default=_as_json) + "\n" for row in batch.to_pylist())
+
+
+def _as_json(value: object) -> str:
+    """What JSON has no form for, as Spark writes it: bytes in base 64, all else as a text."""
+    return b64encode(value).decode("ascii") if isinstance(value, bytes) else str(value)

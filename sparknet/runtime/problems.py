@@ -40,3 +40,10 @@ def listing(names: Iterable[str], most: int = 12) -> str:
     every = list(names)
     shown = ", ".join(f"`{name}`" for name in every[:most])
     return shown + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def no_rows(key: str, label: Label | None) -> SparkNetError:
+    """The source of a key of `data`, named at `label`, is empty; a DataFrame that was given has no label."""
+    given = "data" if key in ("source", "train") else key
+    message = "the data holds no rows" if label else f"the DataFrame given as `{given}` holds no rows"
+    return problem("R0020", message, label=label)

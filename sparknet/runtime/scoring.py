@@ -10,7 +10,7 @@ from sparknet.runtime.encoding.binding import BoundPort
 from sparknet.runtime.encoding.encode import choose_layout
 from sparknet.runtime.engines.base import Graph
 from sparknet.runtime.manifest import bound_inputs, bound_targets
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import no_rows
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.training.records import Score
 from sparknet.runtime.training.rounds import EvaluationTask
@@ -34,7 +34,7 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
         bound = backend.resolve(scored_ports(run))
         ((key, profile),) = backend.profile(bound, decode=False).items()
         if profile.rows == 0:
-            raise problem("R0020", "the data holds no rows")
+            raise no_rows(key, None)
         layout = choose_layout(bound, profile)
         backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers)
         graph = Graph.of("evaluation", load_model_from_string(run.evaluation), net.statistics_size)

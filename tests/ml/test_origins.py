@@ -46,7 +46,7 @@ IMAGE = [1, 8, 8]
         ),
         (
             lambda: CNNClassifier(layers="flatten -> dense(10)", validationIndicatorCol="held"),
-            ["error[R0020]", "note: `validationIndicatorCol` of CNNClassifier is 'held'\n"],
+            ["error[R0020]", "note: `validation` is the param `validationIndicatorCol` of CNNClassifier\n"],
         ),
     ],
 )

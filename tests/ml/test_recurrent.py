@@ -90,7 +90,7 @@ def test_rows_longer_than_those_of_the_training_are_scored(waves: DataFrame, tmp
         model.save(str(tmp_path / "model"))
     assert only(error) == f"M0004 `{tmp_path / 'model'}` is there already"
     assert str(model) == f"RNNClassificationModel: uid={stage.uid}, numClasses=2, numFeatures=6"
-    with pytest.raises(PySparkException, match="row 1 of column `flat` is null"):
+    with pytest.raises(PySparkException, match="row 1 of partition 0 of column `flat` is null"):
         model.transform(waves.limit(1).withColumn("flat", sf.lit(None).cast("array<double>"))).collect()
 
 

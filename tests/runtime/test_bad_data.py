@@ -339,6 +339,51 @@ def test_no_rows(tmp_path: Path) -> None:
     assert only(error) == "R0020 the data holds no rows"
 
 
+TEXTS = """
+net Moods {
+  input text: token[5, vocabulary: 10]
+  embedding(4) -> mean -> dense(2)
+  output mood: class[2]
+}
+data {
+  DATA
+  text  = words(column("text"))
+  mood  = column("mood", labels: ["bad", "good"])
+}
+train {
+  batch = 2
+}
+"""
+
+
+@pytest.mark.parametrize("key", ["train", "test"])
+@pytest.mark.parametrize("on_spark", [False, True])
+def test_a_file_without_rows_is_told_as_that_and_not_by_its_types(
+    tmp_path: Path, spark: SparkSession, on_spark: bool, key: str
+) -> None:
+    """Of no rows, what wrote the file could not tell the types of its columns."""
+    full = pa.table({"text": ["so so", "so"] * 8, "mood": ["bad", "good"] * 8})
+    for name in ("train", "test"):
+        made = full if name != key else pa.table({"text": pa.nulls(0), "mood": pa.nulls(0)})
+        pq.write_table(made, tmp_path / f"{name}.parquet")
+    net = tmp_path / "moods.net"
+    net.write_text(TEXTS.replace("DATA", 'train = parquet("train.parquet")\n  test = parquet("test.parquet")'))
+    with pytest.raises(SparkNetError) as error:
+        run_spark(sparknet.compile(net), on=OnSpark(spark=spark)) if on_spark else run_local(sparknet.compile(net))
+    assert only(error) == "R0020 the data holds no rows"
+    (label,) = error.value.diagnostics[0].labels
+    assert label.source.text[label.span.start : label.span.end] == f'parquet("{key}.parquet")'
+
+
+def test_a_column_of_nulls_alone_is_told_by_its_rows(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": pa.nulls(9), "mood": ["bad"] * 9}), tmp_path / "rows.parquet")
+    net = tmp_path / "moods.net"
+    net.write_text(TEXTS.replace("DATA", 'source = parquet("rows.parquet")'))
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(net))
+    assert only(error) == "R0010 row 1 of column `text` is null; `text` takes a text or a list of words"
+
+
 def test_a_split_without_rows(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(net_of(tmp_path, rows(20), split="{train: 0.999, test: 0.001}"))

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 import sparknet
@@ -322,13 +323,21 @@ TWICE = pd.DataFrame(np.zeros((9, 3)), columns=["x", "y", "x"])
         (LARGE, "R0003 column `y` of the DataFrame cannot be used: "),
         (TWICE, "R0006 the data has 2 columns `x`"),
         ([1, 2], "R0054 `data` must be a DataFrame of Spark or pandas, or an Arrow table, found a list"),
-        (rows().slice(0, 0), "R0020 the data holds no rows"),
+        (rows().slice(0, 0), "R0020 the DataFrame given as `data` holds no rows"),
     ],
 )
 def test_frames_that_cannot_be_trained_on(net: Path, data: Any, message: str) -> None:
     with pytest.raises(sparknet.SparkNetError) as error:
         sparknet.train(net, data)
     assert only(error).startswith(message)
+
+
+@pytest.mark.parametrize("key", ["data", "validation", "test"])
+def test_a_frame_without_rows_is_named_and_not_the_source_of_the_file(net: Path, key: str) -> None:
+    with pytest.raises(sparknet.SparkNetError) as error:
+        sparknet.train(net, **{"data": rows(), key: rows().slice(0, 0).to_pandas()})
+    assert only(error) == f"R0020 the DataFrame given as `{key}` holds no rows"
+    assert error.value.diagnostics[0].labels == ()
 
 
 def test_frames_that_do_not_go_together(net: Path, spark: SparkSession) -> None:
@@ -359,7 +368,7 @@ def test_frames_that_cannot_be_scored(net: Path, spark: SparkSession) -> None:
         assert only(error) == "R0002 the data has no column `x`"
     with pytest.raises(sparknet.SparkNetError) as error:
         model.evaluate(rows(9).slice(0, 0))
-    assert only(error) == "R0020 the data holds no rows"
+    assert only(error) == "R0020 the DataFrame given as `data` holds no rows"
     with pytest.raises(sparknet.SparkNetError) as error:
         model.transform(model.transform(rows(9)))
     assert only(error).startswith("R0051 the data has a column `kind_pr")
@@ -368,6 +377,21 @@ def test_frames_that_cannot_be_scored(net: Path, spark: SparkSession) -> None:
         with pytest.raises(sparknet.SparkNetError) as error:
             use(bad)
         assert only(error).startswith("R0012 row 2 of column `x` ")
+
+
+def test_a_bad_row_of_a_frame_on_spark_is_told_where_it_is_met(net: Path, spark: SparkSession) -> None:
+    """Where it stands in its partition, and by what the user may know it; of how it was found there is no trace."""
+    model = sparknet.train(net, rows(), settings=SETTINGS)
+    data = rows(20).to_pandas()
+    data.at[12, "x"] = None
+    frame = spark.createDataFrame(pa.Table.from_pandas(data)).coalesce(1)
+    with pytest.raises(PySparkException) as error:
+        model.transform(frame).collect()
+    text = str(error.value)
+    assert "error[R0010]: row 13 of partition 0 of column `x` is null; `point` takes 4 numbers" in text
+    assert "this one has `y` " in text
+    assert "`id` 12" in text
+    assert text.count('  File "') <= 1
 
 
 def _renamed(data: Any) -> Any:

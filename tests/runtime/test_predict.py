@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 from pyspark.sql import SparkSession
 
 import sparknet
@@ -56,6 +59,64 @@ def test_json_lines(made: Path, tmp_path: Path, spark: SparkSession) -> None:
     first = json.loads((tmp_path / "out.json").read_text("utf-8").splitlines()[0])
     assert list(first) == ["x", "y", "id", "kind_predicted", "kind_probability"]
     assert spark.read.json(str(tmp_path / "out.json")).count() == 200
+
+
+def test_a_csv_has_a_column_for_each_number_of_a_list(made: Path, tmp_path: Path, spark: SparkSession) -> None:
+    source = str(made / "rows.parquet")
+    with pytest.raises(SparkNetError) as error:
+        predict_to_file(made / "run", source, tmp_path / "out.csv")
+    here = tmp_path / "out.csv"
+    assert only(error) == f"R0052 `{here}`: CSV holds no lists, vectors or bytes, as column `x` of the input does"
+    helps = (
+        f"write them all with `--output {here.with_suffix('.parquet')}`",
+        "or keep the others: `--keep y --keep id`",
+    )
+    assert error.value.diagnostics[0].helps == helps
+    predict_to_file(made / "run", source, here, keep=["y", "id"])
+    predict_to_file(made / "run", source, tmp_path / "there.csv", OnSpark(spark=spark), keep=["y", "id"])
+    predict_to_file(made / "run", source, tmp_path / "lists.parquet", keep=["y", "id"])
+    lists = pq.read_table(tmp_path / "lists.parquet")
+    numbers = [f"kind_probability_{place}" for place in range(3)]
+    there = pd.concat(map(pd.read_csv, (tmp_path / "there.csv").glob("*.csv")))
+    for found in (pd.read_csv(here), there.sort_values("id")):
+        assert list(found.columns) == ["y", "id", "kind_predicted", *numbers]
+        assert found["kind_predicted"].tolist() == lists["kind_predicted"].to_pylist()
+        assert (found[numbers].to_numpy(np.float32) == np.stack(lists["kind_probability"].to_numpy())).all()
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"), [(("cat", "dog", "or, an owl"), None), (("a", "A", "b"), ("0", "1", "2"))]
+)
+def test_the_columns_of_a_csv_go_by_labels(tmp_path: Path, labels: Sequence[str], names: Sequence[str] | None) -> None:
+    kinds = np.array(labels, object)[rows()["y"].to_numpy()]
+    table = pa.table({**{f"x{i}": values for i, values in enumerate(np.stack(rows()["x"].to_numpy()).T)}, "y": kinds})
+    csv.write_csv(table, tmp_path / "rows.csv")
+    net = small_net(tmp_path, 'csv("rows.csv")').source.text.replace('column("x") / 4', 'columns("x*")')
+    (tmp_path / "small.net").write_text(net)
+    run_local(sparknet.compile(tmp_path / "small.net"), tmp_path / "run")
+    predict_to_file(tmp_path / "run", tmp_path / "rows.csv", tmp_path / "out.csv", keep=["y"])
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert list(found.columns) == ["y", "kind_predicted", *(f"kind_probability_{name}" for name in names or labels)]
+    assert set(found["kind_predicted"]) <= set(labels)
+
+
+def test_a_list_that_is_too_long_for_a_csv(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sparknet.runtime.inference.MOST_FLAT", 2)
+    message = failing(made, tmp_path, str(made / "rows.parquet"), "out.csv")
+    assert message == "R0052 `kind_probability` holds 3 numbers, more than the 2 that become columns of a CSV"
+
+
+def test_bytes_in_json_are_those_of_spark(made: Path, tmp_path: Path, spark: SparkSession) -> None:
+    pq.write_table(
+        rows(4).append_column("b", pa.array([b"\x00\xff\x80" + bytes([i]) for i in range(4)])), tmp_path / "b"
+    )
+    source = f'parquet("{tmp_path / "b"}")'
+    predict_to_file(made / "run", source, tmp_path / "here.json", keep=["b"])
+    predict_to_file(made / "run", source, tmp_path / "there.json", OnSpark(spark=spark), keep=["b"])
+    there = "".join(file.read_text() for file in sorted((tmp_path / "there.json").glob("*.json")))
+    here = (tmp_path / "here.json").read_text()
+    bytes_of = [[json.loads(each)["b"] for each in lines.splitlines()] for lines in (here, there)]
+    assert bytes_of[0] == bytes_of[1]
 
 
 def test_a_frame_stays_lazy_and_keeps_odd_names(made: Path, spark: SparkSession) -> None:

@@ -12,7 +12,9 @@ from sparknet.runtime.encoding.terms import are_words, encode_categories, encode
 
 
 def accepts(encoder: AnyEncoder, kind: pa.DataType) -> bool:
-    """Whether cells of a column of this type can be encoded."""
+    """Whether cells of a column of this type can be encoded; one of nulls alone is told row by row, if it has any."""
+    if pa.types.is_null(kind):
+        return True
     match encoder:
         case Tokens(unit="words"):
             return is_text(kind) or are_words(kind)

@@ -121,7 +121,7 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
     for first in own or profile.firsts:  # a sequence's lengths come from its own column, whose rows are told already
         each = bound[first.port]
         if len(found) < limits.ERRORS:  # the target of an autoencoder is its input, and named once
-            found.setdefault((first.row, each.columns[first.column]), _bad_row(first, each, before))
+            found.setdefault((first.row, each.columns[first.column]), bad_row(first, each, before))
     if not found:
         return
     others = profile.bad - len({row for row, _ in found})
@@ -131,10 +131,11 @@ def check_profile(profile: Profile, bound: Sequence[BoundPort], before: str = "t
     raise SparkNetError((replace(top, notes=(note, *more)), *below))
 
 
-def _bad_row(first: BadRow, each: BoundPort, before: str) -> Diagnostic:
+def bad_row(first: BadRow, each: BoundPort, before: str, of: str = "") -> Diagnostic:
+    """What is wrong with a row, which counts within what `of` says, such as ` of partition 2`."""
     (diagnostic,) = problem(
         first.code,
-        f"row {first.row + 1:,} of column `{each.names[first.column]}` {first.text}; "
+        f"row {first.row + 1:,}{of} of column `{each.names[first.column]}` {first.text}; "
         f"`{each.port.name}` takes {wanted(each)}",
         label=marked(each.label, f"feeds `{each.port.name}`"),
         helps=[_help(first.code, each).format(before=before)],

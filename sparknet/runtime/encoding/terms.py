@@ -81,7 +81,7 @@ def encode_categories(array: pa.Array, encoder: Categories) -> Column:
         bad = bad | long
     index = np.zeros(rows, np.int64)
     if encoder.terms is not None:
-        kind = pa.string() if texts else pa.int64()
+        kind = pa.string() if isinstance(encoder.terms[0], str) else pa.int64()
         found = pc.index_in(array.cast(kind), pa.array(encoder.terms, kind))
         unknown = np.asarray(found.is_null(), np.bool_)
         if unknown.any() and not bad[: int(np.argmax(unknown)) + 1].any():

@@ -105,12 +105,12 @@ def fed_by(net: CompiledNet, given: Collection[str]) -> tuple[CompiledNet, dict[
 
     Of `train` alone the rows are split as the file says, where it gives shares; else each frame is its split. Without a
     `data` section each input and output is fed by the column of its name. Raises SparkNetError where the net stops by
-    validation rows and gets none. Messages name the source that a frame stands for, or the first one of the file.
+    validation rows and gets none. Messages do not name the sources of the file, which are not read.
     """
     data = net.data or _by_names(net)
     first = next(iter(data.supplies.values()))
     if set(given) == {"train"} and "source" in data.supplies:
-        supplies, keys = data.supplies, {"train": "source"}
+        supplies, keys = {"source": first.model_copy(update={"source": None})}, {"train": "source"}
     else:
         keys = {key: key for key in given}
         supplies = {

@@ -39,7 +39,7 @@ from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import letting_go, worker_failure
-from sparknet.runtime.problems import CHANGED, changed
+from sparknet.runtime.problems import CHANGED, changed, no_rows
 from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
 from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
@@ -126,6 +126,22 @@ class SparkBackend:
 
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
+        try:
+            return self._resolved(bound)
+        except SparkNetError:
+            for key, data in self._data.items():  # a file without rows may say anything of its columns
+                if self._is_empty(data):
+                    raise no_rows(key, self._labels.get(key)) from None
+            raise
+
+    def _is_empty(self, data: DataFrame) -> bool:
+        """Whether a frame has no rows, as far as it can be read."""
+        try:
+            return bool(self._collect(data.select(sf.lit(1)).limit(1), "checking the data").num_rows == 0)
+        except SparkNetError:
+            return False
+
+    def _resolved(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         found = expand(bound, next(iter(self._data.values())).columns)
         schemas = {}
         for key, data in self._data.items():

@@ -41,20 +41,22 @@ _WRITERS: dict[str, Callable[[DataFrameWriter, str], None]] = {
 }
 
 
-def predict_frame(run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None) -> DataFrame:
-    """`data` with predictions beside its columns, computed when the result is used.
+def predict_frame(
+    run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None, output: Path | None = None
+) -> DataFrame:
+    """`data` with predictions beside its columns, for the file `output` if any, computed when the result is used.
 
     The columns are checked at once, and the executors once a session; a bad row fails the query that meets it.
     """
     make_ready(data.sparkSession)
-    found = predictor(run)
+    found = predictor(run, output)
     found = replace(found, bound=with_paths(found.bound, data.columns))
     check_frame(data, found.bound)
     kept = kept_columns(data.columns, keep, found, folds_case(data))
     chosen, plain = select_plain(data, found.bound, kept)
     schema = StructType([data.schema[name] for name in kept])
-    for name, kind in found.added:
-        schema = schema.add(name, _TYPES[kind])
+    for each in found.added:
+        schema = schema.add(each.name, _TYPES[each.kind])
     keeping = tuple((name, f"c{i}") for i, name in enumerate(kept))
     rows = PredictRows(replace(found, bound=plain), keeping, OnnxRuntimeEngine())
     return chosen.mapInArrow(rows, schema)
@@ -72,8 +74,8 @@ def predict_spark(
     check_target(output)
     cluster = inspect(spark, waits.start)
     data = waited(spark, waits.job, "opening the data", lambda: open_frame(spark, place))
-    predicted = predict_frame(run, data, keep)
-    check_columns_of(output, to_arrow_schema(predicted.schema))
+    predicted = predict_frame(run, data, keep, output)
+    check_columns_of(output, to_arrow_schema(predicted.schema), predictor(run, output))
     backend = SparkBackend({"input": data}, {"input": place.label}, cluster, waits, before="scoring")
     rows = backend.profile(with_paths(predictor(run).bound, data.columns))["input"].rows
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()

@@ -23,7 +23,7 @@ from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Floats
 from sparknet.runtime.evaluation.counting import error_task
 from sparknet.runtime.evaluation.errors import Errors
-from sparknet.runtime.problems import problem
+from sparknet.runtime.problems import no_rows, problem
 from sparknet.runtime.training.augment import augmented_fields
 from sparknet.runtime.training.checkpoints import Checkpoint, Checkpoints, check_data, describe_run
 from sparknet.runtime.training.course import plan_course
@@ -204,7 +204,7 @@ class _Run:
             rows = profiles[key].rows
             expected, total = expected + rows * supply.split.get("train", 0), total + rows
             if rows == 0:
-                raise problem("R0020", "the data holds no rows", label=supply.label)
+                raise no_rows(key, supply.named)
         parts = settings.accumulate
         what, each = "a batch", "a batch"
         if parts > 1:
@@ -244,7 +244,7 @@ class _Run:
         return [replace(shard, classes=classes[shard.worker]) for shard in shards]
 
     def _check_splits(self, encoded: Encoded) -> dict[str, int]:
-        labels = {split: supply.label for supply in self.data.supplies.values() for split in supply.split}
+        labels = {split: supply.named for supply in self.data.supplies.values() for split in supply.split}
         rows = {str(split): encoded.split_rows(split) for split in labels}
         for split, label in labels.items():
             if rows[split] == 0:
@@ -259,7 +259,7 @@ class _Run:
     def _checkpoints(self, workers: int, encoded: Encoded) -> Checkpoints | None:
         """What writes checkpoints, if anything does; raises SparkNetError for data that is not that of `resumed`."""
         if self.resumed is not None:
-            label = next(iter(self.data.supplies.values())).label
+            label = next(iter(self.data.supplies.values())).named
             check_data(self.resumed.reached, encoded.digest, label)
         policy = self.net.train.checkpoint
         if policy is None:
