@@ -90,6 +90,19 @@ CASES: dict[str, tuple[DataSource, dict[str, Content], list[Row]]] = {
             {"a": "9", "b": "0", "c": "3", "d": "2020-01-03", "e": "3"},
         ],
     ),
+    "csv, a kind here and another there": (
+        CsvSource(path="d"),
+        {
+            "d/1.csv": b"a,b,c,d,e\n1,true,nan,+1,\n2,FALSE,-inf,2,\n",
+            "d/2.csv": b"a,b,c,d,e\n0.5,1,nan(0),3,\n,0,1,4,7\n",
+        },
+        [
+            {"a": 1.0, "b": "true", "c": "nan", "d": 1.0, "e": None},
+            {"a": 2.0, "b": "FALSE", "c": "-inf", "d": 2.0, "e": None},
+            {"a": 0.5, "b": "1", "c": "nan(0)", "d": 3.0, "e": None},
+            {"a": None, "b": "0", "c": "1", "d": 4.0, "e": 7},
+        ],
+    ),
     "csv, options": (
         CsvSource(path="f", header=False, separator="\t", quote="'", null="NA"),
         {"f": b"1\t'x\ty'\tNA\n\tNA\t99999999999999999999\n"},

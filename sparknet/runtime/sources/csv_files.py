@@ -45,7 +45,7 @@ def csv_schema(source: CsvSource, file: Path) -> pa.Schema:
     for batch in _batches(source, file, None):
         if names is None:
             names, kinds = batch.schema.names, [-1] * batch.num_columns
-        kinds = [_widened(kind, column) for kind, column in zip(kinds, batch.columns, strict=True)]
+        kinds = kinds_of(batch, kinds)
     types = [pa.null() if kind < 0 else KINDS[kind] for kind in kinds]
     return pa.schema(list(zip(names or [], types, strict=True)))
 
@@ -140,8 +140,22 @@ def _name(source: CsvSource, index: int, name: str) -> str:
     return name if source.header and name else f"_c{index}"
 
 
+def kinds_of(batch: pa.RecordBatch, known: Sequence[int]) -> list[int]:
+    """The kinds that hold the fields of a batch of texts and those known: of each column the place in `KINDS`.
+
+    -1 where nothing is known of a column, and where all its fields are null.
+    """
+    return [_widened(kind, column) for kind, column in zip(known, batch.columns, strict=True)]
+
+
+def joined_kind(first: int, second: int) -> int:
+    """The kind that holds the fields of both."""
+    if first == second or min(first, second) < 0:
+        return max(first, second)
+    return len(KINDS) - 1 if min(first, second) == 0 else max(first, second)  # `true` and 1 are texts
+
+
 def _widened(kind: int, column: pa.Array) -> int:
-    """The kind that holds these fields, too; -1 for none yet."""
     if column.null_count == len(column):
         return kind
     fits = (_are_bools, _are_whole, _are_numbers)
@@ -156,16 +170,19 @@ def _are_bools(column: pa.Array) -> bool:
 
 def _are_whole(column: pa.Array) -> bool:
     hexadecimal = pc.any(pc.match_substring(column, "x", ignore_case=True)).as_py()
-    return not hexadecimal and _casts(column, pa.int64())
+    return not hexadecimal and _cast(column, pa.int64()) is not None
 
 
 def _are_numbers(column: pa.Array) -> bool:
-    return _casts(column, pa.float64())
-
-
-def _casts(column: pa.Array, kind: pa.DataType) -> bool:
-    try:
-        pc.utf8_trim(column, " \t").cast(kind)
-    except pa.ArrowInvalid:
+    numbers = _cast(column, pa.float64())
+    if numbers is None:
         return False
-    return True
+    odd = column.filter(pc.is_nan(numbers))  # pyarrow, and nobody else, reads `nan(0)`
+    return not pc.any(pc.match_substring(odd, "(")).as_py()
+
+
+def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        return pc.utf8_trim(column, " \t").cast(kind)
+    except pa.ArrowInvalid:
+        return None

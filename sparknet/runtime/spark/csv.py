@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, DataFrameReader
 from pyspark.sql import functions as sf
 
 from sparknet.compiler.sources import CsvSource
+from sparknet.runtime.sources.csv_files import joined_kind, kinds_of
 from sparknet.runtime.sources.lines import FormatError
 
-_NUMBER = r"^[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?$"
-_WORDS = ("nan", "inf", "+inf", "-inf", "infinity", "+infinity", "-infinity")
-_BOOLS = ("true", "True", "TRUE", "false", "False", "FALSE")
-
 _TYPES = ("boolean", "bigint", "double")
+"""Those of `csv_files.KINDS` that are not texts."""
+_KINDS_SCHEMA = "kinds array<int>"
 
 
 def read_csv(reader: DataFrameReader, source: CsvSource, url: str, checked: bool) -> DataFrame:
@@ -38,23 +42,28 @@ def read_csv(reader: DataFrameReader, source: CsvSource, url: str, checked: bool
     if any("\ufffd" in name for name in frame.columns):
         raise FormatError("it is not UTF-8 text")
     plain = frame.toDF(*(f"c{i}" for i in range(len(frame.columns))))
-    texts = [sf.when(sf.col(name) != "", sf.col(name)) for name in plain.columns]
-    tests = [_tests(text) for text in texts]
-    flags = [sf.every(test).alias(f"{i}_{kind}") for i, each in enumerate(tests) for kind, test in enumerate(each)]
-    (found,) = plain.select(*flags).toArrow().to_pylist()
-    columns = []
-    for index, (name, text) in enumerate(zip(frame.columns, texts, strict=True)):
-        fits = [found[f"{index}_{kind}"] for kind in range(len(_TYPES))]
-        # Of a column of nulls alone, every test is null.
-        kind = "double" if fits[-1] is None else next((k for k, fit in zip(_TYPES, fits, strict=True) if fit), "string")
-        typed = text if kind == "string" else sf.btrim(text, sf.lit(" \t")).cast(kind)
-        columns.append(typed.alias(name))
-    return plain.select(*columns)
+    texts = plain.select(*(sf.when(sf.col(name) != "", sf.col(name)).alias(name) for name in plain.columns))
+    parts = texts.mapInArrow(FieldKinds(), _KINDS_SCHEMA).toArrow().column("kinds").to_pylist()
+    kinds = reduce(lambda a, b: list(map(joined_kind, a, b)), parts, [-1] * len(plain.columns))
+    return texts.select(
+        *(_typed(text, kind).alias(name) for name, text, kind in zip(frame.columns, texts.columns, kinds, strict=True))
+    )
 
 
-def _tests(text: Column) -> tuple[Column, Column, Column]:
-    """Whether a field is a boolean, a whole number of 64 bits, a number; null for null."""
-    trimmed = sf.btrim(text, sf.lit(" \t"))
-    whole = trimmed.rlike("^-?[0-9]+$") & trimmed.try_cast("bigint").isNotNull()
-    number = trimmed.rlike(_NUMBER) | sf.lower(trimmed).isin(*_WORDS)
-    return text.isin(*_BOOLS), sf.when(text.isNotNull(), whole), number
+@dataclass(frozen=True)
+class FieldKinds:
+    """The kinds of the columns of a partition, whose fields are texts; `csv_files` has the rules."""
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One row, or none for a partition without rows."""
+        kinds: list[int] | None = None
+        for batch in batches:
+            kinds = kinds_of(batch, kinds or [-1] * batch.num_columns)
+        if kinds is not None:
+            yield pa.RecordBatch.from_pydict({"kinds": pa.array([kinds], pa.list_(pa.int32()))})
+
+
+def _typed(text: str, kind: int) -> Column:
+    if kind == len(_TYPES):
+        return sf.col(text)
+    return sf.btrim(sf.col(text), sf.lit(" \t")).cast(_TYPES[kind])  # nulls alone are numbers, as the last type is
