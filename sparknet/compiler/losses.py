@@ -52,15 +52,30 @@ def cross_entropy(
     at the target. From logits rather than probabilities, so that no probability of 0 ever meets a logarithm. The mean
     is over rows, not over their weights as in PyTorch: so that of many rows is the same however batches cut them.
     """
+    wanted = _wanted(g, target, classes, smoothing, class_weights)
+    terms = g.op("Mul", g.op("LogSoftmax", logits, axis=1), wanted)
+    if weights is None:  # a mean over rows and classes is a pass without a sum for each row
+        return g.op("Mul", g.op("ReduceMean", terms, keepdims=0), g.constant(float(-classes)))
+    picked = g.op("ReduceSum", terms, g.ints(1), keepdims=0)
+    return g.op("Neg", g.op("ReduceMean", _weighed(g, picked, weights), g.ints(0), keepdims=0))
+
+
+_FEW_CLASSES = 64
+"""Of so many, what is wanted of each fits into the cache as a table."""
+
+
+def _wanted(g: GraphBuilder, target: Value, classes: int, smoothing: float, class_weights: Sequence[float]) -> Value:
+    """What `cross_entropy` wants of each row, times the weights of classes; few classes are looked up in a table."""
+    factor = np.asarray(class_weights or 1.0)
+    if classes <= _FEW_CLASSES:
+        table = np.eye(classes) * (1 - smoothing) + smoothing / classes
+        return g.op("Gather", g.constant(table * factor), target)
     index = g.op("Unsqueeze", target, g.ints(1))
     wanted = g.op("Cast", g.op("Equal", index, g.constant(np.arange(classes), "int64")), to=g.onnx_type(g.dtype))
     if smoothing:
         wanted = g.op("Mul", wanted, g.constant(1 - smoothing))
         wanted = g.op("Add", wanted, g.constant(smoothing / classes))
-    if class_weights:
-        wanted = g.op("Mul", wanted, g.constant(class_weights))
-    picked = g.op("ReduceSum", g.op("Mul", g.op("LogSoftmax", logits, axis=1), wanted), g.ints(1), keepdims=0)
-    return g.op("Neg", g.op("ReduceMean", _weighed(g, picked, weights), g.ints(0), keepdims=0))
+    return g.op("Mul", wanted, g.constant(factor)) if class_weights else wanted
 
 
 def _weighed(g: GraphBuilder, losses: Value, weights: Value | None) -> Value:

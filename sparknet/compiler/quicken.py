@@ -47,8 +47,13 @@ def _put(g: GraphBuilder, node: Node, rule: Callable[[GraphBuilder, Node], Value
 def _softplus(g: GraphBuilder, node: Node) -> Value:
     """`log(1 + e^x) = max(x, 0) - log(1 / (1 + e^-|x|))`, in which no power overflows."""
     (x,) = node.inputs
-    below = g.op("Log", g.op("Sigmoid", g.op("Abs", x)))
-    return g.op("Sub", g.op("Relu", x), below)
+    return g.op("Sub", g.op("Relu", x), g.op("Log", _sigmoid_of_size(g, x)))
+
+
+def _sigmoid_of_size(g: GraphBuilder, x: Value) -> Value:
+    """`s(|x|)`, the larger of `s(x)` and `1 - s(x)`: ONNX Runtime computes `s(x)` once, for the gradient too."""
+    s = g.op("Sigmoid", x)
+    return g.op("Max", s, g.op("Sub", g.constant(1.0), s))
 
 
 def _reduce_sum_square(g: GraphBuilder, node: Node) -> Value:
@@ -136,7 +141,7 @@ def _factors(g: GraphBuilder, x: Value) -> int:
 def _mean_of_softplus(g: GraphBuilder, node: Node, softplus: Node, less: Node, factors: int) -> Value:
     """As `_softplus`, with the logarithms of products of `factors` numbers."""
     (x,) = softplus.inputs
-    below = g.op("Reshape", g.op("Sigmoid", g.op("Abs", x)), g.ints(-1, factors))
+    below = g.op("Reshape", _sigmoid_of_size(g, x), g.ints(-1, factors))
     product = g.op("ReduceProd", below, g.ints(1), keepdims=0)
     logarithm = g.op("ReduceMean", g.op("Log", product), **node.attributes)
     above = g.op("ReduceMean", g.op("Sub", g.op("Relu", x), less.inputs[1]), **node.attributes)

@@ -67,6 +67,33 @@ def test_loss(kind: str, train: str, theirs: Any) -> None:
     np.testing.assert_allclose(flat[:12] - step["new_parameters"][:12], weight.grad.flatten(), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("classes", [64, 65])  # looked up in a table, compared with all classes
+def test_many_classes(classes: int) -> None:
+    factors = [1 + k % 3 for k in range(classes)]
+    net = sparknet.compile(
+        f"net N {{\n input x: float[4]\n dense({classes}, bias: false)\n output y: class[{classes}]\n}}\n"
+        f"train {{\n optimizer = sgd(lr: 1)\n loss = cross_entropy(0.1)\n class_weights = {factors}\n}}"
+    )
+    draw = np.random.default_rng(0)
+    flat, x = draw.normal(size=4 * classes).astype(np.float32), draw.normal(size=(9, 4)).astype(np.float32)
+    y = draw.integers(0, classes, 9)
+    weight = torch.tensor(flat.reshape(4, classes), requires_grad=True)
+    loss = smoothed(torch.tensor(x) @ weight, torch.tensor(y), 0.1, torch.tensor(factors, dtype=torch.float32))
+    loss.backward()
+    assert weight.grad is not None
+    state = net.initial_optimizer_state()
+    step = Graph(net.step)(x=x, y=y, parameters=flat, optimizer_state=state, learning_rate=1, seed=0)
+    np.testing.assert_allclose(step["loss"], loss.item(), rtol=1e-5)
+    np.testing.assert_allclose(flat - step["new_parameters"], weight.grad.flatten(), rtol=1e-3, atol=1e-5)
+
+
+def test_a_class_that_there_is_not_is_an_error() -> None:
+    net = sparknet.compile("net N {\n input x: float[2]\n dense(3)\n output y: class[3]\n}")
+    feeds = {"x": np.zeros((1, 2), np.float32), "parameters": net.initial_parameters()}
+    with pytest.raises(Exception, match="out of data bounds"):
+        Graph(net.evaluation)(y=np.array([3]), **feeds)
+
+
 def test_every_loss_has_a_case() -> None:
     assert all(any(name in train for _, train, _ in CASES) for name in LOSSES)
 

@@ -91,6 +91,8 @@ class Backward:
         target, full = self.shape(i), self.g.shape(self.y)
         lead = len(full) - len(target)
         stretched = [lead + k for k, (t, f) in enumerate(zip(target, full[lead:], strict=True)) if t == 1 != f]
+        if stretched == [0] and len(full) == 2:
+            return self.op("Reshape", self.sum_of_rows(gradient, full[0]), self.g.ints(1, -1))
         if stretched:
             gradient = self.op("ReduceSum", gradient, self.g.ints(*stretched), keepdims=1)
         if lead == len(target) == 1 and not stretched:
@@ -117,6 +119,15 @@ class Backward:
             rows = self.op("Reshape", value, self.g.ints(0, 0, -1))
             value = self.op("ReduceSum", rows, self.g.ints(2), keepdims=0)
         return self.op("ReduceSum", value, self.g.ints(0), keepdims=0)
+
+    def rows_times(self, value: Value, factor: Value, mean: Value | None = None, plus: Value | None = None) -> Value:
+        """`factor * (value - mean) + plus` of [1, rows, features], all others [rows].
+
+        Rows are the channels of a `BatchNormalization` out of training, which multiplies and adds in one pass; a
+        product that broadcasts takes twice as long.
+        """
+        ones, zeros = (self.op("Expand", self.constant(c), self.op("Shape", factor)) for c in (1.0, 0.0))
+        return self.op("BatchNormalization", value, factor, plus or zeros, mean or zeros, ones, epsilon=0.0)
 
     def reshape_like(self, gradient: Value, i: int = 0) -> Value:
         """Give `gradient` the shape of input i."""

@@ -22,7 +22,7 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
     rows, channels = n.g.ints(-1, features), n.g.ints(1, -1, features)
     normal = _gives_normal_numbers(n)
     x = n.op("Reshape", n.y if normal else n.x(), channels)
-    u = x if normal else _rows_times(n, x, r, mean=mean)
+    u = x if normal else n.rows_times(x, r, mean=mean)
     dy = n.op("Reshape", n.dy, channels)
     flat = [n.op("Reshape", value, rows) for value in (dy, n.op("Mul", dy, u))]
     if normal:
@@ -31,8 +31,8 @@ def _layer_normalization(n: Backward) -> list[Value | None]:
         v = n.op("Mul", dy, n.op("Reshape", n.x(1), n.g.ints(-1)))
         share = n.op("Mul", n.op("Reshape", n.x(1), n.g.ints(features, 1)), n.constant(1 / features))
         means = [n.op("Reshape", n.op("MatMul", value, share), n.g.ints(-1)) for value in flat]
-    rest = _rows_times(n, u, means[1], plus=means[0])
-    dx = n.reshape_like(_rows_times(n, n.op("Sub", v, rest), r))
+    rest = n.rows_times(u, means[1], plus=means[0])
+    dx = n.reshape_like(n.rows_times(n.op("Sub", v, rest), r))
     if normal:
         return [dx, None, *[None] * (len(n.node.inputs) - 2)]
     sums = [n.op("Reshape", n.sum_of_rows(value, "?"), n.op("Shape", n.x(1))) for value in flat]
@@ -49,14 +49,6 @@ def _number_a_row(n: Backward, value: Value) -> Value:
     """A statistic, which the operator gives in float32 whatever the type of its input, as a vector of the rows."""
     value = value if n.g.dtype == "float32" else n.op("Cast", value, to=n.g.onnx_type(n.g.dtype))
     return n.op("Reshape", value, n.g.ints(-1))
-
-
-def _rows_times(
-    n: Backward, value: Value, factor: Value, mean: Value | None = None, plus: Value | None = None
-) -> Value:
-    """`factor * (value - mean) + plus` of [1, rows, features], all others [rows]."""
-    ones, zeros = (n.op("Expand", n.constant(c), n.op("Shape", factor)) for c in (1.0, 0.0))
-    return n.op("BatchNormalization", value, factor, plus or zeros, mean or zeros, ones, epsilon=0.0)
 
 
 def _batch_normalization(n: Backward) -> list[Value | None]:

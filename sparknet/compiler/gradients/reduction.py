@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from math import prod
+
+import numpy as np
 
 from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 from sparknet.compiler.graph import Value
+
+_ROUNDED = 1e-6
+"""How far a sum of float32 numbers may lie from what it is."""
 
 
 def _axes(n: Backward) -> tuple[int, ...]:
@@ -92,16 +98,38 @@ def _padded(n: Backward, dx: Value) -> list[Value | None]:
 
 
 def _softmax(n: Backward) -> list[Value | None]:
-    """`dx = y (dy - sum(y dy))`."""
-    axis = n.g.ints(n.attribute("axis", -1))
+    """`dx = y (dy - sum(y dy))`; along the last axis, the sums times `y` in one pass over rows."""
+    axis, rank = n.attribute("axis", -1), len(n.shape())
     product = n.op("Mul", n.y, n.dy)
-    return [n.op("Sub", product, n.op("Mul", n.y, n.op("ReduceSum", product, axis, keepdims=1)))]
+    features = n.shape()[-1]
+    if axis not in (-1, rank - 1) or not isinstance(features, int):
+        return [n.op("Sub", product, n.op("Mul", n.y, n.op("ReduceSum", product, n.g.ints(axis), keepdims=1)))]
+    total = n.op("ReduceSum", n.op("Reshape", product, n.g.ints(-1, features)), n.g.ints(1), keepdims=0)
+    rest = n.rows_times(n.op("Reshape", n.y, n.g.ints(1, -1, features)), total)
+    return [n.op("Sub", product, n.reshape_like(rest))]
 
 
 def _log_softmax(n: Backward) -> list[Value | None]:
     """`dx = dy - e^y sum(dy)`."""
-    total = n.op("ReduceSum", n.dy, n.g.ints(n.attribute("axis", -1)), keepdims=1)
+    total = _sum_of_looked_up(n)
+    if total is None:
+        total = n.op("ReduceSum", n.dy, n.g.ints(n.attribute("axis", -1)), keepdims=1)
     return [n.op("Sub", n.dy, n.op("Mul", n.op("Exp", n.y), total))]
+
+
+def _sum_of_looked_up(n: Backward) -> Value | None:
+    """The sum of each row of `dy`, a number times rows of a table, as that of a cross entropy is, if all are equal."""
+    product = n.g.producer(n.dy)
+    for rows, copies in permutations(product.inputs if product is not None and product.op == "Mul" else ()):
+        looked_up, spread = n.g.producer(rows), n.g.producer(copies)
+        if looked_up is None or looked_up.op != "Gather" or spread is None or spread.op != "Expand":
+            continue
+        table, number = n.g.initializers.get(looked_up.inputs[0]), spread.inputs[0]
+        if table is not None and table.ndim == 2 and n.g.shapes.get(number) == ():
+            sums = table.sum(axis=1, dtype=np.float64)
+            if np.allclose(sums, sums[0], rtol=_ROUNDED, atol=0):
+                return number if abs(sums[0] - 1) < _ROUNDED else n.op("Mul", number, n.constant(float(sums[0])))
+    return None
 
 
 RULES: dict[str, Rule] = {
