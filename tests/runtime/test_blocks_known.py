@@ -8,8 +8,8 @@ from pyspark.sql import SparkSession
 
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.engines.base import Sums
-from sparknet.runtime.spark.backend import is_among
 from sparknet.runtime.spark.digests import BYTES, block_digests, is_known
+from sparknet.runtime.spark.keeping import is_among
 from sparknet.runtime.spark.tasks import _report_row, read_reports
 from sparknet.runtime.training.rounds import Report
 

@@ -126,7 +126,9 @@ def test_lost_blocks_are_made_again(
     names: tuple[str, ...],
 ) -> None:
     """From the shuffle's files, or from the source where those are lost, too."""
-    monkeypatch.setattr(StorageLevel, "MEMORY_AND_DISK", StorageLevel.DISK_ONLY)  # so that there are files to lose
+    monkeypatch.setattr(
+        StorageLevel, "MEMORY_AND_DISK_DESER", StorageLevel.DISK_ONLY
+    )  # so that there are files to lose
     frame = drifting(spark, folder / "shift")
     on = OnSpark(data=frame)
     trained = run_spark(net, progress=behind(2, lambda: lose(spark_files, *names)), on=on)
@@ -136,7 +138,7 @@ def test_lost_blocks_are_made_again(
 def test_lost_blocks_of_a_source_that_changed_are_one_error(
     net: CompiledNet, folder: Path, spark: SparkSession, spark_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(StorageLevel, "MEMORY_AND_DISK", StorageLevel.DISK_ONLY)
+    monkeypatch.setattr(StorageLevel, "MEMORY_AND_DISK_DESER", StorageLevel.DISK_ONLY)
     frame, shift = drifting(spark, folder / "shift"), folder / "shift"
 
     def act() -> None:

@@ -25,6 +25,8 @@ def test_no_rows_of_a_kept_frame_are_put_together(spark: SparkSession, before: s
         assert spark.conf.get(SETTING, None) == before
         assert kept.count() == 100
         assert batches_of(kept) == 100
+        assert kept.storageLevel.deserialized, "a round goes by the rows that it does not need"
+        assert kept.storageLevel.useDisk
         kept.unpersist()
     finally:
         spark.conf.unset(SETTING)

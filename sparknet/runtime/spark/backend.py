@@ -6,7 +6,7 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial, reduce
@@ -44,7 +44,7 @@ from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
 from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
-from sparknet.runtime.spark.keeping import keep
+from sparknet.runtime.spark.keeping import is_among, keep
 from sparknet.runtime.spark.preparing import (
     BLOCK_SCHEMA,
     PLACE_SCHEMA,
@@ -382,19 +382,6 @@ def select_plain(
         )
         for each in bound
     )
-
-
-def is_among(needed: Collection[tuple[int, int]]) -> Column:
-    """Whether a row of `BLOCK_SCHEMA` is one of some blocks, given by worker and index.
-
-    The plan holds a byte for each block of the workers up to the last needed one, not a literal for each of those.
-    """
-    wide = 1 + max(index for _, index in needed)
-    marks = bytearray(wide * (1 + max(worker for worker, _ in needed)))
-    for worker, index in needed:
-        marks[worker * wide + index] = 1
-    place = sf.col("worker") * wide + sf.col("index") + 1
-    return (sf.col("index") < wide) & (sf.substring(sf.lit(bytes(marks)), place, sf.lit(1)) == sf.lit(b"\1"))
 
 
 def folds_case(data: DataFrame) -> bool:
