@@ -32,6 +32,8 @@ _MEANT = {
 _DASHES = "‐‑‒–—―−"  # noqa: RUF001 - the signs that editors put for `-`
 _QUOTES = "“”„‟‘’‚‛«»"  # noqa: RUF001 - the signs that editors put for quotes
 _FOREIGN = {"&", "|", "!"}
+_FILES = ("csv", "parquet", "json", "orc", "libsvm")
+"""Files whose ending is the name of what reads them."""
 _NEAR = 80
 """Characters before a point that may belong to a path."""
 
@@ -107,7 +109,7 @@ def _point(fault: Fault) -> Diagnostic:
     if previous is not None and fault.is_adjacent and previous.type == "NUMBER":
         span = Span(start=start(previous), end=start(fault.found) + len(digits))
         whole = f"an exponent is a whole number: write `{previous}`" if "e" in previous.lower() else ""
-        help_ = whole or f"write `{previous}.0`"
+        help_ = whole or (f"write `{previous}`" if "." in previous else f"write `{previous}.0`")
         return fault.error("E0107", f"`{previous}{digits}` is not a number", help_, span=span)
     if previous is not None and fault.is_adjacent and previous.type == "NAME":
         return _dotted(fault, previous)
@@ -131,4 +133,7 @@ def _dotted(fault: Fault, first: Token) -> Diagnostic:
         )
     if fault.bracket is not None:
         return fault.error("E0104", "unexpected `.`", f'put texts in double quotes: `"{text}"`', span=span)
+    if text.rpartition(".")[2] in _FILES:
+        help_ = f'the path of a file stands in quotes, within what reads it: `{text.rpartition(".")[2]}("{text}")`'
+        return fault.error("E0104", "unexpected `.`", help_, span=span)
     return fault.error("E0104", "unexpected `.`", "names hold letters, digits and `_`", span=span)

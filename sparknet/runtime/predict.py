@@ -39,7 +39,7 @@ from sparknet.compiler.sources import (
     ParquetSource,
     TextSource,
 )
-from sparknet.grammar import Source, parse, syntax
+from sparknet.grammar import Source, SparkNetError, parse, syntax
 from sparknet.runtime.encoding.binding import check_columns, check_types, with_paths
 from sparknet.runtime.encoding.columns import is_bytes
 from sparknet.runtime.encoding.profile import check_profile, profile_batches
@@ -205,7 +205,11 @@ def predict_table(run: SavedRun, table: pa.Table) -> pa.Table:
 
 def _check(found: Predictor, table: Table) -> None:
     check_columns(found.bound, table.schema.names)
-    check_types(found.bound, table.schema)
+    try:
+        check_types(found.bound, table.schema)
+    except SparkNetError:
+        if any(batch.num_rows for batch in table.batches(found.columns)):  # a file without rows may say any type
+            raise
     check_profile(profile_batches(table.batches(found.columns), found.bound), found.bound, "scoring")
 
 

@@ -85,6 +85,58 @@ def test_answers_other_than_yes_and_no(tmp_path: Path) -> None:
     assert only(error) == "R0017 row 40 of column `y` holds 2; `tags` takes 2 numbers, each 0 or 1"
 
 
+@pytest.mark.parametrize(
+    ("options", "help"),
+    [
+        ("", 'the lines are not cut: is it `csv("...", separator: ";")`?'),
+        (
+            ', separator: ";", header: false',
+            "with `header: false` columns are called `_c0`, `_c1` and so on; `header: true` reads their names",
+        ),
+    ],
+)
+def test_a_csv_that_is_read_in_another_way_than_it_was_written(tmp_path: Path, options: str, help: str) -> None:
+    (tmp_path / "rows.csv").write_text("x;y\n" + "1;0\n2;1\n" * 20)
+    net = tmp_path / "net.net"
+    net.write_text(
+        "net N {\n input x: float[1]\n dense(2)\n output y: class[2]\n}\n"
+        f'data {{\n source = csv("rows.csv"{options})\n x = column("x")\n y = column("y")\n}}'
+    )
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(net))
+    assert [(d.message, d.helps) for d in error.value.diagnostics] == [
+        (f"the data has no column `{name}`", (help,)) for name in "xy"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("input_", "binding", "help"),
+    [
+        ("float[3]", 'column("w")', '`onehot(column("w"))` makes numbers of a few words'),
+        ("float[2]", 'columns("w", "n")', 'on an input of its own `onehot(column("w"))` makes'),
+        ("float[1]", 'column("w")', "words are for an output `class[n]`, or by "),
+    ],
+)
+def test_words_in_the_place_of_numbers(tmp_path: Path, input_: str, binding: str, help: str) -> None:
+    pq.write_table(pa.table({"w": ["a", "b"] * 20, "n": [1, 2] * 20, "y": [0, 1] * 20}), tmp_path / "rows.parquet")
+    net = tmp_path / "net.net"
+    net.write_text(
+        f"net N {{\n input x: {input_}\n dense(2)\n output y: class[2]\n}}\n"
+        f'data {{\n source = parquet("rows.parquet")\n x = {binding}\n y = column("y")\n}}'
+    )
+    with pytest.raises(SparkNetError) as error:
+        run_local(sparknet.compile(net))
+    assert error.value.diagnostics[0].helps[1].startswith(help)
+
+
+def test_tasks_that_fail_are_told_by_us_alone(spark: SparkSession) -> None:
+    """Spark would print each failed try with all frames of Java; `Utils` those of tasks that write."""
+    jvm: Any = spark._jvm
+    for name in ("executor.Executor", "scheduler.TaskSetManager", "util.Utils"):
+        logger = jvm.org.apache.logging.log4j.LogManager.getLogger(f"org.apache.spark.{name}")
+        assert logger.getLevel().toString() == "OFF"
+
+
 def test_a_word_in_one_cell_of_a_csv(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("a,b,y\n" + "1,2,0\n" * 30 + "n/a,2,1\n")
     net = tmp_path / "net.net"

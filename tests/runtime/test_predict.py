@@ -132,6 +132,13 @@ def test_no_rows(made: Path, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "out.parquet").num_rows == 0
 
 
+def test_no_rows_of_no_types(made: Path, tmp_path: Path) -> None:
+    """What wrote a file without rows could not tell the types of its columns."""
+    pq.write_table(pa.table({"x": pa.array([], pa.string())}), tmp_path / "none.parquet")
+    assert predict_to_file(made / "run", str(tmp_path / "none.parquet"), tmp_path / "out.parquet").rows == 0
+    assert pq.read_table(tmp_path / "out.parquet").column_names == ["x", "kind_predicted", "kind_probability"]
+
+
 def failing(made: Path, tmp_path: Path, source: str, output: str = "out.parquet") -> str:
     with pytest.raises(SparkNetError) as error:
         predict_to_file(made / "run", source, tmp_path / output)

@@ -214,7 +214,7 @@ def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: 
                 f"the data has no column `{name}`",
                 label=label,
                 notes=[f"columns of the data: {listing(known)}"],
-                helps=[f"did you mean `{near}`?"] if near else [],
+                helps=[f"did you mean `{near}`?"] if near else _for_one_column(known),
             )
             diagnostics.extend(error.diagnostics)
         elif names[fold(name)] > 1:
@@ -223,6 +223,17 @@ def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: 
             break
     if diagnostics:
         raise SparkNetError(tuple(diagnostics))
+
+
+def _for_one_column(known: Sequence[str]) -> list[str]:
+    """What helps where the lines of a CSV were not cut, or its first one was taken for a row."""
+    separator = next((sign for sign in ",;\t|" if sign in known[0]), None) if len(known) == 1 else None
+    if separator is not None:
+        said = {"\t": "\\t"}.get(separator, separator)
+        return [f'the lines are not cut: is it `csv("...", separator: "{said}")`?']
+    if known and all(re.fullmatch("_c[0-9]+", name) for name in known):
+        return ["with `header: false` columns are called `_c0`, `_c1` and so on; `header: true` reads their names"]
+    return []
 
 
 def same_names(name: str, known: Iterable[str], folds_case: bool) -> list[str]:
@@ -315,7 +326,7 @@ def _type_problem(each: BoundPort, name: str, found: str) -> SparkNetError:
         helps = [
             "in a CSV one cell that is no number makes a text of the whole column; "
             '`null: "..."` in `csv` names what stands for no value',
-            f'`onehot(column("{name}"))` makes numbers of a few words',
+            _for_words(each, name),
         ]
     return problem(
         "R0013",
@@ -323,6 +334,14 @@ def _type_problem(each: BoundPort, name: str, found: str) -> SparkNetError:
         label=each.label,
         helps=helps,
     )
+
+
+def _for_words(each: BoundPort, name: str) -> str:
+    """Where words belong that stand in the place of numbers."""
+    if each.port.type.size == 1:
+        return f'words are for an output `class[n]`, or by `onehot(column("{name}"))` for an input `float[n]`'
+    own = "on an input of its own " if len(each.columns) > 1 else ""
+    return f'{own}`onehot(column("{name}"))` makes numbers of a few words'
 
 
 def wanted(each: BoundPort) -> str:

@@ -45,6 +45,8 @@ logger.sets.name = org.apache.spark.scheduler.TaskSetManager
 logger.sets.level = off
 logger.files.name = org.apache.spark.sql.execution.datasources.FileFormatWriter
 logger.files.level = off
+logger.utils.name = org.apache.spark.util.Utils
+logger.utils.level = off
 """
 
 
