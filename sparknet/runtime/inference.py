@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.encoders import Categories
 from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.grammar.suggest import closest
 from sparknet.runtime.encoding.binding import BoundPort, all_columns, ambiguous, bounded, same_names
 from sparknet.runtime.encoding.columns import BadCell, Column
 from sparknet.runtime.encoding.profile import BadRow, bad_row
@@ -195,9 +196,13 @@ def kept_columns(
     kept = list(known if keep is None else dict.fromkeys(keep))
     unknown = [name for name in kept if name not in known]
     if unknown:
-        raise problem(
-            "R0002", f"the data has no column `{unknown[0]}` to keep", notes=[f"columns of the data: {listing(known)}"]
-        )
+        parts = [part.strip() for part in unknown[0].split(",")]
+        near = closest(unknown[0], known)
+        helps = [f"did you mean `{near}`?"] if near else []
+        if len(parts) > 1 and all(part in known for part in parts):
+            helps = [f"name each by itself: `{' '.join(f'--keep {part}' for part in parts)}`"]
+        message, notes = f"the data has no column `{unknown[0]}` to keep", [f"columns of the data: {listing(known)}"]
+        raise problem("R0002", message, notes=notes, helps=helps)
     for name in kept:
         if len(same := same_names(name, known, folds_case)) > 1:
             raise ambiguous(name, same)

@@ -170,6 +170,7 @@ def predict_local(
     found = predictor(run, output)
     table = open_table(place)
     known = table.schema.names
+    check_columns(found.bound, known)
     kept = kept_columns(known, keep, found)
     found = replace(found, bound=with_paths(found.bound, known))
     rows = PredictRows(found, tuple((name, name) for name in kept), engine or OnnxRuntimeEngine())
@@ -195,6 +196,7 @@ def predict_table(run: SavedRun, table: pa.Table) -> pa.Table:
     """The columns that predicting for a table adds, as many rows; raises SparkNetError for rows that do not fit."""
     found = predictor(run)
     found = replace(found, bound=with_paths(found.bound, table.column_names))
+    check_columns(found.bound, table.column_names)
     kept_columns(table.column_names, None, found)
     rows = in_memory(table)
     _check(found, rows)
@@ -204,7 +206,6 @@ def predict_table(run: SavedRun, table: pa.Table) -> pa.Table:
 
 
 def _check(found: Predictor, table: Table) -> None:
-    check_columns(found.bound, table.schema.names)
     try:
         check_types(found.bound, table.schema)
     except SparkNetError:

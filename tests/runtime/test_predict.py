@@ -146,6 +146,22 @@ def failing(made: Path, tmp_path: Path, source: str, output: str = "out.parquet"
     return only(error)
 
 
+@pytest.mark.parametrize(
+    ("name", "help"),
+    [("y,id", "name each by itself: `--keep y --keep id`"), ("idd", "did you mean `id`?")],
+)
+def test_a_column_to_keep_that_is_not_there(made: Path, tmp_path: Path, name: str, help: str) -> None:
+    with pytest.raises(SparkNetError) as error:
+        predict_to_file(made / "run", str(made / "rows.parquet"), tmp_path / "out.parquet", keep=[name])
+    assert only(error) == f"R0002 the data has no column `{name}` to keep"
+    assert error.value.diagnostics[0].helps == (help,)
+
+
+def test_a_column_that_is_missing_is_told_before_what_a_csv_cannot_hold(made: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"z": [[1.0, 2.0]]}), tmp_path / "other.parquet")
+    assert failing(made, tmp_path, str(tmp_path / "other.parquet"), "out.csv") == "R0002 the data has no column `x`"
+
+
 def test_an_output_that_exists(made: Path, tmp_path: Path) -> None:
     (tmp_path / "out.parquet").touch()
     message = failing(made, tmp_path, str(made / "rows.parquet"))
