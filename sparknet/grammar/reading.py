@@ -6,17 +6,23 @@ import os
 import re
 import stat
 import unicodedata
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from sparknet.grammar import limits
 from sparknet.grammar.diagnostics import Diagnostic, Label, SparkNetError
 from sparknet.grammar.source import Source
+from sparknet.grammar.suggest import closest
 from sparknet.grammar.syntax import Span
 
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]|\r(?!\n)"
 )
 """Characters that no editor shows, that other tools take for line ends, or that turn the reading direction round."""
+
+_MOST_BESIDE = 1000
+"""Files of a folder that are looked at for one that may be meant."""
 
 _WORD = re.compile(r'"(?:[^"\\\n]|\\.)*"?|#[^\n]*|\w+|[^\w\s]')
 
@@ -94,9 +100,20 @@ def _unreadable(name: str, error: OSError | ValueError) -> Diagnostic:
     path = Path(name)
     if isinstance(error, FileNotFoundError) and not name.endswith(".net") and Path(f"{name}.net").is_file():
         helps = (f"there is a file `{name}.net`",)
+    elif isinstance(error, FileNotFoundError) and (near := beside(path)):
+        helps = (f"did you mean `{near}`?",)
     elif isinstance(error, IsADirectoryError) and (inside := sorted(path.glob("*.net"))[:3]):
         helps = ("name a file in it: " + ", ".join(f"`{p}`" for p in inside),)
     return Diagnostic("E0125", f"cannot read `{name}`: {why_unreadable(path, error)}", helps=helps)
+
+
+def beside(path: Path) -> Path | None:
+    """The file of the same kind beside a path that leads nowhere that is most probably meant, if any is close."""
+    with suppress(OSError, ValueError):  # a name may hold signs that no pattern may
+        found = [each.stem for each in islice(path.parent.glob(f"*{path.suffix}"), _MOST_BESIDE)]
+        near = closest(path.stem, found)
+        return None if near is None else path.with_name(near + path.suffix)
+    return None
 
 
 def why_unreadable(path: Path, error: OSError | ValueError) -> str:

@@ -237,3 +237,10 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
 def test_the_name_of_a_text_is_shown():
     with pytest.raises(SparkNetError, match=r"--> my\.net:1:5"):
         parse("let 3", name="my.net")
+
+
+def test_a_name_that_is_nearly_that_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "flowers.net").touch()
+    assert f"did you mean `{tmp_path / 'flowers.net'}`?" in refused(tmp_path / "flower.net")
+    assert "did you mean" not in refused(tmp_path / "digits.net")
+    assert "did you mean" not in refused(tmp_path / "none" / "flower.net")

@@ -436,6 +436,14 @@ def test_a_column_of_nulls_alone_is_told_by_its_rows(tmp_path: Path) -> None:
     assert only(error) == "R0010 row 1 of column `text` is null; `text` takes a text or a list of words"
 
 
+def test_a_path_that_is_nearly_that_of_a_file(tmp_path: Path) -> None:
+    pq.write_table(rows(), tmp_path / "row.parquet")
+    with pytest.raises(SparkNetError) as error:
+        run_local(small_net(tmp_path))
+    helps = ("paths start from the folder of the .net file", "did you mean `row.parquet`, beside it?")
+    assert error.value.diagnostics[0].helps == helps
+
+
 def test_a_split_without_rows(tmp_path: Path) -> None:
     with pytest.raises(SparkNetError) as error:
         run_local(net_of(tmp_path, rows(20), split="{train: 0.999, test: 0.001}"))

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from sparknet.compiler.sources import BuiltInSource, DataSource, FileSource, MediaSource
 from sparknet.grammar.diagnostics import Label, SparkNetError
+from sparknet.grammar.reading import beside
 from sparknet.runtime.problems import problem
 from sparknet.runtime.sources.builtin import read_built_in
 from sparknet.runtime.sources.readers import BATCH_ROWS, Files, Table, open_files
@@ -114,7 +115,10 @@ def missing(place: Place, path: str) -> SparkNetError:
     """The source is not there."""
     relative = isinstance(place.source, FileSource) and not Path(place.source.path).is_absolute()
     helps = ["paths start from the folder of the .net file"] if relative and place.label else []
-    path = path if is_remote(path) else str(Path(path).absolute())
+    if not is_remote(path):
+        near = beside(Path(path))
+        helps += [f"did you mean `{near.name}`, beside it?"] if near else []
+        path = str(Path(path).absolute())
     return problem("R0001", f"there is nothing at `{path}`", label=place.label, helps=helps)
 
 
