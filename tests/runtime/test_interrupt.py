@@ -9,14 +9,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from sparknet.runtime import runs
 from sparknet.runtime.engines.base import Floats, Graph, OnnxRuntimeEngine, Step, Trained
 from sparknet.runtime.runs import run_local
-from tests.runtime.conftest import small_net
+from sparknet.runtime.training.records import Event, Prepared
+from tests.runtime.conftest import rows, small_net
 
-STEPS = 1500
+STEPS = 1000
+BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,11 @@ class Interrupted(OnnxRuntimeEngine):
 
 
 def test_an_interrupt_does_not_wait_for_the_round(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = Interrupted()
+    pq.write_table(rows(2 * STEPS * BATCH), folder / "rows.parquet")  # rounds end with their epochs
+    net = small_net(folder, steps=STEPS, batch=BATCH, workers=1, more=f"\n  sync = average(every: {STEPS})")
+    engine, events = Interrupted(), list[Event]()
     monkeypatch.setattr(runs, "engine_for", lambda name: engine)
     with pytest.raises(KeyboardInterrupt):
-        run_local(small_net(folder, steps=STEPS, more=f"\n  sync = average(every: {STEPS})"))
-    assert 1 < len(engine.taken) < STEPS
+        run_local(net, progress=events.append)
+    (prepared,) = [event for event in events if isinstance(event, Prepared)]
+    assert 1 < len(engine.taken) < STEPS // prepared.rounds, "the first round alone has more steps"
