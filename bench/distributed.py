@@ -141,7 +141,7 @@ def rows_a_second(model: sparknet.Model) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="SparkNet on Spark against PyTorch.")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--sync", default="outer(every: 400)")
+    parser.add_argument("--sync", default="outer(lr: 1.0, momentum: 0.8, every: 400)")
     options = parser.parse_args()
     from sparknet.runtime.spark.session import start_session
 

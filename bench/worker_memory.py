@@ -15,14 +15,11 @@ import sparknet
 from sparknet.compiler.schedules import Rates
 from sparknet.runtime.encoding.encode import Block, Field, Layout
 from sparknet.runtime.engines.base import OnnxRuntimeEngine
-from sparknet.runtime.spark.alike import DIGITS, Alike
-from sparknet.runtime.spark.cluster import source
 from sparknet.runtime.spark.digests import block_digests
 from sparknet.runtime.spark.memory import need_of
 from sparknet.runtime.spark.preparing import block_row
 from sparknet.runtime.spark.tasks import TrainRound
 from sparknet.runtime.training.rounds import Plan, RoundTask, Shard
-from sparknet.runtime.versions import versions
 
 ROWS = 512
 NET = """
@@ -68,8 +65,7 @@ def measure(layers: str, batch: int, optimizer: str) -> None:
     vectors = net.initial_parameters(), net.initial_optimizer_state()
     task = RoundTask(engine.training_graph(net), layout, Plan(0, 0, 3, batch, 0, Rates(0.001)), *vectors)
     known = block_digests([("train", 0, 0, block.digest())])
-    here = Alike(source(), "here", {package: versions()[package] for package in DIGITS})
-    job = TrainRound(task, task.segments, (Shard(0, ROWS, ROWS),), engine, known, here)
+    job = TrainRound(task, task.segments, (Shard(0, ROWS, ROWS),), engine, known)
     with get_context("spawn").Pool(1) as fresh:
         peak = fresh.apply(work, (job, block_row(block)))
     need = need_of(net)

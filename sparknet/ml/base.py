@@ -32,8 +32,8 @@ from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.inference import Predictor, predictor
 from sparknet.runtime.model import Model, train
 from sparknet.runtime.problems import problem
-from sparknet.runtime.spark.backend import check_frame, folds_case, quoted, select_plain
 from sparknet.runtime.spark.cluster import make_ready
+from sparknet.runtime.spark.columns import check_frame, folds_case, quoted, select_plain
 from sparknet.runtime.training.checkpoints import are_in, place_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import functions as sf
 from pyspark.sql.types import ArrayType, BinaryType, DataType
 
-from sparknet.runtime.spark.backend import quoted
+from sparknet.runtime.spark.columns import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

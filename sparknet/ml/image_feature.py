@@ -34,8 +34,8 @@ from sparknet.runtime.encoding.binding import DECODED
 from sparknet.runtime.encoding.images import Frame, ResizeFilter, ResizeMode
 from sparknet.runtime.encoding.pictures import IMAGE_FIELDS, PictureReader
 from sparknet.runtime.problems import problem
-from sparknet.runtime.spark.backend import quoted
 from sparknet.runtime.spark.cluster import make_ready
+from sparknet.runtime.spark.columns import quoted
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame

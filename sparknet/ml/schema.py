@@ -14,7 +14,7 @@ from sparknet.grammar.diagnostics import Diagnostic, SparkNetError
 from sparknet.grammar.suggest import closest
 from sparknet.runtime.problems import listing, problem
 from sparknet.runtime.sources.frames import is_spark
-from sparknet.runtime.spark.backend import folds_case, quoted
+from sparknet.runtime.spark.columns import folds_case, quoted
 from sparknet.runtime.spark.jobs import few_rows
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sparknet.ml import schema
 from sparknet.ml.nets import Task, column_binding, word_binding
 from sparknet.ml.persistence import Longest
 from sparknet.runtime.problems import problem
-from sparknet.runtime.spark.backend import quoted
+from sparknet.runtime.spark.columns import quoted
 from sparknet.runtime.spark.jobs import few_rows
 
 if TYPE_CHECKING:

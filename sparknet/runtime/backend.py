@@ -87,11 +87,12 @@ class Backend(Protocol):
         """The ports with the columns that the data has for them; raises SparkNetError for columns that do not fit."""
         ...
 
-    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True, keep: bool = False) -> dict[str, Profile]:
         """Check every row of the columns of resolved ports; raises SparkNetError for what cannot be used.
 
         The data comes from one source or several, each under a name of its own, as in the `data` section. Images and
-        recordings need no `decode` where `encode` follows: it says of a bad one what would have been said here.
+        recordings need no `decode` where `encode` follows: it says of a bad one what would have been said here. With
+        `keep`, `encode` of this backend is to follow next, which may go on from what was read.
         """
         ...
 

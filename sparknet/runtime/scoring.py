@@ -32,7 +32,7 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
 
     with closing(backend):
         bound = backend.resolve(scored_ports(run))
-        ((key, profile),) = backend.profile(bound, decode=False).items()
+        ((key, profile),) = backend.profile(bound, decode=False, keep=True).items()
         if profile.rows == 0:
             raise no_rows(key, None)
         layout = choose_layout(bound, profile)

@@ -288,3 +288,11 @@ def test_messages_hold_no_password() -> None:
     assert isinstance(store, RemoteStore)
     assert store.place("round-1", "x") == "memory://box/run/round-1/x"
     assert isinstance(open_store("C:/runs", INDEX), LocalStore)
+
+
+def test_a_run_without_a_folder_says_that_it_writes_none(folder: Path) -> None:
+    events: list[Event] = []
+    run_local(net_of(folder), progress=events.append)
+    (note,) = [event.text for event in events if isinstance(event, Note)]
+    assert note.startswith("no checkpoints are written")
+    assert sorted(path.name for path in folder.iterdir()) == ["rows.parquet", "small.net"]

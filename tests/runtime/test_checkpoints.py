@@ -443,11 +443,3 @@ def test_leftovers_are_removed_and_nothing_else(folder: Path) -> None:
     (checkpoints / "round-2.txt").write_text("mine")
     resume(folder)
     assert sorted(path.name for path in checkpoints.iterdir()) == ["mine", "round-2.txt"]
-
-
-def test_a_run_without_a_folder_says_that_it_writes_none(folder: Path) -> None:
-    events: list[Event] = []
-    run_local(net_of(folder), progress=events.append)
-    (note,) = [event.text for event in events if isinstance(event, Note)]
-    assert note.startswith("no checkpoints are written")
-    assert sorted(path.name for path in folder.iterdir()) == ["rows.parquet", "small.net"]

@@ -234,6 +234,12 @@ def test_an_executor_that_comes_later_with_another_version(spark: SparkSession) 
         assert (told.diagnostics[0].message, told.diagnostics[0].helps) == (worker.message, worker.helps)
 
 
+def test_what_a_callers_own_code_lacks_is_no_fault_of_executors(spark: SparkSession) -> None:
+    """A lazy frame may hold a UDF; its failure is told with what was being done."""
+    said = "Traceback\nModuleNotFoundError: No module named 'theirs'\n\tat java"
+    assert executor_fault(RuntimeError(f"Job aborted (TID 3) (10.0.0.1 executor 1): {said}"), spark) is None
+
+
 def test_a_round_on_an_executor_that_came_later(
     folder: Path, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

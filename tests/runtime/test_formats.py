@@ -93,14 +93,14 @@ CASES: dict[str, tuple[DataSource, dict[str, Content], list[Row]]] = {
     "csv, a kind here and another there": (
         CsvSource(path="d"),
         {
-            "d/1.csv": b"a,b,c,d,e\n1,true,nan,+1,\n2,FALSE,-inf,2,\n",
-            "d/2.csv": b"a,b,c,d,e\n0.5,1,nan(0),3,\n,0,1,4,7\n",
+            "d/1.csv": b"a,b,c,d,e,f\n1,true,nan,+1,,-nan\n2,FALSE,-inf,2,, NaN\n",
+            "d/2.csv": b"a,b,c,d,e,f\n0.5,1,nan(0),3,,1\n,0,1,4,7,2\n",
         },
         [
-            {"a": 1.0, "b": "true", "c": "nan", "d": 1.0, "e": None},
-            {"a": 2.0, "b": "FALSE", "c": "-inf", "d": 2.0, "e": None},
-            {"a": 0.5, "b": "1", "c": "nan(0)", "d": 3.0, "e": None},
-            {"a": None, "b": "0", "c": "1", "d": 4.0, "e": 7},
+            {"a": 1.0, "b": "true", "c": "nan", "d": 1.0, "e": None, "f": "-nan"},
+            {"a": 2.0, "b": "FALSE", "c": "-inf", "d": 2.0, "e": None, "f": " NaN"},
+            {"a": 0.5, "b": "1", "c": "nan(0)", "d": 3.0, "e": None, "f": "1"},
+            {"a": None, "b": "0", "c": "1", "d": 4.0, "e": 7, "f": "2"},
         ],
     ),
     "csv, options": (

@@ -107,12 +107,12 @@ def test_a_kept_row_is_read_once_and_let_go_of(spark: SparkSession) -> None:
     data = rows.mapInArrow(count, rows.schema)
     backend = SparkBackend({"source": data})
     bound = backend.resolve((ONE,))
-    profile = reduce(Profile.merge, backend.profile(bound, decode=False).values())
+    profile = reduce(Profile.merge, backend.profile(bound, decode=False, keep=True).values())
     encoded = backend.encode(bound, choose_layout(bound, profile), {"source": {"train": 1.0}}, 2)
     assert (encoded.split_rows("train"), reads.value) == (50, 50)
     backend.close()
     before = len(spark.sparkContext._jsc.getPersistentRDDs())  # type: ignore[union-attr]
-    backend.profile(bound, decode=False)
+    backend.profile(bound, decode=False, keep=True)
     backend.close()
     assert len(spark.sparkContext._jsc.getPersistentRDDs()) == before  # type: ignore[union-attr]
 

@@ -101,3 +101,18 @@ def test_a_job_that_is_late_is_called_off_and_no_other(spark: SparkSession, tmp_
         (tmp_path / "go").touch()
         assert count.result(DEADLINE) == 1
     assert job_in_time(spark, DEADLINE, spark.range(0, 8, numPartitions=2).count) == 8
+
+
+def test_a_job_that_cannot_be_called_off_is_said_to_go_on(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, tag: str) -> None:
+        raise OSError("no connection")
+
+    monkeypatch.setattr(type(spark.sparkContext), "cancelJobsWithTag", refuse)
+    frame = spark.range(0, 1, numPartitions=1).mapInArrow(held_up(tmp_path / "go"), "id long")
+    with pytest.raises(SparkNetError) as error:
+        waited(spark, 0.5, "counting", frame.toArrow)
+    assert error.value.diagnostics[0].notes == ("the job could not be called off, and may go on",)
+    (tmp_path / "go").touch()
+    assert until(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())

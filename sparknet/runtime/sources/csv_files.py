@@ -177,8 +177,8 @@ def _are_numbers(column: pa.Array) -> bool:
     numbers = _cast(column, pa.float64())
     if numbers is None:
         return False
-    odd = column.filter(pc.is_nan(numbers))  # pyarrow, and nobody else, reads `nan(0)`
-    return not pc.any(pc.match_substring(odd, "(")).as_py()
+    odd = pc.utf8_lower(pc.utf8_trim(column.filter(pc.is_nan(numbers)), " \t"))
+    return not pc.any(pc.not_equal(odd, "nan")).as_py()  # pyarrow, and not Spark, reads `-nan` and `nan(0)`
 
 
 def _cast(column: pa.Array, kind: pa.DataType) -> pa.Array | None:

@@ -1,9 +1,9 @@
-"""Executors that come after the first look at them: each worker of a round compares itself with what was found then."""
+"""Executors that come after the first look at them: each task compares itself with what was found then."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 import sparknet
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.problems import problem
+from sparknet.runtime.spark.preparing import Batches
 from sparknet.runtime.spark.probe import make_digest
 from sparknet.runtime.versions import versions
 
@@ -35,6 +36,19 @@ class Alike:
             here, there = _versions()[package], self.versions.get(package)
             if here != there:
                 raise differs(package, f"{here} on {host}", f"{there} on {self.host}")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A job for processes that are like those which were looked at before the run."""
+
+    job: Callable[[Batches], Batches]
+    alike: Alike
+
+    def __call__(self, batches: Batches) -> Batches:
+        """As the job; raises SparkNetError in another process."""
+        self.alike.check()
+        return self.job(batches)
 
 
 def differs(package: str, there: str, here: str) -> SparkNetError:

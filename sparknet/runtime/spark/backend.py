@@ -6,15 +6,14 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property, partial, reduce
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
@@ -23,9 +22,7 @@ from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.backend import Encoded, digest_of, explained
 from sparknet.runtime.encoding.binding import (
     BoundPort,
-    all_columns,
     check_agreement,
-    check_columns,
     check_types,
     expand,
     typed,
@@ -40,7 +37,9 @@ from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import letting_go, worker_failure
 from sparknet.runtime.problems import CHANGED, changed, no_rows
+from sparknet.runtime.spark.alike import Checked
 from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
+from sparknet.runtime.spark.columns import check_names, select_plain
 from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of
@@ -51,6 +50,7 @@ from sparknet.runtime.spark.preparing import (
     PROFILE_SCHEMA,
     ROW_SCHEMA,
     TERM_SCHEMA,
+    Batches,
     EncodeRows,
     PackRows,
     PlaceRows,
@@ -81,6 +81,9 @@ from sparknet.runtime.training.rounds import (
     blocks_needed,
     evaluations_of,
 )
+
+_OF_TYPES = ("R0008", "R0013")
+"""Errors of columns whose types do not fit."""
 
 
 class SparkBackend:
@@ -128,10 +131,11 @@ class SparkBackend:
         """As `Backend.resolve`."""
         try:
             return self._resolved(bound)
-        except SparkNetError:
-            for key, data in self._data.items():  # a file without rows may say anything of its columns
-                if self._is_empty(data):
-                    raise no_rows(key, self._labels.get(key)) from None
+        except SparkNetError as error:
+            if error.diagnostics[0].code in _OF_TYPES:  # a file without rows may say anything of its columns' types
+                for key, label in self._labels.items():
+                    if self._is_empty(self._data[key]):
+                        raise no_rows(key, label) from None
             raise
 
     def _is_empty(self, data: DataFrame) -> bool:
@@ -154,20 +158,20 @@ class SparkBackend:
                 check_types(found, schemas[key])
         return found
 
-    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True, keep: bool = False) -> dict[str, Profile]:
         """As `Backend.profile`."""
         self._let_go_of_what_was_read()
         profiles = {}
         for key in self._data:
             with within(key, self._data):
-                profiles[key] = self._profile(key, bound, decode)
+                profiles[key] = self._profile(key, bound, decode, keep)
                 check_profile(profiles[key], bound, self._before)
         return profiles
 
-    def _profile(self, key: str, bound: Sequence[BoundPort], decode: bool) -> Profile:
+    def _profile(self, key: str, bound: Sequence[BoundPort], decode: bool, kept: bool) -> Profile:
         chosen, plain = select_plain(self._data[key], bound)
-        keeps = not decode and all(each.encoder is None for each in bound)
-        found_rows = chosen.mapInArrow(ProfileRows(plain, decode, keeps), PROFILE_SCHEMA)
+        keeps = kept and all(each.encoder is None for each in bound)
+        found_rows = chosen.mapInArrow(self._checked(ProfileRows(plain, decode, keeps)), PROFILE_SCHEMA)
         doing, label = "checking the data", self._labels.get(key)
         if keeps:
             found_rows = self._read[key] = self._keep(found_rows, doing, label)
@@ -184,7 +188,7 @@ class SparkBackend:
         for key, data in self._data.items():
             if "train" in shares[key]:
                 chosen, plain = select_plain(data, bound)
-                rows = chosen.mapInArrow(TermRows(plain, layout), TERM_SCHEMA)
+                rows = chosen.mapInArrow(self._checked(TermRows(plain, layout)), TERM_SCHEMA)
                 parts.append(_place_rows(rows, shares[key], 1, "terms").filter(sf.col("split") == "train"))
         each = reduce(DataFrame.unionAll, parts).select(sf.explode("terms").alias("each")).select("each.*")
         by_count = Window.partitionBy("port").orderBy(sf.desc("count"), "term")
@@ -221,12 +225,12 @@ class SparkBackend:
         chosen, plain = select_plain(self._data[key], bound)
         if key in self._read:
             kept = self._read[key].filter(sf.col("payloads").isNotNull()).select("types", "payloads")
-            return kept.mapInArrow(RecodeRows(plain, layout), ROW_SCHEMA)
-        return chosen.mapInArrow(EncodeRows(plain, layout), ROW_SCHEMA)
+            return kept.mapInArrow(self._checked(RecodeRows(plain, layout)), ROW_SCHEMA)
+        return chosen.mapInArrow(self._checked(EncodeRows(plain, layout)), ROW_SCHEMA)
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
         """As `Backend.moments`."""
-        job = MomentBlocks(layout, axes, self._known("train"))
+        job = self._checked(MomentBlocks(layout, axes, self._known("train")))
         found: dict[int, Moments] = {}
         for row in self._collect(self._split("train").mapInArrow(job, MOMENT_SCHEMA), "standardizing").to_pylist():
             part = Moments.model_validate_json(row["moments"])
@@ -235,7 +239,7 @@ class SparkBackend:
 
     def classes(self, layout: Layout, field: int) -> dict[int, Classes]:
         """As `Backend.classes`."""
-        job = CountClasses(layout, field, self._known("train"))
+        job = self._checked(CountClasses(layout, field, self._known("train")))
         found: dict[int, list[BlockClasses]] = {}
         for row in self._collect(self._split("train").mapInArrow(job, CLASS_SCHEMA), "counting classes").to_pylist():
             block = row["index"], np.array(row["kinds"], np.int64), np.array(row["counts"], np.int64)
@@ -252,7 +256,7 @@ class SparkBackend:
             blocks = blocks.filter((sf.col("split") != "train") | is_among(needed))
         route = self._route(task, shards)
         segments = route.segments or task.segments
-        job = TrainRound(task, segments, tuple(shards), self.engine, self._known(*splits), self.cluster.alike)
+        job = self._checked(TrainRound(task, segments, tuple(shards), self.engine, self._known(*splits)))
         counts = sum(shard.classes.nbytes for shard in shards if shard.classes is not None)
         with handed_down(self._spark, job, task.size + counts + self._listed(*splits)) as function:
             results = blocks.mapInArrow(function, RESULT_SCHEMA)
@@ -273,7 +277,7 @@ class SparkBackend:
 
     def evaluate(self, task: EvaluationTask) -> list[Evaluation]:
         """As `Backend.evaluate`."""
-        job = EvaluateRound(task, self.engine, self._known(task.split))
+        job = self._checked(EvaluateRound(task, self.engine, self._known(task.split)))
         with handed_down(self._spark, job, task.size + self._listed(task.split)) as function:
             results = self._split(task.split).mapInArrow(function, RESULT_SCHEMA)
             found = evaluations_of(read_reports(self._collect(results, f"evaluating on `{task.split}`")))
@@ -282,7 +286,7 @@ class SparkBackend:
 
     def errors(self, task: ErrorTask) -> Errors:
         """As `Backend.errors`."""
-        job = CountErrors(task, self.engine, self._known(task.split))
+        job = self._checked(CountErrors(task, self.engine, self._known(task.split)))
         with handed_down(self._spark, job, task.graph.size + self._listed(task.split)) as function:
             counted = self._split(task.split).mapInArrow(function, ERROR_SCHEMA)
             found = self._collect(counted, f"errors on `{task.split}`")
@@ -296,6 +300,9 @@ class SparkBackend:
         rows = {(split, each.worker): each.sums.rows for each in found}
         if rows != {place: count for place, count in self._rows.items() if place[0] == split}:
             raise changed("the data")  # blocks that are gone altogether
+
+    def _checked(self, job: Callable[[Batches], Batches]) -> Checked:
+        return Checked(job, self.cluster.alike)
 
     def _known(self, *splits: SplitName) -> BlockDigests:
         return {split: self._digests[split] for split in splits}
@@ -351,55 +358,6 @@ class SparkBackend:
                 raise changed("the data") from error
             failed = executor_fault(error, self._spark) or worker_failure(doing, error, label)
             raise failed from error
-
-
-# ----- pieces that prediction shares -----
-
-
-def quoted(name: str) -> Column:
-    """A column by its exact name, which may hold dots and backticks."""
-    return sf.col("`" + name.replace("`", "``") + "`")
-
-
-def select_plain(
-    data: DataFrame, bound: Sequence[BoundPort], others: Sequence[str] = ()
-) -> tuple[DataFrame, tuple[BoundPort, ...]]:
-    """The bound columns and `others` under plain names `c0`, `c1`, ..., and the ports bound to those names.
-
-    `mapInArrow` cannot take a column with a dot in its name. The places in the `.net` file are left out: workers need
-    none, and each holds the whole text.
-    """
-    names = list(dict.fromkeys([*others, *all_columns(bound)]))
-    plain = {name: f"c{i}" for i, name in enumerate(names)}
-    chosen = data.select(*(quoted(name).alias(alias) for name, alias in plain.items()))
-    return chosen, tuple(
-        replace(
-            each,
-            columns=tuple(plain[name] for name in each.columns),
-            beside=None if each.beside is None else plain[each.beside],
-            label=None,
-            shown=each.names,
-        )
-        for each in bound
-    )
-
-
-def folds_case(data: DataFrame) -> bool:
-    """Whether the frame's session takes `X` and `x` for one column."""
-    return data.sparkSession.conf.get("spark.sql.caseSensitive", "false") != "true"
-
-
-def check_frame(data: DataFrame, bound: Sequence[BoundPort]) -> None:
-    """Raise SparkNetError where a bound column is missing, there twice, or can never hold numbers."""
-    check_types(bound, check_names(data, bound))
-
-
-def check_names(data: DataFrame, bound: Sequence[BoundPort]) -> pa.Schema:
-    """The schema of the bound columns; raises SparkNetError where one is missing or there twice."""
-    from pyspark.sql.pandas.types import to_arrow_schema
-
-    check_columns(bound, data.columns, folds_case(data))
-    return to_arrow_schema(data.select(*map(quoted, all_columns(bound))).schema)
 
 
 def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:

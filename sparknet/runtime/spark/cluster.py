@@ -247,7 +247,7 @@ def _probe(spark: SparkSession, seconds: float) -> tuple[Found, ...]:
         raise worker_failure("looking at the executors", error) from error
     except Exception as error:
         failed = worker_failure("looking at the executors", error)
-        raise executor_fault(error, spark) or failed from error
+        raise _start_fault(error, spark) or executor_fault(error, spark) or failed from error
 
 
 def _no_executor(settings: Settings, seconds: float) -> SparkNetError:
@@ -274,19 +274,10 @@ def _take_this_python() -> str:
     return f"set `PYSPARK_PYTHON={sys.executable}` in the environment before the session starts"
 
 
-def executor_fault(error: Exception, spark: SparkSession) -> SparkNetError | None:
-    """What pyspark's own worker says before it comes to any code of ours, or what `Alike` says; None for all else."""
+def _start_fault(error: Exception, spark: SparkSession) -> SparkNetError | None:
+    """What Spark says where Python does not start, or lacks what our first look needs; None for all else."""
     text = str(error)
-    host = re.search(r"\(TID \d+\) \(([^ )]+)", text)
-    where = f" on {host[1]}" if host else ""
-    python = re.search(r"Python in worker has different version: (\S+) than that in driver: ([\d.]+)", text)
-    if python:
-        return problem(
-            "R0066",
-            f"Python is {python[1]} on the executors, {python[2]} here",
-            notes=[f"found{where}"] if where else [],
-            helps=[_take_this_python() if other_python(spark) else _PYTHON],
-        )
+    where = _host(text)
     program = re.search(r'Cannot run program "([^"]+)"', text)
     if program:
         return problem(
@@ -297,6 +288,26 @@ def executor_fault(error: Exception, spark: SparkSession) -> SparkNetError | Non
     package = re.search(r"No module named '?(\w+)\b(?!\.)", text)
     if package:
         return _lacks(package[1], where, other_python(spark))
+    return None
+
+
+def _host(text: str) -> str:
+    host = re.search(r"\(TID \d+\) \(([^ )]+)", text)
+    return f" on {host[1]}" if host else ""
+
+
+def executor_fault(error: Exception, spark: SparkSession) -> SparkNetError | None:
+    """What pyspark's worker says of another Python, or `Alike`; None for all else, such as a caller's own code."""
+    text = str(error)
+    where = _host(text)
+    python = re.search(r"Python in worker has different version: (\S+) than that in driver: ([\d.]+)", text)
+    if python:
+        return problem(
+            "R0066",
+            f"Python is {python[1]} on the executors, {python[2]} here",
+            notes=[f"found{where}"] if where else [],
+            helps=[_take_this_python() if other_python(spark) else _PYTHON],
+        )
     said = re.search(r"error\[R0066\]: ([^\n]+)\n\s*= help: ([^\n]+)", text)
     return problem("R0066", said[1], helps=[said[2]]) if said else None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from secrets import token_hex
 from typing import TypeVar
@@ -12,12 +11,14 @@ import pyarrow as pa
 from pyspark import InheritableThread
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from sparknet.runtime.failures import letting_go
 from sparknet.runtime.problems import LATE, problem
 from sparknet.runtime.spark.connect import is_connect_session
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, LateError, in_time
 
 Result = TypeVar("Result")
+
+_CALLED_OFF = "the job is called off; what Spark had stored for it may still lie there"
+_GOES_ON = "the job could not be called off, and may go on"
 
 CALL_SECONDS = 20.0
 """How long Spark may take to call jobs off."""
@@ -44,10 +45,21 @@ def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result])
 
     try:
         return in_time(seconds, tagged, partial(InheritableThread, session=spark))
-    except LateError:
-        with suppress(LateError), letting_go():
-            in_time(CALL_SECONDS, call_off)
+    except LateError as error:
+        error.called_off = _is_done(call_off)
         raise
+    except KeyboardInterrupt:
+        _is_done(call_off)
+        raise
+
+
+def _is_done(call_off: Callable[[], object]) -> bool:
+    """Call jobs off; whether Spark said that it has."""
+    try:
+        in_time(CALL_SECONDS, call_off)
+    except Exception:
+        return False
+    return True
 
 
 def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], Result]) -> Result:
@@ -58,7 +70,7 @@ def waited(spark: SparkSession, seconds: float, doing: str, work: Callable[[], R
         raise problem(
             LATE,
             f"{doing}: no answer from Spark in {seconds:,.0f} s",
-            notes=["the job is called off; what Spark had stored for it may still lie there"],
+            notes=[_CALLED_OFF if error.called_off else _GOES_ON],
             helps=[
                 "see Spark's log: are there executors, and free task slots?",
                 "if the job needs longer, raise `--job-timeout`, or `job_timeout=` in Python",

@@ -13,6 +13,8 @@ from sparknet.runtime.spark.sizes import MIB, size_of
 
 MESSAGE_BYTES = 128 * MIB
 """The most that pyspark's client sends and a server takes, unless they are told otherwise."""
+_BESIDE = MIB
+"""What the query takes beside what it carries, at most."""
 _SENDS, _TAKES = "grpc.max_send_message_length", "spark.connect.grpc.maxInboundMessageSize"
 
 
@@ -35,7 +37,7 @@ def sent_bytes(net: CompiledNet) -> int:
 
 def check_message(session: SparkSession, size: int) -> None:
     """Raise SparkNetError where a job of `size` bytes does not fit into a message of a session of Spark Connect."""
-    if not is_connect_session(session) or size <= (most := most_bytes(session)):
+    if not is_connect_session(session) or size <= (most := most_bytes(session) - _BESIDE):
         return
     raise problem(
         "R0069",

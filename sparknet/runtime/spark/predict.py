@@ -21,8 +21,9 @@ from sparknet.runtime.predict import check_columns_of, check_target
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.sources.places import Place
-from sparknet.runtime.spark.backend import SparkBackend, check_frame, folds_case, select_plain
+from sparknet.runtime.spark.backend import SparkBackend
 from sparknet.runtime.spark.cluster import inspect, make_ready
+from sparknet.runtime.spark.columns import check_frame, folds_case, select_plain
 from sparknet.runtime.spark.jobs import waited
 from sparknet.runtime.spark.sources import file_url, open_frame
 from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits

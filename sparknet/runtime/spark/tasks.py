@@ -21,7 +21,6 @@ from sparknet.runtime.encoding.moments import Axes, moments_of
 from sparknet.runtime.engines.base import Engine, Sums
 from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
 from sparknet.runtime.problems import changed
-from sparknet.runtime.spark.alike import Alike
 from sparknet.runtime.spark.digests import BlockDigests, is_known
 from sparknet.runtime.spark.preparing import Batches, one_row
 from sparknet.runtime.training.balance import count_classes
@@ -138,11 +137,9 @@ class TrainRound:
     shards: Sequence[Shard]
     engine: Engine
     digests: BlockDigests
-    alike: Alike
 
     def __call__(self, batches: Batches) -> Batches:
         """A report and the segments, nothing for a partition without training rows; a report of each evaluation."""
-        self.alike.check()
         for split, worker, blocks in by_place(batches, self.digests):
             if split == "train":
                 shard = next(shard for shard in self.shards if shard.worker == worker)

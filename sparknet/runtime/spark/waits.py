@@ -30,6 +30,9 @@ DEFAULT_WAITS = Waits()
 class LateError(Exception):
     """There was no answer in the time that was given."""
 
+    called_off = False
+    """Whether what was waited for has been ended."""
+
 
 def in_time(
     seconds: float,

@@ -124,7 +124,7 @@ class _Run:
     def run(self) -> TrainedNet:
         graph = self.backend.engine.training_graph(self.net)
         bound = self.backend.resolve(bound_ports(self.net))
-        profiles = self.backend.profile(bound, decode=False)
+        profiles = self.backend.profile(bound, decode=False, keep=True)
         workers = self._workers(profiles)
         profile = reduce(Profile.merge, profiles.values())
         layout = choose_layout(bound, profile)

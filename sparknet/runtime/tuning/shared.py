@@ -153,16 +153,10 @@ class View:
         """As `Backend.resolve`."""
         return self._shared.once(f"resolve {_text(bound)}", lambda: self._shared.first.resolve(bound))
 
-    def profile(self, bound: Sequence[BoundPort], decode: bool = True) -> dict[str, Profile]:
-        """As `Backend.profile`."""
-
-        def find() -> dict[str, Profile]:
-            try:
-                return self._shared.first.profile(bound, decode)
-            finally:
-                self._shared.first.close()  # what it keeps for an encoding, which another backend makes
-
-        return self._shared.once(f"profile {_text(bound)} {decode}", find)
+    def profile(self, bound: Sequence[BoundPort], decode: bool = True, keep: bool = False) -> dict[str, Profile]:
+        """As `Backend.profile`; backends of their own encode, so nothing is kept here."""
+        key = f"profile {_text(bound)} {decode}"
+        return self._shared.once(key, lambda: self._shared.first.profile(bound, decode))
 
     def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
         """As `Backend.learn`."""
