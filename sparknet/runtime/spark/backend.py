@@ -105,8 +105,8 @@ class SparkBackend:
         self._known_cluster = cluster
         self._waits = waits
         self._before = before
-        self._read: dict[str, DataFrame] = {}
-        """What the profile of each source has read of numbers, for the encoding."""
+        self._read: dict[str, tuple[DataFrame, tuple[BoundPort, ...]]] = {}
+        """What the profile of each source has read of numbers, for the encoding, and the ports it was read for."""
 
         self._blocks: DataFrame | None = None
         self._splits: dict[tuple[SplitName, ...], DataFrame] = {}
@@ -174,7 +174,8 @@ class SparkBackend:
         found_rows = chosen.mapInArrow(self._checked(ProfileRows(plain, decode, keeps)), PROFILE_SCHEMA)
         doing, label = "checking the data", self._labels.get(key)
         if keeps:
-            found_rows = self._read[key] = self._keep(found_rows, doing, label)
+            found_rows = self._keep(found_rows, doing, label)
+            self._read[key] = found_rows, plain
         profiles = found_rows.filter(sf.col("profile").isNotNull()).select("partition", "profile")
         found = self._collect(profiles, doing, label)
         rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
@@ -222,10 +223,11 @@ class SparkBackend:
 
     def _rows_of(self, key: str, bound: Sequence[BoundPort], layout: Layout) -> DataFrame:
         """Rows of `ROW_SCHEMA` of a source, or of what the profile has kept of it."""
-        chosen, plain = select_plain(self._data[key], bound)
         if key in self._read:
-            kept = self._read[key].filter(sf.col("payloads").isNotNull()).select("types", "payloads")
+            read, plain = self._read[key]
+            kept = read.filter(sf.col("payloads").isNotNull()).select("types", "payloads")
             return kept.mapInArrow(self._checked(RecodeRows(plain, layout)), ROW_SCHEMA)
+        chosen, plain = select_plain(self._data[key], bound)
         return chosen.mapInArrow(self._checked(EncodeRows(plain, layout)), ROW_SCHEMA)
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
@@ -319,7 +321,7 @@ class SparkBackend:
     def _let_go_of_what_was_read(self) -> None:
         while self._read:
             with letting_go():
-                self._read.popitem()[1].unpersist()
+                self._read.popitem()[1][0].unpersist()
 
     def _let_go_of_blocks(self) -> None:
         if self._blocks is not None:

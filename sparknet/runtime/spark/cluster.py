@@ -274,6 +274,11 @@ def _take_this_python() -> str:
     return f"set `PYSPARK_PYTHON={sys.executable}` in the environment before the session starts"
 
 
+def _python_help(spark: SparkSession) -> str:
+    """What to do where executors run another Python, or none."""
+    return _take_this_python() if other_python(spark) else _PYTHON
+
+
 def _start_fault(error: Exception, spark: SparkSession) -> SparkNetError | None:
     """What Spark says where Python does not start, or lacks what our first look needs; None for all else."""
     text = str(error)
@@ -283,7 +288,7 @@ def _start_fault(error: Exception, spark: SparkSession) -> SparkNetError | None:
         return problem(
             "R0066",
             f"the executors cannot start Python: there is no `{program[1]}`{where}",
-            helps=[_take_this_python() if other_python(spark) else _PYTHON],
+            helps=[_python_help(spark)],
         )
     package = re.search(r"No module named '?(\w+)\b(?!\.)", text)
     if package:
@@ -306,7 +311,7 @@ def executor_fault(error: Exception, spark: SparkSession) -> SparkNetError | Non
             "R0066",
             f"Python is {python[1]} on the executors, {python[2]} here",
             notes=[f"found{where}"] if where else [],
-            helps=[_take_this_python() if other_python(spark) else _PYTHON],
+            helps=[_python_help(spark)],
         )
     said = re.search(r"error\[R0066\]: ([^\n]+)\n\s*= help: ([^\n]+)", text)
     return problem("R0066", said[1], helps=[said[2]]) if said else None
