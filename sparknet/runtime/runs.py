@@ -69,15 +69,20 @@ class OnSpark:
 
     @contextmanager
     def session(self, progress: Progress | None = None) -> Iterator[SparkSession]:
-        """The session, for as long as it is needed."""
+        """The session, set up for work of ours for as long as it is needed."""
         _need_pyspark()
+        from sparknet.runtime.spark.connect import words_for
+        from sparknet.runtime.spark.settings import small_batches
+
+        with self._found_session(progress) as spark, words_for(spark), small_batches(spark):
+            yield spark
+
+    @contextmanager
+    def _found_session(self, progress: Progress | None) -> Iterator[SparkSession]:
         frames = list(self.frames().values())
         given = frames[0].sparkSession if frames else self.spark
-        from sparknet.runtime.spark.connect import words_for
-
         if given is not None:
-            with words_for(given):
-                yield given
+            yield given
             return
         from sparknet.runtime.spark.session import running_session, start_session
 
@@ -85,8 +90,7 @@ class OnSpark:
         if running is not None:
             if progress is not None:
                 progress(Note("using the Spark session of this process, which is left running"))
-            with words_for(running):
-                yield running
+            yield running
             return
         check_master(self.master)
         if progress is not None:
@@ -96,8 +100,7 @@ class OnSpark:
         try:
             if progress is not None:
                 progress(Note(f"Spark started in {perf_counter() - began:.1f} s"))
-            with words_for(own):
-                yield own
+            yield own
         finally:
             with letting_go():
                 own.stop()

@@ -13,16 +13,12 @@ when it keeps as much.
 from __future__ import annotations
 
 from collections.abc import Collection
-from threading import Lock
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
 from pyspark.storagelevel import StorageLevel
 
-from sparknet.runtime.failures import letting_go
-
-_BATCH_ROWS = "spark.sql.inMemoryColumnarStorage.batchSize"
-_lock = Lock()
+from sparknet.runtime.spark.settings import BATCH_ROWS, changed_to
 
 
 def keep(frame: DataFrame) -> DataFrame:
@@ -30,18 +26,8 @@ def keep(frame: DataFrame) -> DataFrame:
 
     Spark takes the setting along at this call, so the session has it no longer than that.
     """
-    conf = frame.sparkSession.conf
-    with _lock:  # trials of a tuning share a session
-        before = conf.get(_BATCH_ROWS, None)
-        conf.set(_BATCH_ROWS, 1)
-        try:
-            return frame.persist(StorageLevel.MEMORY_AND_DISK_DESER)
-        finally:
-            with letting_go():
-                if before is None:
-                    conf.unset(_BATCH_ROWS)
-                else:
-                    conf.set(_BATCH_ROWS, before)
+    with changed_to(frame.sparkSession, BATCH_ROWS, "1"):
+        return frame.persist(StorageLevel.MEMORY_AND_DISK_DESER)
 
 
 def is_among(needed: Collection[tuple[int, int]]) -> Column:

@@ -125,8 +125,6 @@ def _settings(master: str, log4j: Path) -> dict[str, str]:
         "spark.python.worker.reuse": "true",
         # The text of a plan for the UI, of every job's: the long form takes a tenth of the driver's time.
         "spark.sql.ui.explainMode": "simple",
-        # What a Python worker is handed at once: eight blocks, or rows of large images, not ten thousand of them.
-        "spark.sql.execution.arrow.maxBytesPerBatch": str(8 << 20),
         # Wherever this package is imported from, Python workers that see the same file system find it too.
         "spark.executorEnv.PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")])),
     }
