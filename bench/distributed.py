@@ -132,10 +132,10 @@ def with_sparknet(spark, folder: Path, workers: int, sync: str) -> sparknet.Mode
     )
 
 
-def rows_a_second(model: sparknet.Model) -> float:
+def rows_a_second(models: list[sparknet.Model]) -> float:
     """In the rounds but the first, which starts sessions: steps of all workers over the whole time of a round."""
-
-    return statistics.median(record.train.rows / record.seconds_total for record in model.run.history[1:])
+    rounds = [record for model in models for record in model.run.history[1:]]
+    return statistics.median(record.train.rows / record.seconds_total for record in rounds)
 
 
 def main() -> None:
@@ -149,11 +149,11 @@ def main() -> None:
         folder = Path(temporary)
         write_rows(folder)
         spark = start_session("local[2]")
-        models: dict[int, sparknet.Model] = {}
+        models: dict[int, list[sparknet.Model]] = {1: [], 2: []}
 
         def ours(workers: int) -> Callable[[], None]:
             def run() -> None:
-                models[workers] = with_sparknet(spark, folder, workers, options.sync)
+                models[workers].append(with_sparknet(spark, folder, workers, options.sync))
 
             return run
 

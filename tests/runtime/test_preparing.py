@@ -11,13 +11,16 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as sf
 
 from sparknet.compiler.compiled import Port
+from sparknet.compiler.sections import SplitName
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import SparkNetError
 from sparknet.runtime.encoding.binding import BoundPort
-from sparknet.runtime.encoding.encode import Layout, choose_layout
+from sparknet.runtime.encoding.encode import Field, Layout, choose_layout
 from sparknet.runtime.encoding.profile import Profile
+from sparknet.runtime.local import LocalBackend
+from sparknet.runtime.sources.places import in_memory
 from sparknet.runtime.spark.backend import SparkBackend
-from sparknet.runtime.spark.preparing import EncodeRows, ProfileRows, RecodeRows
+from sparknet.runtime.spark.preparing import REPEATED, EncodeRows, PackRows, ProfileRows, RecodeRows
 
 ONE = BoundPort(Port("one", "float", TensorType("float32", (1,))), ("one",))
 PAIR = BoundPort(Port("pair", "float", TensorType("float32", (2,))), ("pair",))
@@ -123,3 +126,73 @@ def test_rows_that_the_types_have_no_room_for_are_told() -> None:
     with pytest.raises(SparkNetError, match="changed while it was being read"):
         list(RecodeRows(BOUND, narrow)(iter(kept)))
     assert profile.bad == 0
+
+
+# ----- rows that are there more than once -----
+
+
+def numbered(numbers: Sequence[float]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(numbers, pa.float64())], ["one"])
+
+
+@pytest.mark.parametrize(
+    ("batches", "found"),
+    [([[1, 2], [3, 4]], False), ([[1, 2], [3, 3]], True), ([[0.0, -0.0], [1]], True), ([[1, 2], [2, 1]], False)],
+    ids=["no", "in a batch", "zeros of both signs", "in two batches, which nobody sees"],
+)
+def test_equal_rows_of_a_batch_are_seen(batches: list[list[float]], found: bool) -> None:
+    *_, last = ProfileRows((ONE,), decode=False, keeps=True)(map(numbered, batches))
+    assert last.column("repeats").to_pylist() == [found]
+
+
+# Each line: the rows of two partitions, and how many shuffles bring them to their places in the end.
+REPEATED_ROWS = {
+    "none": (list(range(40)), list(range(40, 90)), 1),
+    "in a batch": ([*range(40), 7], list(range(40, 90)), 2),
+    "in two partitions": (list(range(40)), [*range(40, 90), 7], 2),
+    "in all partitions, thrice": ([1, 1, *range(40)], [*range(50), 1], 2),
+    "nothing else": ([5] * 30, [5] * 31, 2),
+}
+
+
+@pytest.mark.parametrize("case", REPEATED_ROWS)
+def test_copies_find_their_places_by_as_many_shuffles_as_it_takes(case: str, spark: SparkSession) -> None:
+    first, second, shuffles = REPEATED_ROWS[case]
+    parts = [numbered([float(n) for n in part]) for part in (first, second)]
+
+    def rows_of_partition(batches):  # type: ignore[no-untyped-def]
+        for batch in batches:
+            yield from (parts[number] for number in batch["id"].to_pylist())
+
+    on_spark = SparkBackend({"source": spark.range(2, numPartitions=2).mapInArrow(rows_of_partition, "one double")})
+    here = LocalBackend({"source": in_memory(pa.Table.from_batches(parts))})
+    encoded = []
+    for backend in (on_spark, here):
+        bound = backend.resolve((ONE,))
+        profile = reduce(Profile.merge, backend.profile(bound, decode=False, keep=True).values())
+        shares: dict[SplitName, float] = {"train": 0.7, "test": 0.3}
+        encoded.append(backend.encode(bound, choose_layout(bound, profile), {"source": shares}, 3))
+    assert encoded[0] == encoded[1]
+    assert encoded[0].split_rows("train") + encoded[0].split_rows("test") == len(first) + len(second)
+    assert on_spark._blocks is not None
+    plan = on_spark._blocks._jdf.queryExecution().analyzed().toString()
+    assert plan.count("RepartitionBy") == shuffles
+    on_spark.close()
+
+
+@pytest.mark.parametrize("ranks", [["ab", "c"], ["ab", "bc"], ["abb"], ["a", "", "ab"]])
+def test_rows_of_one_place_are_found_as_they_are_packed(ranks: list[str]) -> None:
+    batches = [
+        pa.RecordBatch.from_pydict(
+            {
+                "worker": pa.array([0] * len(each), pa.int32()),
+                "split": pa.array(["train"] * len(each), pa.string()),
+                "rank": pa.array([rank.encode() for rank in each], pa.binary()),
+                "payload": pa.array([b"\0\0\x80?"] * len(each), pa.binary()),
+            }
+        )
+        for each in ranks
+    ]
+    layout = Layout((Field(ONE.port, "<f4"),), 2)
+    found = [row["index"] for batch in PackRows(layout)(iter(batches)) for row in batch.to_pylist()]
+    assert (REPEATED in found) == (sorted({*"".join(ranks)}) != sorted("".join(ranks)))

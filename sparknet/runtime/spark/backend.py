@@ -6,16 +6,15 @@ itself and workers may outnumber task slots.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial, reduce
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as sf
-from pyspark.sql.types import StructType
 
 from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import Label, SparkNetError
@@ -42,18 +41,15 @@ from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
 from sparknet.runtime.spark.columns import check_names, select_plain
 from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
-from sparknet.runtime.spark.jobs import rows_of
+from sparknet.runtime.spark.jobs import rows_of, side_by_side, waited
 from sparknet.runtime.spark.keeping import is_among, keep
+from sparknet.runtime.spark.placing import Part, pack_rows, place_rows
 from sparknet.runtime.spark.preparing import (
-    BLOCK_SCHEMA,
-    PLACE_SCHEMA,
     PROFILE_SCHEMA,
-    ROW_SCHEMA,
+    REPEATED,
     TERM_SCHEMA,
     Batches,
     EncodeRows,
-    PackRows,
-    PlaceRows,
     ProfileRows,
     RecodeRows,
     TermRows,
@@ -108,6 +104,9 @@ class SparkBackend:
         self._read: dict[str, tuple[DataFrame, tuple[BoundPort, ...]]] = {}
         """What the profile of each source has read of numbers, for the encoding, and the ports it was read for."""
 
+        self._repeated: set[str] = set()
+        """The sources of which a batch had equal rows."""
+
         self._blocks: DataFrame | None = None
         self._splits: dict[tuple[SplitName, ...], DataFrame] = {}
         self._digests: BlockDigests = {}
@@ -161,26 +160,30 @@ class SparkBackend:
     def profile(self, bound: Sequence[BoundPort], decode: bool = True, keep: bool = False) -> dict[str, Profile]:
         """As `Backend.profile`."""
         self._let_go_of_what_was_read()
-        profiles = {}
+        checked = {}
         for key in self._data:
             with within(key, self._data):
-                profiles[key] = self._profile(key, bound, decode, keep)
+                checked[key] = self._profiled(key, bound, decode, keep)
+        rows = self._collect_each(checked, "checking the data")
+        profiles = {}
+        for key, found in rows.items():
+            parts = [Profile.model_validate_json(text) for text in found.sort_by("partition")["profile"].to_pylist()]
+            if any(found["repeats"].to_pylist()):
+                self._repeated.add(key)
+            profiles[key] = reduce(Profile.merge, parts, Profile.empty(len(bound)))
+            with within(key, self._data):
                 check_profile(profiles[key], bound, self._before)
         return profiles
 
-    def _profile(self, key: str, bound: Sequence[BoundPort], decode: bool, kept: bool) -> Profile:
+    def _profiled(self, key: str, bound: Sequence[BoundPort], decode: bool, kept: bool) -> DataFrame:
+        """The profiles of a source's partitions, not made yet."""
         chosen, plain = select_plain(self._data[key], bound)
         keeps = kept and all(each.encoder is None for each in bound)
-        found_rows = chosen.mapInArrow(self._checked(ProfileRows(plain, decode, keeps)), PROFILE_SCHEMA)
-        doing, label = "checking the data", self._labels.get(key)
+        rows = chosen.mapInArrow(self._checked(ProfileRows(plain, decode, keeps)), PROFILE_SCHEMA)
         if keeps:
-            found_rows = self._keep(found_rows, doing, label)
-            self._read[key] = found_rows, plain
-        profiles = found_rows.filter(sf.col("profile").isNotNull()).select("partition", "profile")
-        found = self._collect(profiles, doing, label)
-        rows = sorted(found.to_pylist(), key=lambda row: row["partition"])
-        parts = [Profile.model_validate_json(row["profile"]) for row in rows]
-        return reduce(Profile.merge, parts, Profile.empty(len(bound)))
+            rows = self._keep(rows, "checking the data", self._labels.get(key))
+            self._read[key] = rows, plain
+        return rows.filter(sf.col("profile").isNotNull()).select("partition", "profile", "repeats")
 
     def learn(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares]) -> Terms:
         """As `Backend.learn`."""
@@ -190,7 +193,7 @@ class SparkBackend:
             if "train" in shares[key]:
                 chosen, plain = select_plain(data, bound)
                 rows = chosen.mapInArrow(self._checked(TermRows(plain, layout)), TERM_SCHEMA)
-                parts.append(_place_rows(rows, shares[key], 1, "terms").filter(sf.col("split") == "train"))
+                parts.append(place_rows(rows, shares[key], 1, "terms").filter(sf.col("split") == "train"))
         each = reduce(DataFrame.unionAll, parts).select(sf.explode("terms").alias("each")).select("each.*")
         by_count = Window.partitionBy("port").orderBy(sf.desc("count"), "term")
         ranked = each.groupBy("port", "term").count().withColumn("rank", sf.row_number().over(by_count))
@@ -202,15 +205,9 @@ class SparkBackend:
 
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
-        self._let_go_of_blocks()
-        parts = [_place_rows(self._rows_of(key, bound, layout), shares[key], workers, "payload") for key in self._data]
-        placed = reduce(DataFrame.unionAll, parts)
-        by_worker = placed.repartitionById(workers, "worker").sortWithinPartitions("rank")
-        blocks = by_worker.select("worker", "split", "payload").mapInArrow(PackRows(layout), BLOCK_SCHEMA)
-        doing = "encoding the data"
-        self._blocks = self._keep(blocks, doing)
-        with explained(self, bound):
-            counts = self._collect(self._blocks.drop("payload"), doing).to_pylist()
+        counts = self._pack(bound, layout, shares, workers, self._read.keys() - self._repeated)
+        if any(row["index"] == REPEATED for row in counts):
+            counts = self._pack(bound, layout, shares, workers, distinct=())
         self._let_go_of_what_was_read()
         found: dict[tuple[SplitName, int], int] = {}
         for row in counts:
@@ -221,14 +218,31 @@ class SparkBackend:
         self._digests = block_digests(every)
         return Encoded(found, layout.block_rows, digest_of(every))
 
-    def _rows_of(self, key: str, bound: Sequence[BoundPort], layout: Layout) -> DataFrame:
-        """Rows of `ROW_SCHEMA` of a source, or of what the profile has kept of it."""
+    def _pack(
+        self,
+        bound: Sequence[BoundPort],
+        layout: Layout,
+        shares: Mapping[str, Shares],
+        workers: int,
+        distinct: Collection[str],
+    ) -> list[dict[str, Any]]:
+        """Keep the blocks, and give their rows without payloads; the rows of `distinct` sources are taken to be so."""
+        self._let_go_of_blocks()
+        parts = [Part(*self._known_rows(key, bound, layout), shares[key], key in distinct) for key in self._data]
+        doing = "encoding the data"
+        self._blocks = self._keep(pack_rows(parts, layout, workers), doing)
+        with explained(self, bound):
+            found: list[dict[str, Any]] = self._collect(self._blocks.drop("payload"), doing).to_pylist()
+        return found
+
+    def _known_rows(self, key: str, bound: Sequence[BoundPort], layout: Layout) -> tuple[DataFrame, Checked]:
+        """A source, or what the profile has kept of it, and what makes rows of `ROW_SCHEMA` of that."""
         if key in self._read:
             read, plain = self._read[key]
             kept = read.filter(sf.col("payloads").isNotNull()).select("types", "payloads")
-            return kept.mapInArrow(self._checked(RecodeRows(plain, layout)), ROW_SCHEMA)
+            return kept, self._checked(RecodeRows(plain, layout))
         chosen, plain = select_plain(self._data[key], bound)
-        return chosen.mapInArrow(self._checked(EncodeRows(plain, layout)), ROW_SCHEMA)
+        return chosen, self._checked(EncodeRows(plain, layout))
 
     def moments(self, layout: Layout, axes: Axes) -> dict[int, Moments]:
         """As `Backend.moments`."""
@@ -322,6 +336,7 @@ class SparkBackend:
         while self._read:
             with letting_go():
                 self._read.popitem()[1][0].unpersist()
+        self._repeated.clear()
 
     def _let_go_of_blocks(self) -> None:
         if self._blocks is not None:
@@ -334,6 +349,8 @@ class SparkBackend:
         """The blocks of some splits; each frame is made once, for Spark analyzes it whenever it is."""
         if self._blocks is None:
             raise ValueError("encode the data first")
+        if {split for split, _ in self._rows} <= set(splits):
+            return self._blocks
         if splits not in self._splits:
             self._splits[splits] = self._blocks.filter(sf.col("split").isin(*splits))
         return self._splits[splits]
@@ -342,6 +359,17 @@ class SparkBackend:
         """Run a job and wait for it, `Waits.job` at most; a failure says what was being done and the first cause."""
         with self._told(doing, label):
             return rows_of(frame, self._waits.job, doing)
+
+    def _collect_each(self, frames: Mapping[str, DataFrame], doing: str) -> dict[str, pa.Table]:
+        """As `_collect`, for a frame of each source, all at the same time."""
+
+        def collect(key: str, frame: DataFrame) -> pa.Table:
+            with within(key, frames), self._told(doing, self._labels.get(key)):
+                return frame.toArrow()
+
+        works = [partial(collect, key, frame) for key, frame in frames.items()]
+        found = waited(self._spark, self._waits.job, doing, lambda: side_by_side(self._spark, works))
+        return dict(zip(frames, found, strict=True))
 
     def _keep(self, frame: DataFrame, doing: str, label: Label | None = None) -> DataFrame:
         """As `keep`, for which Spark plans the job, and fails where a job would."""
@@ -360,10 +388,3 @@ class SparkBackend:
                 raise changed("the data") from error
             failed = executor_fault(error, self._spark) or worker_failure(doing, error, label)
             raise failed from error
-
-
-def _place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
-    """Each row's place, and the column `carried`; rows of one digest meet, so that their copies can be told apart."""
-    together = rows.repartition("digest").sortWithinPartitions("digest")
-    schema = StructType([*PLACE_SCHEMA, rows.schema[carried]])
-    return together.mapInArrow(PlaceRows(shares, workers, carried), schema)

@@ -26,4 +26,4 @@ def block_digests(blocks: Iterable[tuple[SplitName, int, int, bytes]]) -> BlockD
 
 def is_known(digests: BlockDigests, split: SplitName, worker: int, index: int, digest: bytes) -> bool:
     """Whether a block is the one that the encoding found at its place."""
-    return digests[split].get(worker, b"")[BYTES * index : BYTES * (index + 1)] == digest[:BYTES]
+    return digests.get(split, {}).get(worker, b"")[BYTES * index : BYTES * (index + 1)] == digest[:BYTES]

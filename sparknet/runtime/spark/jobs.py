@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from secrets import token_hex
 from typing import TypeVar
@@ -51,6 +51,32 @@ def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result])
     except KeyboardInterrupt:
         _is_done(call_off)
         raise
+
+
+def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> list[Result]:
+    """What each gives, or the error of the first that has one; all have ended then. To be called in `job_in_time`."""
+    if len(works) == 1:
+        return [works[0]()]
+    found: dict[int, Result] = {}
+    failed: dict[int, BaseException] = {}
+
+    def run(index: int, work: Callable[[], Result]) -> None:
+        try:
+            found[index] = work()
+        except BaseException as error:  # told by the caller
+            failed[index] = error
+
+    threads = [
+        InheritableThread(target=run, args=(index, work), session=spark, name="sparknet-side", daemon=True)
+        for index, work in enumerate(works)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[min(failed)]
+    return [found[index] for index in range(len(works))]
 
 
 def _is_done(call_off: Callable[[], object]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -12,7 +13,7 @@ from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.sources.places import Place
 from sparknet.runtime.spark.backend import SparkBackend
 from sparknet.runtime.spark.cluster import Cluster, inspect
-from sparknet.runtime.spark.jobs import waited
+from sparknet.runtime.spark.jobs import side_by_side, waited
 from sparknet.runtime.spark.sources import open_frame
 from sparknet.runtime.spark.waits import Waits
 
@@ -50,8 +51,12 @@ def open_data(
     for text in cluster.notes:
         tell(text)
 
+    def frame(each: DataFrame | Place) -> DataFrame:
+        return open_frame(spark, each) if isinstance(each, Place) else each
+
     def opened() -> dict[str, DataFrame]:
-        return {key: open_frame(spark, each) if isinstance(each, Place) else each for key, each in data.items()}
+        found = side_by_side(spark, [partial(frame, each) for each in data.values()])
+        return dict(zip(data, found, strict=True))
 
     labels = {key: each.label for key, each in data.items() if isinstance(each, Place)}
     return Opened(waited(spark, waits.job, "opening the data", opened), labels, cluster, waits, engine)

@@ -8,12 +8,14 @@ read the source again: Spark takes longer to parse a file and to hand a list to 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import BinaryType, StructField, StructType
 
 from sparknet.compiler.sections import SPLITS
 from sparknet.runtime.encoding.binding import BoundPort, bounded
@@ -39,17 +41,21 @@ from sparknet.runtime.encoding.terms import terms_of
 
 Batches = Iterator[pa.RecordBatch]
 
-PROFILE_SCHEMA = "partition int, profile string, types array<string>, payloads binary"
+PROFILE_SCHEMA = "partition int, profile string, repeats boolean, types array<string>, payloads binary"
 ROW_SCHEMA = "digest binary, payload binary"
 TERM_SCHEMA = "digest binary, terms array<struct<port: int, term: string>>"
+REPEATED = -1
+"""In the place of a block's index: rows that are equal have found one place, as if there were no others like them."""
 BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
 
 PLACE_SCHEMA = from_arrow_schema(pa.schema([("worker", pa.int32()), ("split", pa.string()), ("rank", pa.binary())]))
+PLACED_SCHEMA = StructType([*PLACE_SCHEMA, StructField("payload", BinaryType())])
 _TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
 _PROFILES = pa.schema(
     [
         ("partition", pa.int32()),
         ("profile", pa.string()),
+        ("repeats", pa.bool_()),
         ("types", pa.list_(pa.string())),
         ("payloads", pa.binary()),
     ]
@@ -76,27 +82,32 @@ class ProfileRows:
     """Whether what was read is handed on too: for `RecodeRows`, where all ports take numbers."""
 
     def __call__(self, batches: Batches) -> Batches:
-        """A row of some MiB at most for each part of what was read, then one of the partition's number and profile."""
+        """A row of some MiB at most for each part of what was read, then one of the partition's number and profile.
+
+        That one says too whether a batch had equal rows, since where none has, there are likely none at all.
+        """
         from pyspark import TaskContext
 
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
-        total = Profile.empty(len(self.bound))
+        total, repeats = Profile.empty(len(self.bound)), False
         for batch in bounded(batches, self.bound):
             columns = read_columns(batch, self.bound, self.decode)
             found = profile_columns(columns, self.bound, batch.num_rows)
             total = total.merge(found)
             if self.keeps and not total.bad:
-                yield from self._kept(columns, found)
-        yield _profile_row(partition, total.model_dump_json(), None, None)
+                layout, payloads = self._smallest(columns, found)
+                repeats = repeats or pc.count_distinct(_binary(payloads)).as_py() < len(payloads)
+                types = [field.dtype for field in layout.fields]
+                for start in range(0, len(payloads), layout.block_rows):
+                    kept = payloads[start : start + layout.block_rows].tobytes()
+                    yield _profile_row(None, None, None, types, kept)
+        yield _profile_row(partition, total.model_dump_json(), repeats, None, None)
 
-    def _kept(self, columns: list[Column], profile: Profile) -> Batches:
+    def _smallest(self, columns: list[Column], profile: Profile) -> tuple[Layout, Bytes]:
         """The numbers in the smallest types that hold these rows; the types that hold all rows hold them too."""
         layout = choose_layout(self.bound, profile)
-        types = [field.dtype for field in layout.fields]
-        payloads = encode_columns([column.numbers for column in columns], self.bound, layout)
-        for start in range(0, len(payloads), layout.block_rows):
-            yield _profile_row(None, None, types, payloads[start : start + layout.block_rows].tobytes())
+        return layout, encode_columns([column.numbers for column in columns], self.bound, layout)
 
 
 @dataclass(frozen=True)
@@ -198,15 +209,35 @@ class PlaceRows:
 
 
 @dataclass(frozen=True)
+class Chained:
+    """Jobs in a row, without a way through Spark between them."""
+
+    jobs: tuple[Callable[[Batches], Batches], ...]
+
+    def __call__(self, batches: Batches) -> Batches:
+        """As the last of them."""
+        for job in self.jobs:
+            batches = job(batches)
+        return batches
+
+
+@dataclass(frozen=True)
 class PackRows:
-    """Rows of one worker, ordered by split and key, to blocks."""
+    """Rows of one worker, ordered by `rank`, to blocks."""
 
     layout: Layout
 
     def __call__(self, batches: Batches) -> Batches:
-        """A row for each block."""
-        packer = Packer(self.layout)
+        """A row for each block, or, as soon as two rows have one place, a row with `REPEATED` for an index."""
+        packer, last = Packer(self.layout), b""
         for batch in batches:
+            if batch.num_rows == 0:
+                continue
+            ranks = batch.column("rank")
+            if _has_neighbours(ranks) or ranks[0].as_py() == last:
+                yield block_row(Block(0, "train", REPEATED, 0, b""))
+                return
+            last = ranks[-1].as_py()
             for start, stop in _runs(batch.column("split")):
                 part = batch.slice(start, stop - start)
                 worker, split = part.column("worker")[0].as_py(), part.column("split")[0].as_py()
@@ -229,6 +260,11 @@ def _matrix(column: pa.Array, size: int) -> Bytes:
     _, offsets, values = column.buffers()
     first = np.frombuffer(offsets, kind)[column.offset]
     return np.frombuffer(values, np.uint8, len(column) * size, first).reshape(len(column), size)
+
+
+def _has_neighbours(column: pa.Array) -> bool:
+    """Whether a value follows on itself."""
+    return bool(pc.any(pc.equal(column[1:], column[:-1])).as_py())
 
 
 def _runs(column: pa.Array) -> list[tuple[int, int]]:

@@ -1,0 +1,55 @@
+"""Plans that bring rows of the sources to their places: of a worker, by split and key, in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+
+from sparknet.runtime.encoding.encode import Layout, Shares
+from sparknet.runtime.spark.preparing import (
+    BLOCK_SCHEMA,
+    PLACE_SCHEMA,
+    PLACED_SCHEMA,
+    ROW_SCHEMA,
+    Batches,
+    Chained,
+    PackRows,
+    PlaceRows,
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of the rows of a source, and the job that makes rows of `ROW_SCHEMA` of it."""
+
+    known: DataFrame
+    job: Callable[[Batches], Batches]
+    shares: Shares
+    distinct: bool
+    """Whether all rows seem to be different. They find their places as they are read then; where not, equal rows meet
+    first, which takes a shuffle more, of all rows."""
+
+    def placed(self, workers: int) -> DataFrame:
+        """The rows with their places, of `PLACED_SCHEMA`."""
+        if self.distinct:
+            placing = Chained((self.job, PlaceRows(self.shares, workers, "payload")))
+            return self.known.mapInArrow(placing, PLACED_SCHEMA)
+        return place_rows(self.known.mapInArrow(self.job, ROW_SCHEMA), self.shares, workers, "payload")
+
+
+def place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
+    """Each row's place, and the column `carried`; rows of one digest meet, so that their copies can be told apart."""
+    together = rows.repartition("digest").sortWithinPartitions("digest")
+    schema = StructType([*PLACE_SCHEMA, rows.schema[carried]])
+    return together.mapInArrow(PlaceRows(shares, workers, carried), schema)
+
+
+def pack_rows(parts: Sequence[Part], layout: Layout, workers: int) -> DataFrame:
+    """The blocks, of `BLOCK_SCHEMA`, a partition a worker; or one `REPEATED` where not all `distinct` rows are so."""
+    rows = reduce(DataFrame.unionAll, [part.placed(workers) for part in parts])
+    by_worker = rows.repartitionById(workers, "worker").sortWithinPartitions("rank")
+    return by_worker.mapInArrow(PackRows(layout), BLOCK_SCHEMA)
