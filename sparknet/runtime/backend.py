@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
+import pyarrow as pa
+
 from sparknet.compiler.sections import SplitName
-from sparknet.grammar.diagnostics import SparkNetError
-from sparknet.runtime.encoding.binding import BoundPort
+from sparknet.grammar.diagnostics import Label, SparkNetError
+from sparknet.runtime.encoding.binding import BoundPort, check_agreement, check_types, expand, typed, within
 from sparknet.runtime.encoding.encode import Layout, Shares
 from sparknet.runtime.encoding.learning import Terms
 from sparknet.runtime.encoding.moments import Axes, Moments
@@ -18,7 +20,7 @@ from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors
-from sparknet.runtime.problems import CHANGED
+from sparknet.runtime.problems import CHANGED, no_rows
 from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
@@ -48,6 +50,40 @@ def digest_of(blocks: Iterable[tuple[SplitName, int, int, bytes]]) -> str:
     for split, worker, index, digest in sorted(blocks):
         found.update(f"{split}:{worker}:{index}:{digest.hex()}\n".encode())
     return found.hexdigest()
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What `resolve` asks of sources, each by its name; `first` are the columns of the first of them."""
+
+    labels: Mapping[str, Label | None]
+    """Every source, and where the `.net` file names it."""
+    first: Sequence[str]
+    checked: Callable[[str, Sequence[BoundPort]], pa.Schema]
+    """The schema of a source that has the columns of some ports; raises SparkNetError for one that lacks them."""
+    is_empty: Callable[[str], bool]
+    """Whether a source has no rows, as far as it can be read."""
+
+
+def resolve(bound: Sequence[BoundPort], sources: Sources) -> tuple[BoundPort, ...]:
+    """As `Backend.resolve`. A source without rows may say anything of the types of its columns, not of their names."""
+    found = expand(bound, sources.first)
+    schemas = {}
+    for key in sources.labels:
+        with within(key, sources.labels):
+            schemas[key] = sources.checked(key, found)
+    try:
+        check_agreement(found, schemas, sources.labels)
+        found = typed(found, next(iter(schemas.values())))
+        for key, schema in schemas.items():
+            with within(key, schemas):
+                check_types(found, schema)
+    except SparkNetError:
+        for key, label in sources.labels.items():
+            if sources.is_empty(key):
+                raise no_rows(key, label) from None
+        raise
+    return found
 
 
 @contextmanager

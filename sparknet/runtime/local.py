@@ -10,18 +10,11 @@ from functools import partial
 from threading import Event
 from typing import TypeVar
 
+import pyarrow as pa
+
 from sparknet.grammar.diagnostics import SparkNetError
-from sparknet.runtime.backend import Encoded, digest_of, explained
-from sparknet.runtime.encoding.binding import (
-    BoundPort,
-    all_columns,
-    check_agreement,
-    check_columns,
-    check_types,
-    expand,
-    typed,
-    within,
-)
+from sparknet.runtime.backend import Encoded, Sources, digest_of, explained, resolve
+from sparknet.runtime.encoding.binding import BoundPort, all_columns, check_columns, within
 from sparknet.runtime.encoding.encode import Block, Layout, Shares
 from sparknet.runtime.encoding.learning import Terms, learn_local
 from sparknet.runtime.encoding.local import encode_local
@@ -32,7 +25,6 @@ from sparknet.runtime.engines.base import Engine, EngineError, OnnxRuntimeEngine
 from sparknet.runtime.evaluation.counting import ErrorTask, count_errors
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.problems import no_rows
 from sparknet.runtime.sources.places import Place, open_table
 from sparknet.runtime.sources.readers import Table
 from sparknet.runtime.training.balance import Classes, classes_of, count_classes
@@ -92,27 +84,13 @@ class LocalBackend:
 
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
-        try:
-            return self._resolved(bound)
-        except SparkNetError:
-            for key, table in self._tables.items():  # a file without rows may say anything of its columns
-                if _is_empty(table):
-                    raise no_rows(key, self._labels[key]) from None
-            raise
 
-    def _resolved(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
-        tables = self._tables
-        first = next(iter(tables.values())).schema
-        found = expand(bound, first.names)
-        for key, table in tables.items():
-            with within(key, tables):
-                check_columns(found, table.schema.names)
-        check_agreement(found, {key: table.schema for key, table in tables.items()}, self._labels)
-        found = typed(found, first)
-        for key, table in tables.items():
-            with within(key, tables):
-                check_types(found, table.schema)
-        return found
+        def checked(key: str, ports: Sequence[BoundPort]) -> pa.Schema:
+            check_columns(ports, self._tables[key].schema.names)
+            return self._tables[key].schema
+
+        first = next(iter(self._tables.values())).schema.names
+        return resolve(bound, Sources(self._labels, first, checked, lambda key: _is_empty(self._tables[key])))
 
     def profile(self, bound: Sequence[BoundPort], decode: bool = True, keep: bool = False) -> dict[str, Profile]:
         """As `Backend.profile`; rows are read again, which is quick here."""

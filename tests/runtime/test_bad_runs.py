@@ -63,6 +63,25 @@ def test_a_file_without_rows_is_told_as_that_and_not_by_its_types(
     assert label.source.text[label.span.start : label.span.end] == f'parquet("{key}.parquet")'
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x": [], "y": []}, "R0020 the DataFrame given as `data` holds no rows"),
+        ({"x": []}, "R0002 the data has no column `y`"),
+        ({}, "R0002 the data has no column `x`; R0002 the data has no column `y`"),
+    ],
+)
+@pytest.mark.parametrize("on_spark", [False, True])
+def test_a_frame_without_rows_that_lacks_a_column_is_told_by_the_column(
+    folder: Path, spark: SparkSession, on_spark: bool, columns: dict[str, list[str]], message: str
+) -> None:
+    small_net(folder)
+    texts = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    with pytest.raises(SparkNetError) as error:
+        sparknet.train(folder / "small.net", spark.createDataFrame(texts) if on_spark else texts)
+    assert "; ".join(f"{each.code} {each.message}" for each in error.value.diagnostics) == message
+
+
 def test_a_column_of_nulls_alone_is_told_by_its_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"text": pa.nulls(9), "mood": ["bad"] * 9}), tmp_path / "rows.parquet")
     net = tmp_path / "moods.net"

@@ -170,7 +170,7 @@ def _expanded(each: BoundPort, known: Sequence[str]) -> BoundPort:
                     "R0002",
                     f'the data has no column like "{name}"',
                     label=marked(each.label, f"feeds `{each.port.name}`"),
-                    notes=[f"columns of the data: {listing(known)}"],
+                    notes=[f"columns of the data: {listing(known) or 'none'}"],
                 )
             found.update(dict.fromkeys(matches))
         else:
@@ -213,7 +213,7 @@ def check_columns(bound: Iterable[BoundPort], known: Sequence[str], folds_case: 
                 "R0002",
                 f"the data has no column `{name}`",
                 label=label,
-                notes=[f"columns of the data: {listing(known)}"],
+                notes=[f"columns of the data: {listing(known) or 'none'}"],
                 helps=[f"did you mean `{near}`?"] if near else _for_one_column(known),
             )
             diagnostics.extend(error.diagnostics)

@@ -18,15 +18,8 @@ from pyspark.sql import functions as sf
 
 from sparknet.compiler.sections import SplitName
 from sparknet.grammar.diagnostics import Label, SparkNetError
-from sparknet.runtime.backend import Encoded, digest_of, explained
-from sparknet.runtime.encoding.binding import (
-    BoundPort,
-    check_agreement,
-    check_types,
-    expand,
-    typed,
-    within,
-)
+from sparknet.runtime.backend import Encoded, Sources, digest_of, explained, resolve
+from sparknet.runtime.encoding.binding import BoundPort, within
 from sparknet.runtime.encoding.encode import Layout, Shares
 from sparknet.runtime.encoding.learning import Terms, learners
 from sparknet.runtime.encoding.moments import Axes, Moments
@@ -35,7 +28,7 @@ from sparknet.runtime.engines.base import Engine, OnnxRuntimeEngine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors, merged
 from sparknet.runtime.failures import letting_go, worker_failure
-from sparknet.runtime.problems import CHANGED, changed, no_rows
+from sparknet.runtime.problems import CHANGED, changed
 from sparknet.runtime.spark.alike import Checked
 from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
 from sparknet.runtime.spark.columns import check_names, select_plain
@@ -78,9 +71,6 @@ from sparknet.runtime.training.rounds import (
     evaluations_of,
 )
 
-_OF_TYPES = ("R0008", "R0013")
-"""Errors of columns whose types do not fit."""
-
 
 class SparkBackend:
     """Blocks in Spark's storage, a partition a worker."""
@@ -96,7 +86,7 @@ class SparkBackend:
     ) -> None:
         """`data` by the names of the sources, and `labels`, where the `.net` file names them."""
         self._data = data
-        self._labels = labels or {}
+        self._labels = {key: (labels or {}).get(key) for key in data}
         self._spark: SparkSession = next(iter(data.values())).sparkSession
         self._known_cluster = cluster
         self._waits = waits
@@ -128,34 +118,18 @@ class SparkBackend:
 
     def resolve(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
         """As `Backend.resolve`."""
-        try:
-            return self._resolved(bound)
-        except SparkNetError as error:
-            if error.diagnostics[0].code in _OF_TYPES:  # a file without rows may say anything of its columns' types
-                for key, label in self._labels.items():
-                    if self._is_empty(self._data[key]):
-                        raise no_rows(key, label) from None
-            raise
+        first = next(iter(self._data.values())).columns
+        return resolve(bound, Sources(self._labels, first, self._schema, self._is_empty))
 
-    def _is_empty(self, data: DataFrame) -> bool:
-        """Whether a frame has no rows, as far as it can be read."""
+    def _schema(self, key: str, bound: Sequence[BoundPort]) -> pa.Schema:
+        return check_names(self._data[key], bound)
+
+    def _is_empty(self, key: str) -> bool:
+        """Whether a source has no rows, as far as it can be read."""
         try:
-            return bool(self._collect(data.select(sf.lit(1)).limit(1), "checking the data").num_rows == 0)
+            return bool(self._collect(self._data[key].select(sf.lit(1)).limit(1), "checking the data").num_rows == 0)
         except SparkNetError:
             return False
-
-    def _resolved(self, bound: Sequence[BoundPort]) -> tuple[BoundPort, ...]:
-        found = expand(bound, next(iter(self._data.values())).columns)
-        schemas = {}
-        for key, data in self._data.items():
-            with within(key, self._data):
-                schemas[key] = check_names(data, found)
-        check_agreement(found, schemas, self._labels)
-        found = typed(found, next(iter(schemas.values())))
-        for key in self._data:
-            with within(key, self._data):
-                check_types(found, schemas[key])
-        return found
 
     def profile(self, bound: Sequence[BoundPort], decode: bool = True, keep: bool = False) -> dict[str, Profile]:
         """As `Backend.profile`."""
@@ -181,7 +155,7 @@ class SparkBackend:
         keeps = kept and all(each.encoder is None for each in bound)
         rows = chosen.mapInArrow(self._checked(ProfileRows(plain, decode, keeps)), PROFILE_SCHEMA)
         if keeps:
-            rows = self._keep(rows, "checking the data", self._labels.get(key))
+            rows = self._keep(rows, "checking the data", self._labels[key])
             self._read[key] = rows, plain
         return rows.filter(sf.col("profile").isNotNull()).select("partition", "profile", "repeats")
 
@@ -364,7 +338,7 @@ class SparkBackend:
         """As `_collect`, for a frame of each source, all at the same time."""
 
         def collect(key: str, frame: DataFrame) -> pa.Table:
-            with within(key, frames), self._told(doing, self._labels.get(key)):
+            with within(key, frames), self._told(doing, self._labels[key]):
                 return frame.toArrow()
 
         works = [partial(collect, key, frame) for key, frame in frames.items()]
