@@ -48,52 +48,30 @@ class View:
         return parameters[self.start : self.start + prod(self.shape)].reshape(self.shape)
 
 
-def tensors_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.ModelProto, tuple[View, ...]]:
-    """A step graph that takes each tensor of a small net as an input too, beside the vector of all parameters.
+def apart(
+    step: onnx.ModelProto, state: Sequence[Slot], parameters: Sequence[Slot]
+) -> tuple[onnx.ModelProto, tuple[Part, ...], tuple[View, ...]]:
+    """A step graph that takes and gives its optimizer state in parts, and takes each tensor of a small net too.
 
     Args:
         step: The graph, as `CompiledNet.step`; it is not changed.
-        slots: The tensors, in their order.
+        state: The parts of the optimizer's state, in their order.
+        parameters: The tensors, in their order.
 
     Returns:
-        The graph, whose inputs end with the tensors, and where they lie; no tensors of a larger net, or of a single
-        one.
+        The graph, the parts, and where the tensors lie in the vector of all parameters, which it takes as before; no
+        tensors of a larger net, or of a single one. Its inputs and outputs end with the parts, where there are several,
+        and then the tensors.
     """
-    if len(slots) < 2 or sum(slot.size for slot in slots) > _SMALL:
-        return step, ()
     cut = onnx.ModelProto()
     cut.CopyFrom(step)
-    graph = cut.graph
-    split = next(node for node in graph.node if node.op_type == "Split" and node.input[0] == PARAMETERS)
-    shaped = {node.input[0]: node for node in graph.node if node.input and node.input[0] in split.output}
-    if len(split.output) != len(slots) or {node.op_type for node in shaped.values()} != {"Reshape"}:
-        raise AssertionError("the step graph does not begin with the tensors of its parameters")
-    views = []
-    for slot, piece in zip(slots, split.output, strict=True):
-        if piece in shaped:
-            views.append(View(shaped[piece].output[0], slot.offset, slot.shape))
-            graph.node.remove(shaped[piece])
-    graph.node.remove(split)
-    dtype = graph.output[0].type.tensor_type.elem_type
-    graph.input.extend(onnx.helper.make_tensor_value_info(view.taken, dtype, view.shape) for view in views)
-    return cut, tuple(views)
+    return cut, _state_apart(cut.graph, state), _tensors_apart(cut.graph, parameters)
 
 
-def state_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.ModelProto, tuple[Part, ...]]:
-    """A step graph without the `Split` of its optimizer state and the `Concat` of the new one.
-
-    Args:
-        step: The graph, as `CompiledNet.step`; it is not changed.
-        slots: The parts of the state, in their order.
-
-    Returns:
-        The graph, whose inputs and outputs end with the parts where there are several, and the parts.
-    """
+def _state_apart(graph: onnx.GraphProto, slots: Sequence[Slot]) -> tuple[Part, ...]:
+    """Take the `Split` of the optimizer state and the `Concat` of the new one out of a graph."""
     if len(slots) < 2:
-        return step, (Part(STATE, NEW_STATE, sum(slot.size for slot in slots)),)
-    cut = onnx.ModelProto()
-    cut.CopyFrom(step)
-    graph = cut.graph
+        return (Part(STATE, NEW_STATE, sum(slot.size for slot in slots)),)
     makers = {name: node for node in graph.node for name in node.output}
     split = next(node for node in graph.node if STATE in node.input)
     joined = [makers[NEW_STATE]]
@@ -107,7 +85,26 @@ def state_apart(step: onnx.ModelProto, slots: Sequence[Slot]) -> tuple[onnx.Mode
         graph.node.remove(node)
     _replace(graph.input, STATE, {part.taken: part.size for part in parts})
     _replace(graph.output, NEW_STATE, {part.given: part.size for part in parts})
-    return cut, parts
+    return parts
+
+
+def _tensors_apart(graph: onnx.GraphProto, slots: Sequence[Slot]) -> tuple[View, ...]:
+    """Make inputs of the tensors that a graph cuts from the vector of all parameters, where they are few numbers."""
+    if len(slots) < 2 or sum(slot.size for slot in slots) > _SMALL:
+        return ()
+    split = next(node for node in graph.node if node.op_type == "Split" and node.input[0] == PARAMETERS)
+    shaped = {node.input[0]: node for node in graph.node if node.input and node.input[0] in split.output}
+    if len(split.output) != len(slots) or {node.op_type for node in shaped.values()} != {"Reshape"}:
+        raise AssertionError("the step graph does not begin with the tensors of its parameters")
+    views = []
+    for slot, piece in zip(slots, split.output, strict=True):
+        if piece in shaped:
+            views.append(View(shaped[piece].output[0], slot.offset, slot.shape))
+            graph.node.remove(shaped[piece])
+    graph.node.remove(split)
+    dtype = graph.output[0].type.tensor_type.elem_type
+    graph.input.extend(onnx.helper.make_tensor_value_info(view.taken, dtype, view.shape) for view in views)
+    return tuple(views)
 
 
 def _replace(entries: Sequence[onnx.ValueInfoProto], name: str, sizes: dict[str, int]) -> None:

@@ -15,6 +15,7 @@ from sparknet.compiler import CompiledNet, compile
 from sparknet.compiler.folder import NET
 from sparknet.grammar import Source, syntax
 from sparknet.runtime import run_folder
+from sparknet.runtime.engines.base import Graph
 from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.manifest import bound_inputs
@@ -22,7 +23,7 @@ from sparknet.runtime.predict import predict_table
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
-from sparknet.runtime.scoring import score, scored_ports
+from sparknet.runtime.scoring import evaluation_graph, score, scored_ports
 from sparknet.runtime.sources.frames import (
     FrameType,
     as_arrow,
@@ -73,6 +74,10 @@ class Model:
         return onnx.load_from_string(self.run.inference)
 
     @cached_property
+    def _evaluation(self) -> Graph:
+        return evaluation_graph(self.run, self.net)
+
+    @cached_property
     def metrics(self) -> pd.DataFrame:
         """A row for each round: `round`, `train.loss`, `score.loss`, `score.metrics.accuracy` and so on."""
         import pandas as pd
@@ -117,10 +122,10 @@ class Model:
 
                 frame = cast("DataFrame", data)
                 with words_for(frame):
-                    found = score(self.run, self.net, SparkBackend({"data": frame}, before="scoring"))
+                    found = score(self.run, self.net, self._evaluation, SparkBackend({"data": frame}, before="scoring"))
             else:
                 table = in_memory(as_arrow(data, columns_of(scored_ports(self.run))))
-                found = score(self.run, self.net, LocalBackend({"data": table}, before="scoring"))
+                found = score(self.run, self.net, self._evaluation, LocalBackend({"data": table}, before="scoring"))
         return {"loss": found.loss, **found.metrics}
 
     def report(self, path: str | Path) -> None:

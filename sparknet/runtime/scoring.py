@@ -22,14 +22,19 @@ def scored_ports(run: SavedRun) -> tuple[BoundPort, ...]:
     return (*bound_inputs(run.manifest, run.encoders), *bound_targets(run.manifest, run.encoders))
 
 
-def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
-    """Mean loss and metrics over all rows of the one source of `backend`, which is closed.
+def evaluation_graph(run: SavedRun, net: CompiledNet) -> Graph:
+    """The evaluation graph of a run of `net`, as engines take it."""
+    from onnx import load_model_from_string  # which `import sparknet` does without
+
+    return Graph.of("evaluation", load_model_from_string(run.evaluation), net.statistics_size)
+
+
+def score(run: SavedRun, net: CompiledNet, graph: Graph, backend: Backend) -> Score:
+    """Mean loss and metrics, by the `evaluation_graph`, over all rows of the one source of `backend`, which is closed.
 
     The rows are placed as with the workers that the run had, so that they give the same bytes wherever they are scored.
     Raises SparkNetError for columns and rows that do not fit.
     """
-    from onnx import load_model_from_string  # which `import sparknet` does without
-
     with closing(backend):
         bound = backend.resolve(scored_ports(run))
         ((key, profile),) = backend.profile(bound, decode=False, keep=True).items()
@@ -37,6 +42,5 @@ def score(run: SavedRun, net: CompiledNet, backend: Backend) -> Score:
             raise no_rows(key, None)
         layout = choose_layout(bound, profile)
         backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers)
-        graph = Graph.of("evaluation", load_model_from_string(run.evaluation), net.statistics_size)
         results = backend.evaluate(EvaluationTask(graph, layout, "test", run.parameters))
     return score_of(net, "test", in_worker_order(results))

@@ -1,4 +1,4 @@
-"""The step graph with its optimizer state in parts, or with tensors as inputs, is the whole one to the last bit."""
+"""The step graph with its optimizer state in parts and with tensors as inputs is the whole one to the last bit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import sparknet
 from sparknet.compiler import CompiledNet
-from sparknet.compiler.apart import state_apart, tensors_apart
+from sparknet.compiler.apart import apart
 
 NET = """
 net Small {{
@@ -27,17 +27,7 @@ train {{ optimizer = {optimizer} }}
 )
 def test_parts(optimizer: str, parts: int) -> None:
     net = sparknet.compile(NET.format(optimizer=optimizer))
-    cut, found = state_apart(net.step, net.optimizer_state)
-    onnx.checker.check_model(cut, full_check=True)
-    assert len(found) == parts
-    feeds, draw = _feeds(net), np.random.default_rng(1)
-    state = np.abs(draw.normal(size=net.optimizer_state_size)).astype(np.float32)
-    whole = _run(net.step, feeds | {"optimizer_state": state})
-    pieces = np.split(state, np.cumsum([part.size for part in found])[:-1])
-    apart = _run(cut, feeds | dict(zip([part.taken for part in found], pieces, strict=True)))
-    new = np.concatenate([apart.pop(part.given) for part in found])
-    assert new.tobytes() == whole.pop("new_optimizer_state").tobytes()
-    assert {k: v.tobytes() for k, v in apart.items()} == {k: v.tobytes() for k, v in whole.items()}
+    _check_same(net, parts, tensors=8)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +43,24 @@ def test_parts(optimizer: str, parts: int) -> None:
 def test_tensors_of_a_small_net(layers: str, train: str, tensors: int) -> None:
     text = NET.format(optimizer="adam").replace("dense(3, relu) -> batchnorm -> dense(2)", layers)
     net = sparknet.compile(text.replace("adam", f"adam\n {train}"))
-    cut, views = tensors_apart(net.step, net.parameters)
-    assert len(views) == tensors
-    feeds = _feeds(net) | {"optimizer_state": net.initial_optimizer_state()}
-    feeds |= {view.taken: view.of(feeds["parameters"]) for view in views}
+    _check_same(net, parts=len(net.optimizer_state), tensors=tensors)
+
+
+def _check_same(net: CompiledNet, parts: int, tensors: int) -> None:
+    before = net.step.SerializeToString(deterministic=True)
+    cut, found, views = apart(net.step, net.optimizer_state, net.parameters)
+    assert net.step.SerializeToString(deterministic=True) == before
     onnx.checker.check_model(cut, full_check=True)
-    whole, found = _run(net.step, feeds), _run(cut, feeds)
-    assert {k: v.tobytes() for k, v in found.items()} == {k: v.tobytes() for k, v in whole.items()}
+    assert (len(found), len(views)) == (parts, tensors)
+    feeds, draw = _feeds(net), np.random.default_rng(1)
+    state = np.abs(draw.normal(size=net.optimizer_state_size)).astype(np.float32)
+    whole = _run(net.step, feeds | {"optimizer_state": state})
+    pieces = np.split(state, np.cumsum([part.size for part in found])[:-1])
+    feeds |= dict(zip([part.taken for part in found], pieces, strict=True))
+    given = _run(cut, feeds | {view.taken: view.of(feeds["parameters"]) for view in views})
+    new = np.concatenate([given.pop(part.given) for part in found])
+    assert new.tobytes() == whole.pop("new_optimizer_state").tobytes()
+    assert {k: v.tobytes() for k, v in given.items()} == {k: v.tobytes() for k, v in whole.items()}
 
 
 def _feeds(net: CompiledNet) -> dict[str, np.ndarray]:

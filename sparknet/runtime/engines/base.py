@@ -136,10 +136,9 @@ class OnnxRuntimeEngine:
 
     def training_graph(self, net: CompiledNet) -> Graph:
         """The whole step as one graph."""
-        from sparknet.compiler.apart import state_apart, tensors_apart
+        from sparknet.compiler.apart import apart
 
-        step, parts = state_apart(net.step, net.optimizer_state)
-        step, views = tensors_apart(step, net.parameters)
+        step, parts, views = apart(net.step, net.optimizer_state, net.parameters)
         return replace(Graph.of("training step", step, net.statistics_size), apart=parts, views=views)
 
     def train(self, graph: Graph, parameters: Floats, optimizer_state: Floats, steps: Iterable[Step]) -> Trained:

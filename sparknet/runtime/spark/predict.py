@@ -16,7 +16,7 @@ from pyspark.sql.types import ArrayType, BooleanType, DataType, FloatType, LongT
 from sparknet.runtime.encoding.binding import with_paths
 from sparknet.runtime.engines.base import OnnxRuntimeEngine
 from sparknet.runtime.failures import worker_failure
-from sparknet.runtime.inference import PredictRows, kept_columns, predictor
+from sparknet.runtime.inference import Predictor, PredictRows, kept_columns, predictor
 from sparknet.runtime.predict import check_columns_of, check_target
 from sparknet.runtime.problems import problem
 from sparknet.runtime.run_folder import SavedRun
@@ -42,16 +42,21 @@ _WRITERS: dict[str, Callable[[DataFrameWriter, str], None]] = {
 }
 
 
-def predict_frame(
-    run: SavedRun, data: DataFrame, keep: Sequence[str] | None = None, output: Path | None = None
-) -> DataFrame:
-    """`data` with predictions beside its columns, for the file `output` if any, computed when the result is used.
+def predict_frame(run: SavedRun, data: DataFrame) -> DataFrame:
+    """`data` with predictions beside its columns, computed when the result is used.
 
     The columns are checked at once, and the executors once a session; a bad row fails the query that meets it.
     """
     make_ready(data.sparkSession)
-    found = predictor(run, output)
-    found = replace(found, bound=with_paths(found.bound, data.columns))
+    return _predicted(_for_columns(predictor(run), data), data)
+
+
+def _for_columns(found: Predictor, data: DataFrame) -> Predictor:
+    return replace(found, bound=with_paths(found.bound, data.columns))
+
+
+def _predicted(found: Predictor, data: DataFrame, keep: Sequence[str] | None = None) -> DataFrame:
+    """The kept columns of `data`, all unless `keep` names some, and the predictions beside them."""
     check_frame(data, found.bound)
     kept = kept_columns(data.columns, keep, found, folds_case(data))
     chosen, plain = select_plain(data, found.bound, kept)
@@ -75,10 +80,11 @@ def predict_spark(
     check_target(output)
     cluster = inspect(spark, waits.start)
     data = waited(spark, waits.job, "opening the data", lambda: open_frame(spark, place))
-    predicted = predict_frame(run, data, keep, output)
-    check_columns_of(output, to_arrow_schema(predicted.schema), predictor(run, output))
+    found = _for_columns(predictor(run, output), data)
+    predicted = _predicted(found, data, keep)
+    check_columns_of(output, to_arrow_schema(predicted.schema), found)
     backend = SparkBackend({"input": data}, {"input": place.label}, cluster, waits, before="scoring")
-    rows = backend.profile(with_paths(predictor(run).bound, data.columns))["input"].rows
+    rows = backend.profile(found.bound)["input"].rows
     partial = output.with_name(f"_{output.name}.{token_hex(4)}.partial").absolute()
     try:
         writer = predicted.write.mode("error")
