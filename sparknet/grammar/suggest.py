@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
 _LONGEST = 64
 """Longer words are not typing errors, and `difflib` takes quadratic time over them."""
@@ -15,7 +15,8 @@ _MOST = 1000
 def closest(word: str, candidates: Iterable[str]) -> str | None:
     """The candidate that `word` most probably stands for, or None where none is close.
 
-    Case and underscores do not count, so `MaxPool` and `max_pool` both find `maxpool`.
+    Case and underscores do not count, so `MaxPool` and `max_pool` both find `maxpool`. Letters here and there that are
+    the same do not make a short word close: `kind` does not stand for `id`.
     """
     if len(word) > _LONGEST:
         return None
@@ -23,8 +24,15 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     for candidate in sorted(candidates)[:_MOST]:
         if candidate != word:
             by_key.setdefault(_key(candidate), candidate)
-    found = get_close_matches(_key(word), by_key, n=1, cutoff=0.6 if len(word) > 3 else 0.65)
-    return by_key[found[0]] if found else None
+    key, cutoff = _key(word), 0.6 if len(word) > 3 else 0.65
+    found = get_close_matches(key, by_key, n=len(by_key) or 1, cutoff=cutoff)
+    return next((by_key[other] for other in found if _is_slip(key, other)), None)
+
+
+def _is_slip(key: str, other: str) -> bool:
+    """Whether two keys begin alike, or have half of the longer one in a stretch: few slips are of the first letter."""
+    stretch = SequenceMatcher(None, key, other, autojunk=False).find_longest_match().size
+    return key[:1] == other[:1] or 2 * stretch >= max(len(key), len(other))
 
 
 def _key(word: str) -> str:

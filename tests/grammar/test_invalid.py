@@ -108,5 +108,26 @@ def test_closest(word, expected):
     assert suggest.closest(word, ["maxpool", "dense", "flatten"]) == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "candidate", "is_close"),
+    [
+        ("kind", "id", False),
+        ("target", "age", False),
+        ("label", "able", False),
+        ("x", "y", False),
+        ("kind", "kid", True),
+        ("ind", "kind", True),
+        ("foto", "photo", True),
+        ("anme", "name", True),
+        ("nmae", "name", True),
+        ("image", "img", True),
+        ("lab", "label", True),
+        ("x", "xs", True),
+    ],
+)
+def test_short_words_have_more_in_common_than_a_letter_here_and_there(word, candidate, is_close):
+    assert suggest.closest(word, ["column9", candidate]) == (candidate if is_close else None)
+
+
 def test_closest_does_not_offer_the_word_itself():
     assert suggest.closest("dense", ["dense"]) is None
