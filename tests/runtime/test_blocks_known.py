@@ -9,7 +9,7 @@ from pyspark.sql import SparkSession
 from sparknet.compiler.sections import SplitName
 from sparknet.runtime.engines.base import Sums
 from sparknet.runtime.spark.digests import BYTES, block_digests, is_known
-from sparknet.runtime.spark.keeping import is_among
+from sparknet.runtime.spark.placing import is_among
 from sparknet.runtime.spark.tasks import _report_row, read_reports
 from sparknet.runtime.training.rounds import Report
 
@@ -34,10 +34,16 @@ def test_digests_of_blocks() -> None:
 
 
 @pytest.mark.parametrize(
-    "needed", [{(0, 0)}, {(1, 2)}, {(0, 1), (2, 0), (2, 2)}, {(w, i) for w in (0, 2) for i in range(4)}]
+    "needed", [set(), {(0, 0)}, {(1, 2)}, {(0, 1), (2, 0), (2, 2)}, {(w, i) for w in (0, 2) for i in range(4)}]
 )
 def test_blocks_that_a_round_needs(spark: SparkSession, needed: set[tuple[int, int]]) -> None:
     places = [(worker, index) for worker in range(4) for index in range(5)]
+    blocks = spark.createDataFrame(places, "worker int, index int")
+    assert {tuple(row) for row in blocks.filter(is_among(needed)).collect()} == needed
+
+
+def test_places_whose_product_is_more_than_32_bits_hold(spark: SparkSession) -> None:
+    places, needed = [(0, 0), (0, 100_000), (30_000, 0), (30_000, 100_000), (2**31 - 1, 2**31 - 1)], {(0, 100_000)}
     blocks = spark.createDataFrame(places, "worker int, index int")
     assert {tuple(row) for row in blocks.filter(is_among(needed)).collect()} == needed
 

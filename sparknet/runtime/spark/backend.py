@@ -35,8 +35,8 @@ from sparknet.runtime.spark.columns import check_names, select_plain
 from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
 from sparknet.runtime.spark.jobs import rows_of, side_by_side, waited
-from sparknet.runtime.spark.keeping import is_among, keep
-from sparknet.runtime.spark.placing import Part, pack_rows, place_rows
+from sparknet.runtime.spark.keeping import keep
+from sparknet.runtime.spark.placing import Part, is_among, pack_rows, place_rows
 from sparknet.runtime.spark.preparing import (
     PROFILE_SCHEMA,
     REPEATED,

@@ -12,10 +12,7 @@ when it keeps as much.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as sf
+from pyspark.sql import DataFrame
 from pyspark.storagelevel import StorageLevel
 
 from sparknet.runtime.spark.settings import BATCH_ROWS, changed_to
@@ -28,16 +25,3 @@ def keep(frame: DataFrame) -> DataFrame:
     """
     with changed_to(frame.sparkSession, BATCH_ROWS, "1"):
         return frame.persist(StorageLevel.MEMORY_AND_DISK_DESER)
-
-
-def is_among(needed: Collection[tuple[int, int]]) -> Column:
-    """Whether a row of `BLOCK_SCHEMA` is one of some blocks, given by worker and index.
-
-    The plan holds a byte for each block of the workers up to the last needed one, not a literal for each of those.
-    """
-    wide = 1 + max(index for _, index in needed)
-    marks = bytearray(wide * (1 + max(worker for worker, _ in needed)))
-    for worker, index in needed:
-        marks[worker * wide + index] = 1
-    place = sf.col("worker") * wide + sf.col("index") + 1
-    return (sf.col("index") < wide) & (sf.substring(sf.lit(bytes(marks)), place, sf.lit(1)) == sf.lit(b"\1"))

@@ -1,12 +1,13 @@
-"""Plans that bring rows of the sources to their places: of a worker, by split and key, in blocks."""
+"""Plans that bring rows of the sources to their places, of a worker, by split and key, in blocks; and find these."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as sf
 from pyspark.sql.types import StructType
 
 from sparknet.runtime.encoding.encode import Layout, Shares
@@ -53,3 +54,20 @@ def pack_rows(parts: Sequence[Part], layout: Layout, workers: int) -> DataFrame:
     rows = reduce(DataFrame.unionAll, [part.placed(workers) for part in parts])
     by_worker = rows.repartitionById(workers, "worker").sortWithinPartitions("rank")
     return by_worker.mapInArrow(PackRows(layout), BLOCK_SCHEMA)
+
+
+def is_among(needed: Collection[tuple[int, int]]) -> Column:
+    """Whether a row of `BLOCK_SCHEMA` is one of some blocks, given by worker and index.
+
+    The plan holds a byte for each block of the workers up to the last needed one, not a literal for each of those. What
+    is no place of it is not looked up: a later worker times an index could be more than 32 bits hold.
+    """
+    if not needed:
+        return sf.lit(False)
+    tall, wide = (1 + max(places) for places in zip(*needed, strict=True))
+    marks = bytearray(tall * wide)
+    for worker, index in needed:
+        marks[worker * wide + index] = 1
+    of, at = sf.col("worker"), sf.col("index")
+    marked = sf.substring(sf.lit(bytes(marks)), of * wide + at + 1, sf.lit(1)) == sf.lit(b"\1")
+    return sf.when((of < tall) & (at < wide), marked).otherwise(sf.lit(False))
