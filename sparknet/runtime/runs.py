@@ -165,15 +165,17 @@ def run_spark(
         from sparknet.runtime.spark.cluster import Cluster, settings_of
         from sparknet.runtime.spark.memory import check_memory
         from sparknet.runtime.spark.messages import check_message, sent_bytes
-        from sparknet.runtime.spark.opening import open_data
-
-        def check(cluster: Cluster) -> None:
-            check_memory(net, cluster, settings_of(spark))
-            check_message(spark, sent_bytes(net))
+        from sparknet.runtime.spark.opening import open_data, passing
 
         def tell(text: str) -> None:
             if progress is not None:
                 progress(Note(text))
+
+        def check(cluster: Cluster) -> None:
+            check_memory(net, cluster, settings_of(spark))
+            check_message(spark, sent_bytes(net))
+            for text in passing(settings_of(spark), net.train.workers):
+                tell(text)
 
         backend = open_data(spark, frames or places, engine, on.waits, check, tell).backend()
         origin = replace(origin, where=place, seconds_start=perf_counter() - began)

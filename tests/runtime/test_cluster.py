@@ -26,6 +26,7 @@ from sparknet.runtime.spark.cluster import (
     task_cpus,
     tasks_at_once,
 )
+from sparknet.runtime.spark.opening import passing
 from sparknet.runtime.spark.waits import Waits
 from sparknet.runtime.training.records import Event, Note
 from tests.runtime.conftest import only, small_net
@@ -139,6 +140,17 @@ def test_fewer_executors_than_asked_for() -> None:
     assert note.startswith("1 of the 4 executors that `spark.executor.instances` asks for")
     assert hoped(settings(spark_executor_instances="1"), [one]) == []
     assert hoped(settings(spark_executor_instances="4", spark_dynamicAllocation_enabled="true"), [one]) == []
+
+
+def test_executors_that_come_and_go() -> None:
+    of_yarn = {"spark_master": "yarn", "spark_dynamicAllocation_enabled": "true"}
+    (note,) = passing(settings(**of_yarn), None)
+    assert "`spark.dynamicAllocation.enabled`" in note
+    assert "`workers = N`" in note
+    assert passing(settings(**of_yarn), 4) == []
+    assert passing(settings(spark_master="yarn"), None) == []
+    for master in ("local", "local[2, 4]"):
+        assert passing(settings(**{**of_yarn, "spark_master": master}), None) == []
 
 
 # ----- how many tasks run at once -----

@@ -12,7 +12,7 @@ from sparknet.grammar.diagnostics import Label
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.sources.places import Place
 from sparknet.runtime.spark.backend import SparkBackend
-from sparknet.runtime.spark.cluster import Cluster, inspect
+from sparknet.runtime.spark.cluster import Cluster, Settings, inspect
 from sparknet.runtime.spark.jobs import side_by_side, waited
 from sparknet.runtime.spark.sources import open_frame
 from sparknet.runtime.spark.waits import Waits
@@ -32,6 +32,18 @@ class Opened:
     def backend(self) -> SparkBackend:
         """A backend that has encoded nothing yet."""
         return SparkBackend(self.frames, self.labels, self.cluster, self.waits, engine=self.engine)
+
+
+def passing(settings: Settings, workers: int | None) -> list[str]:
+    """A note where a run has a worker a slot, none being asked for, and executors come and go with the work."""
+    master = settings("spark.master", "")
+    here = master == "local" or master.startswith("local[")  # where Spark takes no notice of the setting
+    if workers is not None or here or settings("spark.dynamicAllocation.enabled", "false") != "true":
+        return []
+    return [
+        "executors come and go by `spark.dynamicAllocation.enabled`, and with them the number of workers, on which the "
+        "result depends; write `workers = N` in the `train` section, for each run to have as many"
+    ]
 
 
 def open_data(
