@@ -35,8 +35,9 @@ def changed_to(spark: SparkSession, key: str, value: str) -> Iterator[None]:
         if key in held:
             held[key].users += 1
         else:
-            held[key] = _Held(spark.conf.get(key, None))
+            before = spark.conf.get(key, None)
             spark.conf.set(key, value)
+            held[key] = _Held(before)
     try:
         yield
     finally:
