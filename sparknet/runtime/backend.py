@@ -20,7 +20,7 @@ from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.engines.base import Engine
 from sparknet.runtime.evaluation.counting import ErrorTask
 from sparknet.runtime.evaluation.errors import Errors
-from sparknet.runtime.problems import CHANGED, no_rows
+from sparknet.runtime.problems import CHANGED, changed, no_rows
 from sparknet.runtime.training.balance import Classes
 from sparknet.runtime.training.rounds import Evaluation, EvaluationTask, RoundResult, RoundTask, Shard
 
@@ -33,6 +33,11 @@ class Encoded:
     block_rows: int
     digest: str
     """Of all blocks and their places, 64 hexadecimal digits: equal wherever the same rows are encoded alike."""
+
+    def check(self, profiles: Iterable[Profile]) -> None:
+        """Raise SparkNetError unless these are as many rows as the profiles have seen."""
+        if sum(self.rows.values()) != sum(profile.rows for profile in profiles):
+            raise changed("the data")
 
     def split_rows(self, split: SplitName) -> int:
         """Rows of a split, over all workers."""

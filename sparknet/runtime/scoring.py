@@ -41,6 +41,6 @@ def score(run: SavedRun, net: CompiledNet, graph: Graph, backend: Backend) -> Sc
         if profile.rows == 0:
             raise no_rows(key, None)
         layout = choose_layout(bound, profile)
-        backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers)
+        backend.encode(bound, layout, {key: {"test": 1.0}}, run.manifest.workers).check([profile])
         results = backend.evaluate(EvaluationTask(graph, layout, "test", run.parameters))
     return score_of(net, "test", in_worker_order(results))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 
 import pyarrow as pa
@@ -14,19 +14,21 @@ from sparknet.compiler.compiled import Port
 from sparknet.compiler.sections import SplitName
 from sparknet.compiler.types import TensorType
 from sparknet.grammar.diagnostics import SparkNetError
+from sparknet.runtime.backend import Encoded
 from sparknet.runtime.encoding.binding import BoundPort
 from sparknet.runtime.encoding.encode import Field, Layout, choose_layout
 from sparknet.runtime.encoding.profile import Profile
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.sources.places import in_memory
 from sparknet.runtime.spark.backend import SparkBackend
-from sparknet.runtime.spark.preparing import REPEATED, EncodeRows, PackRows, ProfileRows, RecodeRows
+from sparknet.runtime.spark.preparing import REPEATED, Chained, EncodeRows, PackRows, PlaceRows, ProfileRows, RecodeRows
 
 ONE = BoundPort(Port("one", "float", TensorType("float32", (1,))), ("one",))
 PAIR = BoundPort(Port("pair", "float", TensorType("float32", (2,))), ("pair",))
 KIND = BoundPort(Port("kind", "class", TensorType("int64", (1,)), classes=300), ("kind",))
 BOUND = (ONE, PAIR, KIND)
 PAIRS = pa.list_(pa.float32())
+RECORDS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 # Each line: the batches of one source, as the values of `one`, its type, those of `pair` and of `kind`.
 CASES = {
@@ -155,8 +157,18 @@ REPEATED_ROWS = {
 }
 
 
+@pytest.fixture(params=[10_000, 7])
+def records(request: pytest.FixtureRequest, spark: SparkSession) -> Iterator[int]:
+    """How many rows a batch has at most."""
+    before = spark.conf.get(RECORDS)
+    spark.conf.set(RECORDS, request.param)
+    yield request.param
+    spark.conf.set(RECORDS, before)
+
+
 @pytest.mark.parametrize("case", REPEATED_ROWS)
-def test_copies_find_their_places_by_as_many_shuffles_as_it_takes(case: str, spark: SparkSession) -> None:
+def test_copies_find_their_places_by_as_many_shuffles_as_it_takes(case: str, spark: SparkSession, records: int) -> None:
+    """Where they are in two batches, the first attempt finds them."""
     first, second, shuffles = REPEATED_ROWS[case]
     parts = [numbered([float(n) for n in part]) for part in (first, second)]
 
@@ -172,12 +184,35 @@ def test_copies_find_their_places_by_as_many_shuffles_as_it_takes(case: str, spa
         profile = reduce(Profile.merge, backend.profile(bound, decode=False, keep=True).values())
         shares: dict[SplitName, float] = {"train": 0.7, "test": 0.3}
         encoded.append(backend.encode(bound, choose_layout(bound, profile), {"source": shares}, 3))
+        encoded[-1].check([profile])
     assert encoded[0] == encoded[1]
-    assert encoded[0].split_rows("train") + encoded[0].split_rows("test") == len(first) + len(second)
     assert on_spark._blocks is not None
     plan = on_spark._blocks._jdf.queryExecution().analyzed().toString()
     assert plan.count("RepartitionBy") == shuffles
     on_spark.close()
+
+
+def test_the_place_of_a_row_that_is_taken_for_the_only_one_depends_on_itself_alone() -> None:
+    """On those beside it, it would in two orders be two places: of one, the other's worker knows nothing."""
+
+    def places(numbers: Sequence[float]) -> set[bytes]:
+        layout = Layout((Field(ONE.port, "<f4"),), 10)
+        job = Chained((EncodeRows((ONE,), layout), PlaceRows({"train": 1.0}, 2, "payload", distinct=True)))
+        return {row["rank"] for batch in job(iter([numbered(numbers)])) for row in batch.to_pylist()}
+
+    assert places([1, 2, 2, 3]) == places([2, 1, 3, 2]) == places([1, 2, 3])
+    assert len(places([1, 2, 2, 3])) == 3
+
+
+def test_an_encoding_of_other_rows_than_were_checked_is_an_error() -> None:
+    encoded = Encoded({("train", 0): 3, ("test", 1): 2}, 10, "")
+    encoded.check([profile_of(3), profile_of(2)])
+    with pytest.raises(SparkNetError, match="the data changed"):
+        encoded.check([profile_of(6)])
+
+
+def profile_of(rows: int) -> Profile:
+    return Profile.empty(0).model_copy(update={"rows": rows})
 
 
 @pytest.mark.parametrize("ranks", [["ab", "c"], ["ab", "bc"], ["abb"], ["a", "", "ab"]])

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -14,7 +15,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from sparknet.grammar import SparkNetError
-from sparknet.runtime.spark.jobs import job_in_time, waited
+from sparknet.runtime.spark.jobs import job_in_time, side_by_side, waited
 from sparknet.runtime.spark.session import _started
 from sparknet.runtime.spark.waits import LateError, in_time
 from tests.runtime.conftest import only
@@ -116,3 +117,41 @@ def test_a_job_that_cannot_be_called_off_is_said_to_go_on(
     assert error.value.diagnostics[0].notes == ("the job could not be called off, and may go on",)
     (tmp_path / "go").touch()
     assert until(lambda: not spark.sparkContext.statusTracker().getActiveJobsIds())
+
+
+# ----- side by side -----
+
+
+def test_works_side_by_side_give_what_each_gives(spark: SparkSession) -> None:
+    numbers = [spark.range(n, numPartitions=1) for n in (3, 1, 2)]
+    assert side_by_side(spark, [number.count for number in numbers]) == [3, 1, 2]
+    assert side_by_side(spark, [numbers[0].count]) == [3]
+    assert not list(spark.sparkContext.getJobTags())
+
+
+@pytest.mark.parametrize("failing", [{0}, {1}, {0, 1}, {1, 2}])
+def test_the_first_of_works_that_fail_is_told(spark: SparkSession, failing: set[int]) -> None:
+    """In the order of the works, whichever fails sooner."""
+
+    def work(index: int) -> int:
+        time.sleep(0.1 * (3 - index))
+        if index in failing:
+            raise KeyError(index)
+        return index
+
+    with pytest.raises(KeyError, match=str(min(failing))):
+        side_by_side(spark, [partial(work, index) for index in range(3)])
+    assert not list(spark.sparkContext.getJobTags())
+
+
+def test_the_jobs_of_other_works_are_called_off_behind_a_failure(spark: SparkSession, tmp_path: Path) -> None:
+    tracker = spark.sparkContext.statusTracker()
+    hanging = spark.range(0, 2, numPartitions=2).mapInArrow(held_up(tmp_path / "never"), "id long")
+
+    def fail() -> pa.Table:
+        assert until(lambda: len(tracker.getActiveJobsIds()) == 1)
+        raise KeyError("first")
+
+    with pytest.raises(KeyError, match="first"):
+        side_by_side(spark, [fail, lambda: waited(spark, DEADLINE, "counting", hanging.toArrow)])
+    assert until(lambda: not tracker.getActiveJobsIds())

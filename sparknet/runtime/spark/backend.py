@@ -34,7 +34,7 @@ from sparknet.runtime.spark.cluster import Cluster, executor_fault, inspect
 from sparknet.runtime.spark.columns import check_names, select_plain
 from sparknet.runtime.spark.digests import BlockDigests, block_digests
 from sparknet.runtime.spark.exchange import Route, choose_route, collect_round, handed_down, max_result_bytes
-from sparknet.runtime.spark.jobs import rows_of, side_by_side, waited
+from sparknet.runtime.spark.jobs import rows_of, side_by_side
 from sparknet.runtime.spark.keeping import keep
 from sparknet.runtime.spark.placing import Part, is_among, pack_rows, place_rows
 from sparknet.runtime.spark.preparing import (
@@ -180,8 +180,10 @@ class SparkBackend:
     def encode(self, bound: Sequence[BoundPort], layout: Layout, shares: Mapping[str, Shares], workers: int) -> Encoded:
         """As `Backend.encode`."""
         counts = self._pack(bound, layout, shares, workers, self._read.keys() - self._repeated)
-        if any(row["index"] == REPEATED for row in counts):
+        if _is_repeated(counts):
             counts = self._pack(bound, layout, shares, workers, distinct=())
+        if _is_repeated(counts):  # the rows came out of one source in two ways
+            raise changed("the data")
         self._let_go_of_what_was_read()
         found: dict[tuple[SplitName, int], int] = {}
         for row in counts:
@@ -201,7 +203,7 @@ class SparkBackend:
         distinct: Collection[str],
     ) -> list[dict[str, Any]]:
         """Keep the blocks, and give their rows without payloads; the rows of `distinct` sources are taken to be so."""
-        self._let_go_of_blocks()
+        self._let_go_of_blocks(blocking=True)  # before there are others, for which there must be room
         parts = [Part(*self._known_rows(key, bound, layout), shares[key], key in distinct) for key in self._data]
         doing = "encoding the data"
         self._blocks = self._keep(pack_rows(parts, layout, workers), doing)
@@ -312,10 +314,10 @@ class SparkBackend:
                 self._read.popitem()[1][0].unpersist()
         self._repeated.clear()
 
-    def _let_go_of_blocks(self) -> None:
+    def _let_go_of_blocks(self, blocking: bool = False) -> None:
         if self._blocks is not None:
             with letting_go():
-                self._blocks.unpersist()
+                self._blocks.unpersist(blocking)
             self._blocks = None
             self._splits.clear()
 
@@ -335,15 +337,14 @@ class SparkBackend:
             return rows_of(frame, self._waits.job, doing)
 
     def _collect_each(self, frames: Mapping[str, DataFrame], doing: str) -> dict[str, pa.Table]:
-        """As `_collect`, for a frame of each source, all at the same time."""
+        """As `_collect`, for a frame of each source, at the same time."""
 
         def collect(key: str, frame: DataFrame) -> pa.Table:
-            with within(key, frames), self._told(doing, self._labels[key]):
-                return frame.toArrow()
+            with within(key, frames):
+                return self._collect(frame, doing, self._labels[key])
 
         works = [partial(collect, key, frame) for key, frame in frames.items()]
-        found = waited(self._spark, self._waits.job, doing, lambda: side_by_side(self._spark, works))
-        return dict(zip(frames, found, strict=True))
+        return dict(zip(frames, side_by_side(self._spark, works), strict=True))
 
     def _keep(self, frame: DataFrame, doing: str, label: Label | None = None) -> DataFrame:
         """As `keep`, for which Spark plans the job, and fails where a job would."""
@@ -362,3 +363,7 @@ class SparkBackend:
                 raise changed("the data") from error
             failed = executor_fault(error, self._spark) or worker_failure(doing, error, label)
             raise failed from error
+
+
+def _is_repeated(counts: Sequence[Mapping[str, Any]]) -> bool:
+    return any(row["index"] == REPEATED for row in counts)

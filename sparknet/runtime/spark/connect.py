@@ -31,6 +31,11 @@ def is_connect_session(session: SparkSession) -> bool:
     return type(session).__module__.startswith("pyspark.sql.connect.")
 
 
+def session_id(session: SparkSession) -> str:
+    """What tells sessions apart, for which pyspark may make several objects each."""
+    return str(session.session_id if is_connect_session(session) else session._jsparkSession.sessionUUID())  # type: ignore[attr-defined]
+
+
 @contextmanager
 def words_for(of: SparkSession | DataFrame) -> Iterator[None]:
     """Let pyspark's functions make columns for the session of `of`, whatever else runs in this process.

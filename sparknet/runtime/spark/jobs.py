@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
 from typing import TypeVar
@@ -24,37 +25,49 @@ CALL_SECONDS = 20.0
 """How long Spark may take to call jobs off."""
 
 
-def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result]) -> Result:
-    """As `in_time`, for work on a session. The jobs of work that is late are called off, and no others.
+@dataclass(frozen=True)
+class _Tag:
+    """A tag of jobs beside those of the caller, borne by all that this thread, and those it starts, has Spark do."""
 
-    They bear a tag of their own beside those of the caller: of the session on Spark Connect, of the context else, since
-    a session's do not reach Python's jobs there.
-    """
-    tag = f"sparknet-{token_hex(8)}"
-    add: Callable[[str], object]
+    add: Callable[[], object]
+    remove: Callable[[], object]
     call_off: Callable[[], object]
+    """Ends the jobs that bear it, and no others."""
+
+
+def _new_tag(spark: SparkSession) -> _Tag:
+    """One of the session on Spark Connect, of the context else, since a session's do not reach Python's jobs there."""
+    tag = f"sparknet-{token_hex(8)}"
     if is_connect_session(spark):
-        add, call_off = spark.addTag, partial(spark.interruptTag, tag)
-    else:
-        context = spark.sparkContext
-        add, call_off = context.addJobTag, partial(context.cancelJobsWithTag, tag)
+        return _Tag(partial(spark.addTag, tag), partial(spark.removeTag, tag), partial(spark.interruptTag, tag))
+    context = spark.sparkContext
+    add, remove = partial(context.addJobTag, tag), partial(context.removeJobTag, tag)
+    return _Tag(add, remove, partial(context.cancelJobsWithTag, tag))
+
+
+def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result]) -> Result:
+    """As `in_time`, for work on a session. The jobs of work that is late are called off, and no others."""
+    tag = _new_tag(spark)
 
     def tagged() -> Result:
-        add(tag)  # for this thread, which ends with the work
+        tag.add()  # for this thread, which ends with the work
         return work()
 
     try:
         return in_time(seconds, tagged, partial(InheritableThread, session=spark))
     except LateError as error:
-        error.called_off = _is_done(call_off)
+        error.called_off = _is_done(tag.call_off)
         raise
     except KeyboardInterrupt:
-        _is_done(call_off)
+        _is_done(tag.call_off)
         raise
 
 
 def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What each gives, or the error of the first that has one; all have ended then. To be called in `job_in_time`."""
+    """What each gives. Works end by themselves, in time, as in `waited`.
+
+    Raises the error of the first that has one, as soon as those before it are done; jobs of others are called off then.
+    """
     if len(works) == 1:
         return [works[0]()]
     found: dict[int, Result] = {}
@@ -63,19 +76,27 @@ def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> 
     def run(index: int, work: Callable[[], Result]) -> None:
         try:
             found[index] = work()
-        except BaseException as error:  # told by the caller
+        except BaseException as error:  # raised below
             failed[index] = error
 
-    threads = [
-        InheritableThread(target=run, args=(index, work), session=spark, name="sparknet-side", daemon=True)
-        for index, work in enumerate(works)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failed:
-        raise failed[min(failed)]
+    tag = _new_tag(spark)
+    tag.add()
+    try:
+        threads = [
+            InheritableThread(run, session=spark, args=(index, work), name="sparknet-side", daemon=True)
+            for index, work in enumerate(works)
+        ]
+        for thread in threads:
+            thread.start()
+        for index, thread in enumerate(threads):
+            thread.join()
+            if index in failed:
+                raise failed[index]
+    except BaseException:
+        _is_done(tag.call_off)
+        raise
+    finally:
+        tag.remove()
     return [found[index] for index in range(len(works))]
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame
 from pyspark.storagelevel import StorageLevel
 
-from sparknet.runtime.spark.settings import BATCH_ROWS, changed_to
+from sparknet.runtime.spark.settings import rows_apart
 
 
 def keep(frame: DataFrame) -> DataFrame:
@@ -23,5 +23,5 @@ def keep(frame: DataFrame) -> DataFrame:
 
     Spark takes the setting along at this call, so the session has it no longer than that.
     """
-    with changed_to(frame.sparkSession, BATCH_ROWS, "1"):
+    with rows_apart(frame.sparkSession):
         return frame.persist(StorageLevel.MEMORY_AND_DISK_DESER)

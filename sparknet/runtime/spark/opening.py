@@ -64,11 +64,10 @@ def open_data(
         tell(text)
 
     def frame(each: DataFrame | Place) -> DataFrame:
-        return open_frame(spark, each) if isinstance(each, Place) else each
+        if not isinstance(each, Place):
+            return each
+        return waited(spark, waits.job, "opening the data", partial(open_frame, spark, each))
 
-    def opened() -> dict[str, DataFrame]:
-        found = side_by_side(spark, [partial(frame, each) for each in data.values()])
-        return dict(zip(data, found, strict=True))
-
+    frames = side_by_side(spark, [partial(frame, each) for each in data.values()])
     labels = {key: each.label for key, each in data.items() if isinstance(each, Place)}
-    return Opened(waited(spark, waits.job, "opening the data", opened), labels, cluster, waits, engine)
+    return Opened(dict(zip(data, frames, strict=True)), labels, cluster, waits, engine)

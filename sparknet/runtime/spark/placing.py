@@ -37,7 +37,7 @@ class Part:
     def placed(self, workers: int) -> DataFrame:
         """The rows with their places, of `PLACED_SCHEMA`."""
         if self.distinct:
-            placing = Chained((self.job, PlaceRows(self.shares, workers, "payload")))
+            placing = Chained((self.job, PlaceRows(self.shares, workers, "payload", distinct=True)))
             return self.known.mapInArrow(placing, PLACED_SCHEMA)
         return place_rows(self.known.mapInArrow(self.job, ROW_SCHEMA), self.shares, workers, "payload")
 

@@ -183,6 +183,8 @@ class PlaceRows:
     shares: Shares
     workers: int
     carried: str
+    distinct: bool = False
+    """Whether each row is taken for the only one of its kind; else they come in the order of their digests."""
 
     def __call__(self, batches: Batches) -> Batches:
         """A row for each row; `rank` puts them in the order of splits, then keys.
@@ -197,7 +199,7 @@ class PlaceRows:
         for batch in batches:
             found, numbers = batch.column("digest").to_pylist(), []
             for digest in found:
-                copies = copies + 1 if digest == last else 1
+                copies = copies + 1 if digest == last and not self.distinct else 1
                 last = digest
                 numbers.append(copies)
             keys = row_keys(found, numbers)
@@ -235,6 +237,8 @@ class PackRows:
                 continue
             ranks = batch.column("rank")
             if _has_neighbours(ranks) or ranks[0].as_py() == last:
+                for _ in batches:  # a worker that leaves some of its input is not used again
+                    pass
                 yield block_row(Block(0, "train", REPEATED, 0, b""))
                 return
             last = ranks[-1].as_py()

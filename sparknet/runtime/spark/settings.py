@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
 from threading import Lock
-from weakref import WeakKeyDictionary
 
 from pyspark.sql import SparkSession
 
 from sparknet.runtime.failures import letting_go
+from sparknet.runtime.spark.connect import session_id
+from sparknet.runtime.spark.waits import LateError, in_time
 
-BATCH_ROWS = "spark.sql.inMemoryColumnarStorage.batchSize"
-"""How many rows of a frame Spark keeps as one."""
-BATCH_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
-"""What a Python worker is handed at once."""
-_HANDED_BYTES = 2 << 20
+_KEPT_ROWS = "spark.sql.inMemoryColumnarStorage.batchSize"
+_HANDED_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
+
+_CALL_SECONDS = 20.0
+"""How long a session may take to have a setting put back."""
+
+
+def rows_apart(spark: SparkSession) -> AbstractContextManager[None]:
+    """Have each row of a frame that is to be kept be kept for itself."""
+    return _changed(spark, _KEPT_ROWS, "1")
 
 
 def small_batches(spark: SparkSession) -> AbstractContextManager[None]:
@@ -24,39 +30,43 @@ def small_batches(spark: SparkSession) -> AbstractContextManager[None]:
 
     A task begins when the first batch is there: by 8 MiB, a round waits 30 ms for it that it need not wait by two.
     """
-    return changed_to(spark, BATCH_BYTES, str(_HANDED_BYTES))
+    return _changed(spark, _HANDED_BYTES, str(2 << 20))
 
 
 @contextmanager
-def changed_to(spark: SparkSession, key: str, value: str) -> Iterator[None]:
-    """Have a session's setting be `value`, until the last of those that need it so at the same time is done."""
+def _changed(spark: SparkSession, key: str, value: str) -> Iterator[None]:
+    """Have a setting be `value`, always the same for a key, until the last of those that need it is done."""
     with _lock:
-        held = _HELD.setdefault(spark, {})
-        if key in held:
-            held[key].users += 1
-        else:
-            before = spark.conf.get(key, None)
-            spark.conf.set(key, value)
-            held[key] = _Held(before)
+        held = _HELD.setdefault((session_id(spark), key), _Held())
+    with held.lock:
+        if not held.users:
+            held.before = spark.conf.get(key, None)
+        held.users += 1
     try:
+        spark.conf.set(key, value)
         yield
     finally:
-        with _lock:
-            held[key].users -= 1
-            if held[key].users == 0:
-                before = held.pop(key).before
-                with letting_go():
-                    if before is None:
-                        spark.conf.unset(key)
-                    else:
-                        spark.conf.set(key, before)
+        with held.lock:
+            held.users -= 1
+            if not held.users:
+                with letting_go(), suppress(LateError):
+                    in_time(_CALL_SECONDS, lambda: _put_back(spark, key, held.before))
+
+
+def _put_back(spark: SparkSession, key: str, before: str | None) -> None:
+    if before is None:
+        spark.conf.unset(key)
+    else:
+        spark.conf.set(key, before)
 
 
 @dataclass
 class _Held:
-    before: str | None
-    users: int = 1
+    lock: Lock = field(default_factory=Lock)
+    users: int = 0
+    before: str | None = None
 
 
-_HELD: WeakKeyDictionary[SparkSession, dict[str, _Held]] = WeakKeyDictionary()
+_HELD: dict[tuple[str, str], _Held] = {}
+"""By session and key; several objects of Python may stand for one session."""
 _lock = Lock()

@@ -133,6 +133,7 @@ class _Run:
         if learners(bound):
             bound = self._taught(bound, layout, shares)
         encoded = self.backend.encode(bound, layout, shares, workers)
+        encoded.check(profiles.values())
         rows = self._check_splits(encoded)
         shards = self._balanced(encoded.shards(), layout)
         course = plan_course(self.net.train, rows["train"], len(shards), self.net.source, augmented)
