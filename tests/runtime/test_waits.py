@@ -104,6 +104,25 @@ def test_a_job_that_is_late_is_called_off_and_no_other(spark: SparkSession, tmp_
     assert job_in_time(spark, DEADLINE, spark.range(0, 8, numPartitions=2).count) == 8
 
 
+def test_a_job_that_late_work_starts_when_nobody_waits_is_called_off(spark: SparkSession, tmp_path: Path) -> None:
+    frame = spark.range(0, 1, numPartitions=1).mapInArrow(held_up(tmp_path / "never"), "id long")
+    go, failed = Event(), list[Exception]()
+
+    def work() -> None:
+        go.wait(DEADLINE)
+        try:
+            frame.toArrow()
+        except Exception as error:
+            failed.append(error)
+
+    with pytest.raises(SparkNetError):
+        waited(spark, 0.1, "counting", work)
+    go.set()
+    assert until(lambda: len(failed) == 1)
+    assert "cancelled" in str(failed[0])
+    assert not spark.sparkContext.statusTracker().getActiveJobsIds()
+
+
 def test_a_job_that_cannot_be_called_off_is_said_to_go_on(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

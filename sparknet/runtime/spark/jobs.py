@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
+from threading import Event, Thread
 from typing import TypeVar
 
 import pyarrow as pa
@@ -24,6 +26,9 @@ _GOES_ON = "the job could not be called off, and may go on"
 CALL_SECONDS = 20.0
 """How long Spark may take to call jobs off."""
 
+_LOOK_SECONDS = 1.0
+"""How long a job may run that work starts when nobody waits for it any more."""
+
 
 @dataclass(frozen=True)
 class _Tag:
@@ -32,7 +37,7 @@ class _Tag:
     add: Callable[[], object]
     remove: Callable[[], object]
     call_off: Callable[[], object]
-    """Ends the jobs that bear it, and no others."""
+    """Ends the jobs that bear it, and no others; those that run, not those that work starts later."""
 
 
 def _new_tag(spark: SparkSession) -> _Tag:
@@ -47,19 +52,22 @@ def _new_tag(spark: SparkSession) -> _Tag:
 
 def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result]) -> Result:
     """As `in_time`, for work on a session. The jobs of work that is late are called off, and no others."""
-    tag = _new_tag(spark)
+    tag, ended = _new_tag(spark), Event()
 
     def tagged() -> Result:
-        tag.add()  # for this thread, which ends with the work
-        return work()
+        try:
+            tag.add()  # for this thread, which ends with the work
+            return work()
+        finally:
+            ended.set()
 
     try:
         return in_time(seconds, tagged, partial(InheritableThread, session=spark))
     except LateError as error:
-        error.called_off = _is_done(tag.call_off)
+        error.called_off = _is_called_off(tag, ended.wait)
         raise
     except KeyboardInterrupt:
-        _is_done(tag.call_off)
+        _is_called_off(tag, ended.wait)
         raise
 
 
@@ -79,10 +87,16 @@ def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> 
         except BaseException as error:  # raised below
             failed[index] = error
 
-    tag = _new_tag(spark)
+    tag, threads = _new_tag(spark), list[InheritableThread]()
+
+    def have_ended(seconds: float) -> bool:
+        for thread in [each for each in threads if each.is_alive()][:1]:
+            thread.join(seconds)
+        return not any(each.is_alive() for each in threads)
+
     tag.add()
     try:
-        threads = [
+        threads += [
             InheritableThread(run, session=spark, args=(index, work), name="sparknet-side", daemon=True)
             for index, work in enumerate(works)
         ]
@@ -93,19 +107,31 @@ def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> 
             if index in failed:
                 raise failed[index]
     except BaseException:
-        _is_done(tag.call_off)
+        _is_called_off(tag, have_ended)
         raise
     finally:
         tag.remove()
     return [found[index] for index in range(len(works))]
 
 
-def _is_done(call_off: Callable[[], object]) -> bool:
-    """Call jobs off; whether Spark said that it has."""
+def _is_called_off(tag: _Tag, has_ended: Callable[[float], bool]) -> bool:
+    """Call off the jobs that run; whether Spark said that it has.
+
+    Those that work starts later, when nobody waits for it any more, are called off as they come, until the work
+    `has_ended`, for which that waits so many seconds, or Spark has.
+    """
+
+    def later() -> None:
+        with suppress(Exception):
+            while not has_ended(_LOOK_SECONDS):
+                tag.call_off()
+
     try:
-        in_time(CALL_SECONDS, call_off)
+        in_time(CALL_SECONDS, tag.call_off)
     except Exception:
         return False
+    finally:
+        Thread(target=later, name="sparknet-call-off", daemon=True).start()
     return True
 
 
