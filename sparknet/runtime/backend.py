@@ -86,7 +86,8 @@ def resolve(bound: Sequence[BoundPort], sources: Sources) -> tuple[BoundPort, ..
     except SparkNetError:
         for key, label in sources.labels.items():
             if sources.is_empty(key):
-                raise no_rows(key, label) from None
+                with within(key, sources.labels):
+                    raise no_rows(key, label) from None
         raise
     return found
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Timer
 
 import pyarrow as pa
 import pytest
@@ -52,6 +54,20 @@ def test_what_comes_too_late_is_undone() -> None:
     assert until(lambda: undone == [7])
     assert in_time(DEADLINE, work, undo=undone.append) == 7
     assert undone == [7]
+
+
+def test_what_comes_behind_ctrl_c_is_undone() -> None:
+    go, undone = Event(), list[int]()
+
+    def work() -> int:
+        go.wait(DEADLINE)
+        return 7
+
+    Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        in_time(DEADLINE, work, undo=undone.append)
+    go.set()
+    assert until(lambda: undone == [7])
 
 
 def test_a_session_that_comes_too_late_is_stopped() -> None:

@@ -86,13 +86,11 @@ def start_session(master: str | None = None, name: str = "sparknet", seconds: fl
 def _started(builder: SparkSession.Builder, master: str, seconds: float) -> SparkSession:
     """A session; a cluster's scheduler, which may have no room for us for hours, is waited for so long.
 
-    A session that comes later is stopped: it would keep executors that nobody uses.
+    A session that comes later, or behind Ctrl-C, is stopped: it would keep executors that nobody uses. On a thread of
+    its own, for on the main one Ctrl-C would meet pyspark in the midst of talking to Java, and leave Java behind.
     """
     try:
-        # On the main thread pyspark calls jobs off at Ctrl-C.
-        return (
-            builder.getOrCreate() if master.startswith("local") else in_time(seconds, builder.getOrCreate, undo=_stop)
-        )
+        return in_time(seconds, builder.getOrCreate, undo=_stop)
     except LateError as error:
         helps = ["has the cluster room for one more application?", LONGER]
         raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error

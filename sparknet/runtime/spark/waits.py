@@ -62,9 +62,11 @@ def in_time(
 
     worker = thread(target=run, name="sparknet-wait", daemon=True)
     worker.start()
-    worker.join(seconds)
-    with over:
-        late = not found and not failed
+    try:
+        worker.join(seconds)
+    finally:  # at Ctrl-C too nobody waits any more
+        with over:
+            late = not found and not failed
     if late:
         raise LateError(f"no answer in {seconds:,.0f} s")
     if failed:
