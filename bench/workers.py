@@ -10,13 +10,13 @@ count, but for each run's first, which starts sessions. The peer is SparkNet its
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from distributed import rows_a_second
 
 import sparknet
 from sparknet.runtime.spark.session import start_session
@@ -70,14 +70,13 @@ def main() -> None:
         for name, (shape, layers) in NETS.items():
             path = Path(folder, "rows.parquet")
             write_rows(path, int(np.prod([int(side) for side in shape.split(",")])))
-            speeds: dict[int, list[float]] = {1: [], 2: []}
+            models: dict[int, list[sparknet.Model]] = {1: [], 2: []}
             for _ in range(options.turns):
-                for workers, found in speeds.items():
+                for workers, trained in models.items():
                     told = {"epochs": ROUNDS * workers // 2, "workers": workers, "batch": BATCH, "steps": STEPS}
                     text = TEXT.format(shape=shape, layers=layers, path=path, **told)
-                    history = sparknet.train(text, spark=spark, data_roots=[folder]).run.history
-                    found += [record.train.rows / record.seconds_total for record in history[1:]]
-            one, two = (statistics.median(found) for found in speeds.values())
+                    trained.append(sparknet.train(text, spark=spark, data_roots=[folder]))
+            one, two = (rows_a_second(trained) for trained in models.values())
             print(f"{name:<28}{one:>12,.0f}{two:>12,.0f}{two / one:>8.2f}", flush=True)
         spark.stop()
 

@@ -118,11 +118,9 @@ class Model:
         with diagnosed("evaluating"):
             if is_spark(data):
                 from sparknet.runtime.spark.backend import SparkBackend
-                from sparknet.runtime.spark.connect import words_for
-                from sparknet.runtime.spark.settings import small_batches
 
                 frame = cast("DataFrame", data)
-                with words_for(frame), small_batches(frame.sparkSession):
+                with OnSpark(data=frame).session():
                     found = score(self.run, self.net, self._evaluation, SparkBackend({"data": frame}, before="scoring"))
             else:
                 table = in_memory(as_arrow(data, columns_of(scored_ports(self.run))))

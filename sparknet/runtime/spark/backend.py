@@ -182,8 +182,8 @@ class SparkBackend:
         counts = self._pack(bound, layout, shares, workers, self._read.keys() - self._repeated)
         if _is_repeated(counts):
             counts = self._pack(bound, layout, shares, workers, distinct=())
-        if _is_repeated(counts):  # the rows came out of one source in two ways
-            raise changed("the data")
+            if _is_repeated(counts):  # the rows came out of one source in two ways
+                raise changed("the data")
         self._let_go_of_what_was_read()
         found: dict[tuple[SplitName, int], int] = {}
         for row in counts:

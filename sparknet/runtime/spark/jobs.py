@@ -16,15 +16,12 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from sparknet.runtime.problems import LATE, problem
 from sparknet.runtime.spark.connect import is_connect_session
-from sparknet.runtime.spark.waits import DEFAULT_WAITS, LateError, in_time
+from sparknet.runtime.spark.waits import CALL_SECONDS, DEFAULT_WAITS, LateError, in_time
 
 Result = TypeVar("Result")
 
 _CALLED_OFF = "the job is called off; what Spark had stored for it may still lie there"
 _GOES_ON = "the job could not be called off, and may go on"
-
-CALL_SECONDS = 20.0
-"""How long Spark may take to call jobs off."""
 
 _LOOK_SECONDS = 1.0
 """How long a job may run that work starts when nobody waits for it any more."""

@@ -8,13 +8,12 @@ from functools import reduce
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as sf
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from sparknet.runtime.encoding.encode import Layout, Shares
 from sparknet.runtime.spark.preparing import (
     BLOCK_SCHEMA,
     PLACE_SCHEMA,
-    PLACED_SCHEMA,
     ROW_SCHEMA,
     Batches,
     Chained,
@@ -35,18 +34,21 @@ class Part:
     first, which takes a shuffle more, of all rows."""
 
     def placed(self, workers: int) -> DataFrame:
-        """The rows with their places, of `PLACED_SCHEMA`."""
+        """The payloads with their places, of `PLACE_SCHEMA` and `payload`."""
         if self.distinct:
             placing = Chained((self.job, PlaceRows(self.shares, workers, "payload", distinct=True)))
-            return self.known.mapInArrow(placing, PLACED_SCHEMA)
+            return self.known.mapInArrow(placing, _placed_schema(ROW_SCHEMA["payload"]))
         return place_rows(self.known.mapInArrow(self.job, ROW_SCHEMA), self.shares, workers, "payload")
 
 
 def place_rows(rows: DataFrame, shares: Shares, workers: int, carried: str) -> DataFrame:
     """Each row's place, and the column `carried`; rows of one digest meet, so that their copies can be told apart."""
     together = rows.repartition("digest").sortWithinPartitions("digest")
-    schema = StructType([*PLACE_SCHEMA, rows.schema[carried]])
-    return together.mapInArrow(PlaceRows(shares, workers, carried), schema)
+    return together.mapInArrow(PlaceRows(shares, workers, carried), _placed_schema(rows.schema[carried]))
+
+
+def _placed_schema(carried: StructField) -> StructType:
+    return StructType([*PLACE_SCHEMA, carried])
 
 
 def pack_rows(parts: Sequence[Part], layout: Layout, workers: int) -> DataFrame:

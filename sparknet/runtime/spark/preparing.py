@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import BinaryType, StructField, StructType
 
 from sparknet.compiler.sections import SPLITS
 from sparknet.runtime.encoding.binding import BoundPort, bounded
@@ -41,16 +40,6 @@ from sparknet.runtime.encoding.terms import terms_of
 
 Batches = Iterator[pa.RecordBatch]
 
-PROFILE_SCHEMA = "partition int, profile string, repeats boolean, types array<string>, payloads binary"
-ROW_SCHEMA = "digest binary, payload binary"
-TERM_SCHEMA = "digest binary, terms array<struct<port: int, term: string>>"
-REPEATED = -1
-"""In the place of a block's index: rows that are equal have found one place, as if there were no others like them."""
-BLOCK_SCHEMA = "worker int, split string, index int, rows int, payload binary, digest binary"
-
-PLACE_SCHEMA = from_arrow_schema(pa.schema([("worker", pa.int32()), ("split", pa.string()), ("rank", pa.binary())]))
-PLACED_SCHEMA = StructType([*PLACE_SCHEMA, StructField("payload", BinaryType())])
-_TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
 _PROFILES = pa.schema(
     [
         ("partition", pa.int32()),
@@ -60,6 +49,15 @@ _PROFILES = pa.schema(
         ("payloads", pa.binary()),
     ]
 )
+PROFILE_SCHEMA = from_arrow_schema(_PROFILES)
+
+ROW_SCHEMA = from_arrow_schema(pa.schema([("digest", pa.binary()), ("payload", pa.binary())]))
+
+_TERMS = pa.list_(pa.struct([("port", pa.int32()), ("term", pa.string())]))
+TERM_SCHEMA = from_arrow_schema(pa.schema([("digest", pa.binary()), ("terms", _TERMS)]))
+
+PLACE_SCHEMA = from_arrow_schema(pa.schema([("worker", pa.int32()), ("split", pa.string()), ("rank", pa.binary())]))
+
 _BLOCKS = pa.schema(
     [
         ("worker", pa.int32()),
@@ -70,6 +68,9 @@ _BLOCKS = pa.schema(
         ("digest", pa.binary()),
     ]
 )
+BLOCK_SCHEMA = from_arrow_schema(_BLOCKS)
+REPEATED = -1
+"""In the place of a block's index: rows that are equal have found one place, as if there were no others like them."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,10 @@ from pyspark.sql import SparkSession
 
 from sparknet.runtime.failures import letting_go
 from sparknet.runtime.spark.connect import session_id
-from sparknet.runtime.spark.waits import LateError, in_time
+from sparknet.runtime.spark.waits import CALL_SECONDS, LateError, in_time
 
 _KEPT_ROWS = "spark.sql.inMemoryColumnarStorage.batchSize"
 _HANDED_BYTES = "spark.sql.execution.arrow.maxBytesPerBatch"
-
-_CALL_SECONDS = 20.0
-"""How long a session may take to have a setting put back."""
 
 
 def rows_apart(spark: SparkSession) -> AbstractContextManager[None]:
@@ -50,7 +47,7 @@ def _changed(spark: SparkSession, key: str, value: str) -> Iterator[None]:
             held.users -= 1
             if not held.users:
                 with letting_go(), suppress(LateError):
-                    in_time(_CALL_SECONDS, lambda: _put_back(spark, key, held.before))
+                    in_time(CALL_SECONDS, lambda: _put_back(spark, key, held.before))
 
 
 def _put_back(spark: SparkSession, key: str, before: str | None) -> None:

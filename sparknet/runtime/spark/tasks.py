@@ -37,15 +37,6 @@ from sparknet.runtime.training.rounds import (
 
 # ----- blocks -----
 
-_CLASSES = pa.schema(
-    [
-        ("worker", pa.int32()),
-        ("index", pa.int32()),
-        ("kinds", pa.list_(pa.int64())),
-        ("counts", pa.list_(pa.int64())),
-    ]
-)
-
 
 def read_blocks(batches: Batches, digests: BlockDigests) -> Iterator[Block]:
     """The blocks of some rows of `BLOCK_SCHEMA`; payloads are views, not copies.
@@ -87,7 +78,15 @@ class MomentBlocks:
             yield pa.RecordBatch.from_pydict({"port": pa.array(found, pa.int32()), "moments": texts})
 
 
-CLASS_SCHEMA = "worker int, index int, kinds array<bigint>, counts array<bigint>"
+_CLASSES = pa.schema(
+    [
+        ("worker", pa.int32()),
+        ("index", pa.int32()),
+        ("kinds", pa.list_(pa.int64())),
+        ("counts", pa.list_(pa.int64())),
+    ]
+)
+CLASS_SCHEMA = from_arrow_schema(_CLASSES)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ Result = TypeVar("Result")
 
 JOB_SECONDS = 3600.0
 START_SECONDS = 300.0
+CALL_SECONDS = 20.0
+"""For a call to Spark that starts no job, where what comes of it is not waited for longer."""
 LONGER = "if it only needs longer, raise `--start-timeout`, or `start_timeout=` in Python"
 
 
