@@ -56,8 +56,8 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     from pyspark.errors import PySparkException
 
     found: list[type[Exception]] = [PySparkException]
-    if "py4j.protocol" in sys.modules:  # classic Spark
-        found.append(sys.modules["py4j.protocol"].Py4JError)
+    if "py4j.protocol" in sys.modules:  # classic Spark, whose Java may have died between two calls
+        found += [sys.modules["py4j.protocol"].Py4JError, ConnectionError]
     if "grpc" in sys.modules:  # Spark Connect
         found.append(sys.modules["grpc"].RpcError)
     return tuple(found)
@@ -88,6 +88,8 @@ def worker_failure(doing: str, error: Exception, label: Label | None = None) -> 
 
 def first_cause(error: Exception) -> str:
     """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
+    if isinstance(error, ConnectionError):
+        return f"nothing answers any more where its Java process was ({error.strerror or error})"
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
     text = str(details() if callable(details) else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

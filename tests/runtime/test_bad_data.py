@@ -277,6 +277,10 @@ def test_what_fails_underneath_is_a_diagnostic(tmp_path: Path, spark: SparkSessi
         (pa.ArrowInvalid("no\nmore"), "R0003 training: the data cannot be used: no"),
         (EngineError("no"), "R0031 training: a worker failed: no"),
         (PySparkException("no"), "R0033 training: Spark failed: no"),
+        (
+            ConnectionRefusedError(111, "Connection refused"),
+            "R0033 training: Spark failed: nothing answers any more where its Java process was (Connection refused)",
+        ),
     ):
         with pytest.raises(SparkNetError) as error, diagnosed("training"):
             raise raised

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event
 
 import pyarrow as pa
 import pytest
@@ -56,21 +56,29 @@ def test_what_comes_too_late_is_undone() -> None:
     assert undone == [7]
 
 
-def test_what_comes_behind_ctrl_c_is_undone() -> None:
-    go, undone = Event(), list[int]()
+def test_what_ctrl_c_left_behind_is_undone_where_that_is_wanted() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for wanted in (True, False):
+            go, undone, done = Event(), list[int](), Event()
 
-    def work() -> int:
-        go.wait(DEADLINE)
-        return 7
+            def work(go: Event = go, done: Event = done) -> int:
+                os.kill(os.getpid(), signal.SIGINT)
+                go.wait(DEADLINE)
+                done.set()
+                return 7
 
-    Timer(2.0, os.kill, [os.getpid(), signal.SIGINT]).start()
-    with pytest.raises(KeyboardInterrupt):
-        in_time(DEADLINE, work, undo=undone.append)
-    go.set()
-    assert until(lambda: undone == [7])
+            with pytest.raises(KeyboardInterrupt):
+                in_time(DEADLINE, work, undo=undone.append, undo_interrupted=wanted)
+            go.set()
+            assert until(lambda undone=undone, wanted=wanted: undone == [7] * wanted)  # type: ignore[misc]
+            assert done.wait(DEADLINE)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def test_a_session_that_comes_too_late_is_stopped() -> None:
+@pytest.mark.parametrize("master", ["yarn", "local[2]"])
+def test_a_session_that_comes_too_late_is_stopped(master: str) -> None:
     """A cluster that takes an application only when nobody waits for it any more."""
     go, stopped = Event(), Event()
 
@@ -83,8 +91,8 @@ def test_a_session_that_comes_too_late_is_stopped() -> None:
             stopped.set()
 
     with pytest.raises(SparkNetError) as error:
-        _started(Late(), "yarn", 0.01)  # type: ignore[arg-type]
-    assert only(error) == "R0064 Spark has not started on `yarn` in 0 s"
+        _started(Late(), master, 0.01)  # type: ignore[arg-type]
+    assert only(error) == f"R0064 Spark has not started on `{master}` in 0 s"
     assert not stopped.is_set()
     go.set()
     assert stopped.wait(DEADLINE)

@@ -7,7 +7,7 @@ itself and workers may outnumber task slots.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial, reduce
 from typing import Any, cast
 
@@ -59,7 +59,7 @@ from sparknet.runtime.spark.tasks import (
     TrainRound,
     read_reports,
 )
-from sparknet.runtime.spark.waits import DEFAULT_WAITS, Waits
+from sparknet.runtime.spark.waits import CALL_SECONDS, DEFAULT_WAITS, LateError, Waits, in_time
 from sparknet.runtime.training.balance import BlockClasses, Classes, classes_of
 from sparknet.runtime.training.rounds import (
     Evaluation,
@@ -316,8 +316,8 @@ class SparkBackend:
 
     def _let_go_of_blocks(self, blocking: bool = False) -> None:
         if self._blocks is not None:
-            with letting_go():
-                self._blocks.unpersist(blocking)
+            with letting_go(), suppress(LateError):
+                in_time(CALL_SECONDS, partial(self._blocks.unpersist, blocking))
             self._blocks = None
             self._splits.clear()
 

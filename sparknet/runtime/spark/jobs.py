@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from secrets import token_hex
-from threading import Event, Thread
-from typing import TypeVar
+from threading import Thread
+from typing import Any, TypeVar
 
 import pyarrow as pa
-from pyspark import InheritableThread
+from pyspark import inheritable_thread_target
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from sparknet.runtime.failures import letting_go
 from sparknet.runtime.problems import LATE, problem
 from sparknet.runtime.spark.connect import is_connect_session
 from sparknet.runtime.spark.waits import CALL_SECONDS, DEFAULT_WAITS, LateError, in_time
@@ -47,24 +49,31 @@ def _new_tag(spark: SparkSession) -> _Tag:
     return _Tag(add, remove, partial(context.cancelJobsWithTag, tag))
 
 
+def _inheriting(spark: SparkSession, work: Callable[[], Result]) -> Callable[[], Result]:
+    """Work that bears the tags and properties of this thread on another one, and raises where Spark is gone by then."""
+    inheriting: Callable[[], Result] = inheritable_thread_target(spark)(work)
+    return inheriting
+
+
 def job_in_time(spark: SparkSession, seconds: float, work: Callable[[], Result]) -> Result:
     """As `in_time`, for work on a session. The jobs of work that is late are called off, and no others."""
-    tag, ended = _new_tag(spark), Event()
+    tag, threads = _new_tag(spark), list[Thread]()
+
+    def thread(**options: Any) -> Thread:
+        threads.append(Thread(**options))
+        return threads[0]
 
     def tagged() -> Result:
-        try:
-            tag.add()  # for this thread, which ends with the work
-            return work()
-        finally:
-            ended.set()
+        tag.add()  # for this thread, which ends with the work
+        return work()
 
     try:
-        return in_time(seconds, tagged, partial(InheritableThread, session=spark))
+        return in_time(seconds, _inheriting(spark, tagged), thread)
     except LateError as error:
-        error.called_off = _is_called_off(tag, ended.wait)
+        error.called_off = _is_called_off(tag, threads)
         raise
     except KeyboardInterrupt:
-        _is_called_off(tag, ended.wait)
+        _is_called_off(tag, threads)
         raise
 
 
@@ -84,17 +93,11 @@ def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> 
         except BaseException as error:  # raised below
             failed[index] = error
 
-    tag, threads = _new_tag(spark), list[InheritableThread]()
-
-    def have_ended(seconds: float) -> bool:
-        for thread in [each for each in threads if each.is_alive()][:1]:
-            thread.join(seconds)
-        return not any(each.is_alive() for each in threads)
-
+    tag, threads = _new_tag(spark), list[Thread]()
     tag.add()
     try:
         threads += [
-            InheritableThread(run, session=spark, args=(index, work), name="sparknet-side", daemon=True)
+            Thread(target=run, args=(index, _inheriting(spark, work)), name="sparknet-side", daemon=True)
             for index, work in enumerate(works)
         ]
         for thread in threads:
@@ -104,23 +107,25 @@ def side_by_side(spark: SparkSession, works: Sequence[Callable[[], Result]]) -> 
             if index in failed:
                 raise failed[index]
     except BaseException:
-        _is_called_off(tag, have_ended)
+        _is_called_off(tag, threads)
         raise
     finally:
-        tag.remove()
+        with letting_go():
+            tag.remove()
     return [found[index] for index in range(len(works))]
 
 
-def _is_called_off(tag: _Tag, has_ended: Callable[[float], bool]) -> bool:
+def _is_called_off(tag: _Tag, threads: Sequence[Thread]) -> bool:
     """Call off the jobs that run; whether Spark said that it has.
 
-    Those that work starts later, when nobody waits for it any more, are called off as they come, until the work
-    `has_ended`, for which that waits so many seconds, or Spark has.
+    Those that the threads start later, when nobody waits for them any more, are called off as they come, until the
+    threads or Spark have ended.
     """
 
     def later() -> None:
         with suppress(Exception):
-            while not has_ended(_LOOK_SECONDS):
+            while any(thread.is_alive() for thread in threads):
+                time.sleep(_LOOK_SECONDS)
                 tag.call_off()
 
     try:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 from pyspark.sql import SparkSession, is_remote
 
@@ -55,6 +56,7 @@ def running_session() -> SparkSession | None:
 
     `getOrCreate` would set our settings on theirs, and `stop` would end it under their hands.
     """
+    _await_starts()
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
@@ -63,7 +65,7 @@ def running_session() -> SparkSession | None:
     from pyspark import SparkContext
 
     context = SparkContext._active_spark_context
-    return None if context is None or context._jsc is None else SparkSession(context)
+    return None if context is None or getattr(context, "_jsc", None) is None else SparkSession(context)
 
 
 def start_session(master: str | None = None, name: str = "sparknet", seconds: float = START_SECONDS) -> SparkSession:
@@ -71,6 +73,7 @@ def start_session(master: str | None = None, name: str = "sparknet", seconds: fl
     master = chosen_master(master)
     if is_connect(master):
         return connect(master, seconds)
+    _await_starts()
     if master == SUBMITTED:
         return _started(SparkSession.builder, master, seconds)
     check_java()
@@ -89,14 +92,47 @@ def _started(builder: SparkSession.Builder, master: str, seconds: float) -> Spar
     A session that comes later, or behind Ctrl-C, is stopped: it would keep executors that nobody uses. On a thread of
     its own, for on the main one Ctrl-C would meet pyspark in the midst of talking to Java, and leave Java behind.
     """
+    ended = Event()
+
+    def start() -> SparkSession:
+        try:
+            return builder.getOrCreate()
+        except BaseException:
+            ended.set()
+            raise
+
+    def stop(session: SparkSession) -> None:
+        try:
+            _stop(session)
+        finally:
+            ended.set()
+
+    _STARTS.append(ended)
     try:
-        return in_time(seconds, builder.getOrCreate, undo=_stop)
+        session = in_time(seconds, start, undo=stop, undo_interrupted=True)
+        ended.set()
+        return session
     except LateError as error:
         helps = ["has the cluster room for one more application?", LONGER]
         raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
     except Exception as error:
         message = f"Spark does not start on `{master}`: {first_cause(error)}"
         raise problem("R0061", message, notes=java_note()) from error
+
+
+_STARTS: list[Event] = []
+"""Whether each start of a session has come to its end: that of one which nobody waited for is to be stopped again."""
+
+
+def _await_starts() -> None:
+    """Wait for starts that were left behind: what they give would be taken for a session that somebody uses."""
+    for ended in _STARTS:
+        ended.wait(_START_ENDS_SECONDS)
+    _STARTS.clear()
+
+
+_START_ENDS_SECONDS = 30.0
+"""So long, for a cluster's scheduler may have no room for hours."""
 
 
 def _stop(session: SparkSession) -> None:

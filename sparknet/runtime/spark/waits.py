@@ -41,14 +41,16 @@ def in_time(
     work: Callable[[], Result],
     thread: Callable[..., threading.Thread] = threading.Thread,
     undo: Callable[[Result], object] = lambda result: None,
+    undo_interrupted: bool = False,
 ) -> Result:
     """What `work` gives, or raises, in a thread of its own; raises LateError after `seconds` and leaves it behind.
 
-    Work that was left behind and comes to its end all the same is followed by `undo` of its result, in that thread.
+    Work that was left behind and comes to its end all the same is followed by `undo` of its result, in that thread;
+    with `undo_interrupted`, so is work that was not waited for to its end because of Ctrl-C.
     """
     found: list[Result] = []
     failed: list[BaseException] = []
-    late, over = False, threading.Lock()
+    left, over = False, threading.Lock()
 
     def run() -> None:
         try:
@@ -57,19 +59,25 @@ def in_time(
             failed.append(error)
             return
         with over:  # either it is in time, or it is undone
-            if not late:
+            if not left:
                 found.append(result)
                 return
         undo(result)
 
     worker = thread(target=run, name="sparknet-wait", daemon=True)
-    worker.start()
     try:
+        worker.start()
         worker.join(seconds)
-    finally:  # at Ctrl-C too nobody waits any more
-        with over:
-            late = not found and not failed
-    if late:
+    except BaseException:
+        if undo_interrupted:
+            with over:
+                left = True
+            for result in found:  # it came between its end and the end of the wait
+                undo(result)
+        raise
+    with over:
+        left = not found and not failed
+    if left:
         raise LateError(f"no answer in {seconds:,.0f} s")
     if failed:
         raise failed[0]
