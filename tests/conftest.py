@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from sparknet.runtime.spark.session import start_session
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be heard, by the processes that tests start too: a shell that starts tests behind `&` ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -190,10 +190,7 @@ def test_checkpoints_of_another_run_stay_where_one_is_finished(folder: Path) -> 
 @pytest.mark.parametrize("checkpoint", ["", "checkpoint = rounds(1)"])
 def test_what_an_interrupted_run_leaves(folder: Path, checkpoint: str) -> None:
     net_of(folder, f"\n  {checkpoint}", epochs=100_000)
-    heard = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # though this be in the background
-    )
-    command = [sys.executable, "-u", "-c", f"{heard}; from sparknet.cli.main import main; main()"]
+    command = [sys.executable, "-u", "-m", "sparknet.cli.main"]
     process = subprocess.Popen(
         [*command, "run", "small.net", "--local", "-o", "run"],
         cwd=folder,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, current_thread
 
 import pyarrow as pa
 import pytest
@@ -56,25 +56,21 @@ def test_what_comes_too_late_is_undone() -> None:
     assert undone == [7]
 
 
-def test_what_ctrl_c_left_behind_is_undone_where_that_is_wanted() -> None:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        for wanted in (True, False):
-            go, undone, done = Event(), list[int](), Event()
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_ctrl_c_left_behind_is_undone_where_that_is_wanted(wanted: bool) -> None:
+    go, undone, threads = Event(), list[int](), list[Thread]()
 
-            def work(go: Event = go, done: Event = done) -> int:
-                os.kill(os.getpid(), signal.SIGINT)
-                go.wait(DEADLINE)
-                done.set()
-                return 7
+    def work() -> int:
+        threads.append(current_thread())
+        os.kill(os.getpid(), signal.SIGINT)
+        go.wait(DEADLINE)
+        return 7
 
-            with pytest.raises(KeyboardInterrupt):
-                in_time(DEADLINE, work, undo=undone.append, undo_interrupted=wanted)
-            go.set()
-            assert until(lambda undone=undone, wanted=wanted: undone == [7] * wanted)  # type: ignore[misc]
-            assert done.wait(DEADLINE)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        in_time(DEADLINE, work, undo=undone.append, undo_interrupted=wanted)
+    go.set()
+    threads[0].join(DEADLINE)
+    assert undone == [7] * wanted
 
 
 @pytest.mark.parametrize("master", ["yarn", "local[2]"])
