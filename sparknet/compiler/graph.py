@@ -212,6 +212,17 @@ class GraphBuilder:
             self._producers.pop(output, None)
         self._producers.update({output: other for other in others for output in other.outputs})
 
+    def recompute(self, node: Node, rule: Callable[[], Value]) -> None:
+        """Put what the rule computes in the place and under the name of `node`; it ends with the operator it gives."""
+        count = len(self.nodes)
+        with self.layer(node.layer):
+            result = rule()
+        others, last = self.nodes[count:-1], self.nodes[-1]
+        if last.output != result:
+            raise AssertionError(f"the rule for `{node.op}` ends with another operator than it gives")
+        del self.nodes[count:]
+        self.replace(node, [*others, replace(last, outputs=node.outputs)])
+
     def rewrite(self, rule: Callable[[Node], Sequence[Value] | None]) -> None:
         """Put in the place of each node the values that `rule` computes for its outputs; where it gives None, it stays.
 

@@ -23,25 +23,14 @@ def quicken(g: GraphBuilder) -> None:
     _logarithms_of_products(g)
     _products_of_differences(g)
     _masks_in_one_pass(g)
+    _larger_of_two(g)
     for node in list(g.nodes):
         for body in node.attributes.values():
             if isinstance(body, GraphBuilder):
                 quicken(body)
         if node.op in QUICKER:
-            _put(g, node, QUICKER[node.op])
+            g.recompute(node, partial(QUICKER[node.op], g, node))
     _spread_by_the_reader(g)
-
-
-def _put(g: GraphBuilder, node: Node, rule: Callable[[GraphBuilder, Node], Value]) -> None:
-    """What the rule computes, in the place and under the name of `node`."""
-    count = len(g.nodes)
-    with g.layer(node.layer):
-        result = rule(g, node)
-    others, last = g.nodes[count:-1], g.nodes[-1]
-    if last.output != result:
-        raise AssertionError(f"the rule for `{node.op}` ends with another operator than it gives")
-    del g.nodes[count:]
-    g.replace(node, [*others, replace(last, outputs=node.outputs)])
 
 
 def _softplus(g: GraphBuilder, node: Node) -> Value:
@@ -75,7 +64,7 @@ def _masks_in_one_pass(g: GraphBuilder) -> None:
         if above is not None and above.op == "Greater" and node.attributes["to"] == g.onnx_type("float32"):
             x, bound = above.inputs
             if bound in g.initializers and not g.initializers[bound].any():
-                _put(g, node, lambda g, _, x=x: g.op("HardSigmoid", x, alpha=_STEEP, beta=0.0))  # type: ignore[misc]
+                g.recompute(node, partial(g.op, "HardSigmoid", x, alpha=_STEEP, beta=0.0))
 
 
 _MOST_FACTORS = 64
@@ -95,7 +84,7 @@ def _logarithms_of_products(g: GraphBuilder) -> None:
             g.infer([x, less.output])
             factors = _factors(g, x)
             if factors > 1 and "?" not in g.shape(x) and g.shapes.get(less.output) == g.shape(x):
-                _put(g, node, partial(_mean_of_softplus, softplus=softplus, less=less, factors=factors))
+                g.recompute(node, partial(_mean_of_softplus, g, node, softplus, less, factors))
                 _shape_from(g, x, (less.output, softplus.output))
 
 
@@ -116,9 +105,13 @@ def _products_of_differences(g: GraphBuilder) -> None:
         found = next(filter(None, (_negated(g, *pair) for pair in permutations(products, 2))), None)
         if found is not None:
             q, x, y = found
-            _put(g, node, lambda g, _, q=q, x=x, y=y: g.op("Mul", q, g.op("Sub", y, x)))  # type: ignore[misc]
+            g.recompute(node, partial(_product_of_difference, g, q, x, y))
     if adds:
         g.nodes = g.live(g.outputs)  # so that nobody counts the readers that are gone
+
+
+def _product_of_difference(g: GraphBuilder, q: Value, x: Value, y: Value) -> Value:
+    return g.op("Mul", q, g.op("Sub", y, x))
 
 
 def _negated(g: GraphBuilder, minus: Node, plus: Node) -> tuple[Value, Value, Value] | None:
@@ -171,6 +164,14 @@ def _broadcasts(g: GraphBuilder, node: Node, value: Value) -> bool:
     other = node.inputs[1 - node.inputs.index(value)]
     whole = g.shapes.get(value)
     return whole is not None and "?" not in whole and g.shapes.get(other) == whole
+
+
+def _larger_of_two(g: GraphBuilder) -> None:
+    """`a` where `a >= b` and else `b` is `Max`, a pass in place of three; a comparison stays for who else reads it."""
+    for node in list(g.nodes):
+        compared = g.producer(node.inputs[0]) if node.op == "Where" else None
+        if compared is not None and compared.op == "GreaterOrEqual" and compared.inputs == node.inputs[1:]:
+            g.recompute(node, partial(g.op, "Max", *compared.inputs))
 
 
 QUICKER: dict[str, Callable[[GraphBuilder, Node], Value]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -83,15 +84,10 @@ def _takes(g: GraphBuilder, node: Node, value: Value) -> bool:
 
 def _take_over(g: GraphBuilder, node: Node, affine: _Affine) -> None:
     """Scale and shift what the node gives, by its weights where it has some."""
-    count = len(g.nodes)
-    with g.layer(node.layer):
-        last = _scaled_product(g, node, affine) if node.op == "Gemm" else _scaled_mean(g, node, affine)
-    others = g.nodes[count:]
-    del g.nodes[count:]
-    g.replace(node, [*others, last])
+    g.recompute(node, partial(_scaled_product if node.op == "Gemm" else _scaled_mean, g, node, affine))
 
 
-def _scaled_product(g: GraphBuilder, node: Node, affine: _Affine) -> Node:
+def _scaled_product(g: GraphBuilder, node: Node, affine: _Affine) -> Value:
     _, weight, *bias = node.inputs
     turned = node.attributes.get("transB", 0)
     column = affine.scale if turned else g.op("Reshape", affine.scale, g.ints(-1, 1))
@@ -99,12 +95,9 @@ def _scaled_product(g: GraphBuilder, node: Node, affine: _Affine) -> Node:
     if affine.shift is not None:
         row = g.op("Reshape", affine.shift, g.ints(1, -1))
         bias = [g.op("Gemm", row, weight, *bias, **node.attributes)]
-    return replace(node, inputs=(node.inputs[0], scaled, *bias))
+    return g.op("Gemm", node.inputs[0], scaled, *bias, **node.attributes)
 
 
-def _scaled_mean(g: GraphBuilder, node: Node, affine: _Affine) -> Node:
-    mean = g.op(node.op, *node.inputs, **node.attributes)
-    if affine.shift is not None:
-        mean = g.op("Mul", mean, affine.scale)
-        return Node("Add", (mean, affine.shift), node.outputs, {}, node.layer)
-    return Node("Mul", (mean, affine.scale), node.outputs, {}, node.layer)
+def _scaled_mean(g: GraphBuilder, node: Node, affine: _Affine) -> Value:
+    mean = g.op("Mul", g.op(node.op, *node.inputs, **node.attributes), affine.scale)
+    return mean if affine.shift is None else g.op("Add", mean, affine.shift)

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import product
 from math import prod
-from typing import Any
 
 from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
+from sparknet.compiler.sliding import Geometry, cut
 
 _MANY_CHANNELS = 8
 """From here on a product of channels alone is wide enough to be fast."""
 
 
-@dataclass(frozen=True)
-class _Geometry:
-    """How a kernel slides: one number a side, `pads` before each side and then after each."""
-
-    kernel: list[int]
-    strides: list[int]
-    dilations: list[int]
-    pads: list[int]
-    group: int
-
-    @classmethod
-    def of(cls, n: Backward) -> _Geometry:
-        """That of a node, with ONNX's defaults."""
-        kernel = list(n.attribute("kernel_shape"))
-        ones = [1] * len(kernel)
-        strides, dilations = (list(n.attribute(name, ones)) for name in ("strides", "dilations"))
-        return cls(
-            kernel, strides, dilations, list(n.attribute("pads", [0] * 2 * len(kernel))), n.attribute("group", 1)
-        )
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """As operators take them."""
-        found = {"kernel_shape": self.kernel, "strides": self.strides, "pads": self.pads}
-        if max(self.dilations) > 1:
-            found["dilations"] = self.dilations
-        return {**found, "group": self.group} if self.group > 1 else found
-
-
 def _conv(n: Backward) -> list[Value | None]:
-    return [_input_gradient(n), _weight_gradient(n, _Geometry.of(n), n.x(), n.dy), *_bias_gradient(n)]
+    return [_input_gradient(n), _weight_gradient(n, Geometry.of(n.node), n.x(), n.dy), *_bias_gradient(n)]
 
 
 def _conv_transpose(n: Backward) -> list[Value | None]:
@@ -52,7 +22,7 @@ def _conv_transpose(n: Backward) -> list[Value | None]:
 
     Its weight gradient is that of the convolution, with the parts of input and output exchanged.
     """
-    geometry = _Geometry.of(n)
+    geometry = Geometry.of(n.node)
     dx = n.op("Conv", n.dy, n.x(1), **geometry.attributes)
     return [dx, _weight_gradient(n, geometry, n.dy, n.x()), *_bias_gradient(n)]
 
@@ -68,7 +38,7 @@ def _input_gradient(n: Backward) -> Value:
 
     Where the stride does not divide evenly, rows at the far edge met no kernel: `output_padding` brings them back.
     """
-    s = _Geometry.of(n)
+    s = Geometry.of(n.node)
     sides, outs, count = n.sizes(n.shape()[2:]), n.sizes(n.g.shape(n.y)[2:]), len(s.kernel)
     extra = [
         side - ((outs[a] - 1) * s.strides[a] + (s.kernel[a] - 1) * s.dilations[a] + 1)
@@ -78,7 +48,7 @@ def _input_gradient(n: Backward) -> Value:
     return n.op("ConvTranspose", n.dy, n.x(1), **s.attributes, output_padding=extra)
 
 
-def _weight_gradient(n: Backward, s: _Geometry, x: Value, dy: Value) -> Value:
+def _weight_gradient(n: Backward, s: Geometry, x: Value, dy: Value) -> Value:
     """`dW[f, c, i] = sum over batch and places of dy[f, place] * x[c, place * stride + i * dilation]`, in each group.
 
     `x` is the larger side of the convolution, `dy` the smaller.
@@ -90,7 +60,7 @@ def _weight_gradient(n: Backward, s: _Geometry, x: Value, dy: Value) -> Value:
     return _by_rows(n, s, x, dy, outs)
 
 
-def _by_positions(n: Backward, s: _Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
+def _by_positions(n: Backward, s: Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
     """A product over batch and places for each kernel position, of rows that are channels.
 
     With the batch behind the sides, what a position meets is cut out in long pieces, and no two positions' cuts are
@@ -113,7 +83,7 @@ def _by_positions(n: Backward, s: _Geometry, x: Value, dy: Value, outs: list[int
     return n.op("Transpose", each, perm=[count, count + 1, *range(count)])
 
 
-def _by_rows(n: Backward, s: _Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
+def _by_rows(n: Backward, s: Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
     """What all kernel positions meet, cut from the padded input and laid side by side: a product for each batch row."""
     filters, channels = n.sizes(n.shape(1)[:2])
     count, sides = len(s.kernel), prod(outs)
@@ -131,12 +101,10 @@ def _by_rows(n: Backward, s: _Geometry, x: Value, dy: Value, outs: list[int]) ->
     return n.op("Transpose", dw, perm=[0, count + 1, *range(1, count + 1)])
 
 
-def _met(n: Backward, x: Value, at: tuple[int, ...], outs: list[int], s: _Geometry, first: int) -> Value:
+def _met(n: Backward, x: Value, at: tuple[int, ...], outs: list[int], s: Geometry, first: int) -> Value:
     """The numbers that kernel position `at` meets, one for each place; `first` is the first axis of the sides."""
     starts = [a * d for a, d in zip(at, s.dilations, strict=True)]
-    ends = [a + (o - 1) * step + 1 for a, o, step in zip(starts, outs, s.strides, strict=True)]
-    axes = range(first, first + len(outs))
-    return n.op("Slice", x, n.g.ints(*starts), n.g.ints(*ends), n.g.ints(*axes), n.g.ints(*s.strides))
+    return cut(n.g, x, starts, outs, s.strides, first)
 
 
 RULES: dict[str, Rule] = {"Conv": _conv, "ConvTranspose": _conv_transpose}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sparknet.compiler.gradients.base import Backward, Rule, UnknownFormError
 from sparknet.compiler.graph import Value
+from sparknet.compiler.sliding import Geometry
 
 _EXACT = 2**24
 """Up to here float32 holds every whole number."""
@@ -19,13 +20,10 @@ def _max_pool(n: Backward) -> list[Value | None]:
 
     Where windows neither overlap nor leave a rest, the places are found by comparing; else `MaxPool` gives them.
     """
-    kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
-    sides = n.sizes(n.shape()[2:])
-    padded = any(n.attribute("pads", ())) or max(n.attribute("dilations", [1])) > 1
-    apart = kernel == strides and not padded and all(side % k == 0 for side, k in zip(sides, kernel, strict=True))
-    if not apart or prod(sides) > _EXACT:
+    sides, geometry = n.sizes(n.shape()[2:]), Geometry.of(n.node)
+    if not geometry.tiles(sides) or prod(sides) > _EXACT:
         return [_scattered(n, n.g.with_extra_outputs(n.node, 2)[1])]
-    places = _first_of_window(n, kernel, sides)
+    places, kernel = _first_of_window(n, geometry.kernel, sides), geometry.kernel
     if n.g.dtype != "float32":  # ONNX Runtime has `MaxUnpool` for nothing else
         return [_scattered(n, places)]
     return [n.op("MaxUnpool", n.dy, places, kernel_shape=kernel, strides=kernel)]
