@@ -19,11 +19,17 @@ def accepted(net: CompiledNet) -> None:
 
 
 def test_operators_of_the_step_alone() -> None:
-    net = sparknet.compile(
-        "net N {\n input x: float[1, 8, 8]\n conv(4, 3x3) -> maxpool(2) -> flatten -> dense(3)\n output y: class[3]\n}"
+    few, many = (
+        sparknet.compile(
+            f"net N {{\n input x: float[{channels}, 8, 8]\n conv(4, 3x3) -> maxpool(2) -> flatten -> dense(3)\n"
+            " output y: class[3]\n}"
+        )
+        for channels in (1, 8)
     )
+    accepted(few)
+    accepted(many)
     with pytest.raises(UnsafeModelError, match="MaxUnpool"):
-        check_model(net.step.SerializeToString())
+        check_model(many.step.SerializeToString())
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row.text for row in ROWS])
