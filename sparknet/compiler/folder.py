@@ -198,7 +198,11 @@ def _saved_slots(slots: Sequence[Slot]) -> tuple[SavedSlot, ...]:
 def check_output(folder: Path) -> None:
     """Raise SparkNetError where a folder could not be written, which is best known before the work is done."""
     if folder.exists() or folder.is_symlink():
-        raise _unwritable(folder, "exists already", "name another, or remove this one; nothing was changed")
+        raise _unwritable(
+            folder,
+            "exists already",
+            "name another with `-o`, or `output=` in Python, or remove this one; nothing was changed",
+        )
     parent = next(path for path in folder.absolute().parents if path.exists())
     if not parent.is_dir():
         raise _unwritable(folder, f"cannot be written: `{parent}` is a file, not a folder", "name another folder")

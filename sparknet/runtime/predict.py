@@ -137,7 +137,9 @@ def check_target(output: Path) -> None:
     if output.suffix not in WRITTEN:
         raise problem("R0052", f"`{output}`: predictions are written as {', '.join(WRITTEN)}")
     if output.exists() or output.is_symlink():
-        raise problem("R0050", f"`{output}` exists already", helps=["name another file, or remove this one"])
+        raise problem(
+            "R0050", f"`{output}` exists already", helps=["name another file with `--output`, or remove this one"]
+        )
     if not output.absolute().parent.is_dir():
         raise problem("R0050", f"there is no folder `{output.absolute().parent}`", helps=["make it first"])
 

@@ -130,7 +130,10 @@ def test_trials_side_by_side_take_more() -> None:
     with pytest.raises(SparkNetError) as error:
         check_memory(net_of(workers=1), cluster(4), given, trials=3)
     assert only(error).startswith("R0067 3 tasks of an executor take about ")
-    assert error.value.diagnostics[0].helps[1] == "fewer trials at a time take less: `--parallel`"
+    assert (
+        error.value.diagnostics[0].helps[1]
+        == "fewer trials at a time take less: `--parallel`, or `parallel=` in Python"
+    )
 
 
 def test_fewer_workers_take_less(tmp_path: Path) -> None:

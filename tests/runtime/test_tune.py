@@ -102,7 +102,10 @@ def test_what_has_no_room_on_spark_or_comes_late(net: Path, tmp_path: Path, spar
     assert re.match(r"2 tasks at once on \S+ take about [\d,.]+ GiB of memory", tuned.records[1].why or "")
     net.write_text(text.replace("choose(8, 16)", "choose(1000000, 8)"))
     (error,) = refused().diagnostics
-    assert (error.code, error.helps[1]) == ("R0067", "fewer trials at a time take less: `--parallel`")
+    assert (error.code, error.helps[1]) == (
+        "R0067",
+        "fewer trials at a time take less: `--parallel`, or `parallel=` in Python",
+    )
     assert refused(start_timeout=1e-3).diagnostics[0].code == "R0064"
     net.write_text(text)
     assert re.match("opening the data: no answer from Spark", refused(job_timeout=1e-3).diagnostics[0].message)
@@ -155,7 +158,7 @@ def test_a_search_whose_spark_dies_goes_on_without_it(net: Path, tmp_path: Path)
             os.kill(java, signal.SIGKILL)
         said = process.communicate(timeout=200)[1]
     assert process.returncode == 1
-    assert re.search(r"error\[R003\d\]: [^\n]*\n[^\n]*`--resume` goes on\n$", said)
+    assert re.search(r"error\[R003\d\]: [^\n]*\n[^\n]*`--resume`, or `resume=True` in Python, goes on\n$", said)
     subprocess.run([*command, "--local", "--resume"], check=True, capture_output=True, timeout=200, cwd=ROOT)
     search(net, tmp_path / "here")
     assert journal(tmp_path / "there") == journal(tmp_path / "here")

@@ -62,7 +62,7 @@ def check_memory(net: CompiledNet, cluster: Cluster, settings: Settings, trials:
 
 
 _SMALLER = ("a smaller `batch`, or an optimizer with less state, takes less",)
-_FEWER_TRIALS = ("fewer trials at a time take less: `--parallel`",)
+_FEWER_TRIALS = ("fewer trials at a time take less: `--parallel`, or `parallel=` in Python",)
 
 
 def _compare(need: Need, tasks: int, given: int, key: str, largest: int, less: Sequence[str]) -> None:

@@ -264,7 +264,10 @@ def newest(store: Store, net: CompiledNet, progress: Progress) -> Checkpoint:
         "R0046",
         f"the run cannot be resumed: {why}",
         notes=faults[:3] or [f"looked in `{store.where}`"],
-        helps=["without `--resume` the run begins anew" + (f"; remove `{store.where}` first" if faults else "")],
+        helps=[
+            "without `--resume`, or `resume=True` in Python, the run begins anew"
+            + (f"; remove `{store.where}` first" if faults else "")
+        ],
     )
 
 
@@ -339,7 +342,7 @@ def _changed(what: str, label: Label | None, *notes: str) -> SparkNetError:
         f"the run cannot be resumed: {what}",
         label=label,
         notes=notes,
-        helps=["bring back what was changed, or remove the checkpoints and begin anew without `--resume`"],
+        helps=["bring back what was changed, or remove the checkpoints and begin anew"],
     )
 
 

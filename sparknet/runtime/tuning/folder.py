@@ -56,7 +56,7 @@ class SearchFolder:
         file = self.path / SEARCH
         if not resume:
             if file.is_file():
-                helps = ["`--resume` goes on with it; or name another folder"]
+                helps = ["`--resume`, or `resume=True` in Python, goes on with it; or name another folder"]
                 raise problem("R0095", f"`{self.path}` holds a search already", helps=helps)
             check_output(self.path)
             return None

@@ -141,7 +141,7 @@ def need_optuna() -> None:
     except ImportError as error:
         helps = [
             "pip install 'sparknet[tune]'",
-            "or leave so few values that all can be tried: `choose` in place of `range`, or more `--trials`",
+            "or leave so few values that all can be tried: `choose` in place of `range`, or more trials",
         ]
         message = "a search over more combinations than trials needs Optuna, which is not installed"
         raise problem("R0090", message, helps=helps) from error

@@ -141,7 +141,8 @@ class Search:
     def _resumable(self, error: BaseException | None) -> BaseException:
         """An error that ends the search, which can be gone on with."""
         if isinstance(error, SparkNetError) and self.folder is not None:
-            note = f"the trials until now are kept in `{self.folder.path}`; the same command with `--resume` goes on"
+            kept = f"the trials until now are kept in `{self.folder.path}`"
+            note = f"{kept}; the same with `--resume`, or `resume=True` in Python, goes on"
             return SparkNetError([replace(d, notes=(*d.notes, note)) for d in error.diagnostics])
         assert error is not None  # noqa: S101 - it was asked for
         return error
@@ -244,7 +245,11 @@ class Search:
             journal = [every[number] for number in sorted(every)]
             self.folder.finish(journal, order, [choice.name for choice in self.choices.every])
         if not order:
-            raise problem("R0094", "there was no time for a single trial", helps=["give it a longer `--timeout`"])
+            raise problem(
+                "R0094",
+                "there was no time for a single trial",
+                helps=["give it a longer `--timeout`, or `timeout=` in Python"],
+            )
         best = order[0]
         if best.state != "finished":
             notes = [f"trial {best.trial}: {best.why}"] if best.why else []

@@ -121,7 +121,11 @@ def check_comparable(subject: Subject, choices: Choices, base: CompiledNet, judg
         if found != expected:
             other = next(iter(metric_names(base.typed.net)), None)
             message = f"`{choice.name}` changes what the loss is, so that trials cannot be compared by it"
-            helps = [f"compare them by another score: `--metric {other}`" if other else "leave the loss as it is"]
+            helps = [
+                f"compare them by another score: `--metric {other}`, or `metric=` in Python"
+                if other
+                else "leave the loss as it is"
+            ]
             raise problem("R0093", message, label=choice.label, helps=helps)
 
 
