@@ -3,12 +3,15 @@
     python bench/step.py                                # needs the `bench` extra
     python bench/step.py --nets CNN LSTM --engines sparknet pytorch --threads 2
     python bench/step.py --soak 5000                    # memory over many steps, SparkNet alone
+    python bench/step.py --threads 1 --turns 15 --verdicts verdicts.txt
 
 All engines train the same nets from the same weights on the same batches, each in a process of its own that is kept to
 as many cores as threads. They take turns of a fraction of a second, so that a machine that changes its speed changes
 all of them; a ratio is taken within a turn. Printed are medians over the turns, with the range of the ratios; `goal` is
 the seconds to the net's goal, a loss: as many steps as it took from the common start, at the median. Memory is the peak
 over what the imports left; `peak` is the share of what a 1024 x 1024 matrix product reaches in turns of its own.
+Behind the table are verdicts on one thread, see step_verdicts.py: where the interval of a median holds the goal it is
+`even`. `--verdicts` writes them down without their numbers, to be compared with those of another day or machine.
 Engines that are not installed, or fail, are left out and named. onnxruntime-training cannot be in the same environment:
 `--training` names the Python of another one, see docs/engines.md.
 """
@@ -28,6 +31,7 @@ from typing import Any
 import numpy as np
 from step_engines import MOST_STEPS
 from step_nets import NETS
+from step_verdicts import Verdict, verdicts
 
 ENGINES = ("sparknet", "onnxruntime-training", "pytorch", "torch.compile", "jax", "keras")
 TRAINING = Path(".venv-training/bin/python")
@@ -100,7 +104,8 @@ def open_peers(options: argparse.Namespace, name: str, folder: Path, threads: in
     return peers
 
 
-def compare(name: str, options: argparse.Namespace, threads: int) -> None:
+def compare(name: str, options: argparse.Namespace, threads: int) -> list[Verdict]:
+    """Print the lines of a net; gives its verdicts."""
     with tempfile.TemporaryDirectory() as temporary:
         multiply_adds = prepare(name, Path(temporary))
         peers = open_peers(options, name, Path(temporary), threads)
@@ -116,6 +121,9 @@ def compare(name: str, options: argparse.Namespace, threads: int) -> None:
             print(row(name, threads, peer, peers[0], least), flush=True)
         for peer in (*peers, matmul):
             peer.close()
+    if peers[0].engine != "sparknet":
+        return []
+    return verdicts(peers[0].turns, {peer.engine: peer.turns for peer in peers[1:]}, NETS[name].pace)
 
 
 def row(name: str, threads: int, peer: Peer, first: Peer, least: float) -> str:
@@ -157,6 +165,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="of a turn")
     parser.add_argument("--training", type=Path, default=TRAINING, help="Python of onnxruntime-training's environment")
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="write the verdicts down, without their numbers")
     parser.add_argument("--soak", type=int, default=0, metavar="STEPS")
     options = parser.parse_args()
     names = [name for name in NETS if name.startswith(tuple(options.nets))]
@@ -170,9 +179,13 @@ def main() -> None:
     print("first losses lie from those of the first\n")
     heads = f"{'ms':>9}{'CPU ms':>9}{'goal':>9}{'MiB':>6}{'peak':>7}{'times':>6}  {'range':<15}{'CPU':>5}{'off':>10}"
     print(f"{'net':<41}thr {'engine':<20}{heads}")
-    for name in names:
-        for threads in options.threads:
-            compare(name, options, threads)
+    found = {(name, threads): compare(name, options, threads) for name in names for threads in options.threads}
+    judged = [(name, verdict) for (name, threads), each in found.items() if threads == 1 for verdict in each]
+    print(f"\n{'verdict on one thread':<42}{'':<24}{'':<22}{'times':>6}  {'median within':<15}{'goal':>5}")
+    for name, verdict in judged:
+        print(f"{name:<42}{verdict}")
+    if options.verdicts is not None:
+        options.verdicts.write_text("".join(f"{name}, {verdict.name}: {verdict.word}\n" for name, verdict in judged))
 
 
 if __name__ == "__main__":

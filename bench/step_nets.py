@@ -53,7 +53,8 @@ net N {{
 class Net:
     """A net and its batches: `classes` is 0 where the target is the input.
 
-    `goal` is the loss, the mean over all batches, that a run to an accuracy has to reach.
+    `goal` is the loss, the mean over all batches, that a run to an accuracy has to reach; `pace` how many times as long
+    as ours a step of PyTorch is to take on one thread.
     """
 
     source: str
@@ -61,6 +62,7 @@ class Net:
     batch: int
     classes: int = 10
     goal: float = 0.1
+    pace: float = 1.0
 
     def data(self) -> dict[str, NDArray[np.generic]]:
         """`x` float32[BATCHES, batch, *row] within 0 and 1, and the `label`s int64[BATCHES, batch].
@@ -83,11 +85,11 @@ def _plain(row: str, layers: str, output: str = DIGIT, train: str = TRAIN) -> st
 _SMALL = _plain("64", "dense(128, relu) -> dense(64, relu) -> dense(10)")
 _LIKE = "output rebuilt: like x"
 NETS = {
-    "perceptron 64-128-64-10, batch 32": Net(_SMALL, (64,), 32),
-    "perceptron 64-128-64-10, batch 128": Net(_SMALL, (64,), 128),
-    "perceptron 64-128-64-10, batch 512": Net(_SMALL, (64,), 512),
+    "perceptron 64-128-64-10, batch 32": Net(_SMALL, (64,), 32, pace=3),
+    "perceptron 64-128-64-10, batch 128": Net(_SMALL, (64,), 128, pace=3),
+    "perceptron 64-128-64-10, batch 512": Net(_SMALL, (64,), 512, pace=3),
     "perceptron 784-512-512-10, batch 128": Net(
-        _plain("784", "dense(512, relu) -> dense(512, relu) -> dense(10)"), (784,), 128
+        _plain("784", "dense(512, relu) -> dense(512, relu) -> dense(10)"), (784,), 128, pace=3
     ),
     "CNN 28x28, batch 128": Net(
         _plain(
@@ -97,13 +99,18 @@ NETS = {
         ),
         (1, 28, 28),
         128,
+        pace=1.5,
     ),
-    "residual 32x32, batch 32": Net(RESIDUAL, (3, 32, 32), 32),
-    "LSTM 100, 40 steps, batch 128": Net(SEQUENCE.replace("{}", "lstm(100)"), (40, 8), 128, 6),
-    "GRU 100, 40 steps, batch 128": Net(SEQUENCE.replace("{}", "gru(100)"), (40, 8), 128, 6),
+    "residual 32x32, batch 32": Net(RESIDUAL, (3, 32, 32), 32, pace=1.2),
+    "LSTM 100, 40 steps, batch 128": Net(SEQUENCE.replace("{}", "lstm(100)"), (40, 8), 128, 6, pace=1.3),
+    "GRU 100, 40 steps, batch 128": Net(SEQUENCE.replace("{}", "gru(100)"), (40, 8), 128, 6, pace=1.3),
     "RNN 100, 40 steps, batch 128": Net(SEQUENCE.replace("{}", "rnn(100)"), (40, 8), 128, 6),
     "dense autoencoder 784, batch 128": Net(
-        _plain("784", "dense(128, relu) -> dense(32) -> dense(128, relu) -> dense(784, sigmoid)", _LIKE), (784,), 128, 0
+        _plain("784", "dense(128, relu) -> dense(32) -> dense(128, relu) -> dense(784, sigmoid)", _LIKE),
+        (784,),
+        128,
+        0,
+        pace=1.5,
     ),
     "convolutional autoencoder 28x28, batch 64": Net(
         _plain(
@@ -115,6 +122,7 @@ NETS = {
         (1, 28, 28),
         64,
         0,
+        pace=1.5,
     ),
-    "transformer 2x64, length 64, batch 32": Net(TRANSFORMER, (64, 16), 32, 6),
+    "transformer 2x64, length 64, batch 32": Net(TRANSFORMER, (64, 16), 32, 6, pace=1.3),
 }

@@ -1,0 +1,66 @@
+"""Whether the steps of bench/step.py are as fast as they are to be: verdicts that another day should give again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+from statistics import median
+from typing import Any
+
+FASTEST = ("pytorch", "torch.compile", "jax", "keras")
+"""The fastest of these is the mark, whichever it is."""
+
+Turns = Sequence[Mapping[str, Any]]
+"""What an engine said in each of its turns, as bench/step.py hears it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a step compares with one goal: `ratios` are the peer's time over ours in each turn, or its memory."""
+
+    name: str
+    peer: str
+    ratios: Sequence[float]
+    goal: float = 1.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Holds the median 19 times out of 20, however the ratios are spread: that of the sign test."""
+        ordered, count = sorted(self.ratios), len(self.ratios)
+        cut = 0
+        while 2 * sum(comb(count, k) for k in range(cut + 1)) <= 0.05 * 2**count:
+            cut += 1
+        cut = max(cut - 1, 0)
+        return ordered[cut], ordered[-1 - cut]
+
+    @property
+    def word(self) -> str:
+        """`met` or `missed` where the interval lies on one side of the goal, `even` where it holds the goal."""
+        low, high = self.interval
+        return "met" if low >= self.goal else "missed" if high < self.goal else "even"
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        numbers = f"{median(self.ratios):>6.2f}  {f'{low:.2f} to {high:.2f}':<15}{self.goal:>5.1f}  {self.word}"
+        return f"{self.name:<24}{self.peer:<22}{numbers}"
+
+
+def verdicts(ours: Turns, peers: Mapping[str, Turns], pace: float) -> list[Verdict]:
+    """Over PyTorch, which is to take `pace` times as long; over the fastest; over onnxruntime-training; of memory.
+
+    Of the engines that were there. A ratio is one of processor time.
+    """
+    times = {name: [b["cpu"] / a["cpu"] for a, b in zip(ours, turns, strict=True)] for name, turns in peers.items()}
+    found = [Verdict("over PyTorch", "pytorch", times["pytorch"], pace)] if "pytorch" in times else []
+    fast = [name for name in FASTEST if name in times]
+    if fast:
+        fastest = min(fast, key=lambda name: median(times[name]))
+        found.append(Verdict("over the fastest", fastest, times[fastest]))
+    training = "onnxruntime-training"
+    if training in times:
+        found.append(Verdict("over the second engine", training, times[training]))
+    if "pytorch" in peers:
+        memory = [b["memory"] / a["memory"] for a, b in zip(ours, peers["pytorch"], strict=True)]
+        found.append(Verdict("memory", "pytorch", memory))
+    return found
