@@ -19,8 +19,9 @@ from sparknet.compiler.differentiate import path
 from sparknet.compiler.graph import GraphBuilder, Node, Value
 from sparknet.compiler.sliding import Geometry, cut
 
-_FEW_CHANNELS = 8
-"""Fewer than these: what the filters meet is laid out for all windows, a copy of the data for each kernel position."""
+_FEW_CHANNELS, _MOST_MET = 8, 128
+"""Fewer channels than these, and no more numbers that a filter meets, are faster so (measured): what filters meet is
+laid out for all windows, a copy of the data for each kernel position."""
 
 _MOST_PLACES = 9
 """Of a window; each is a matrix of its own."""
@@ -77,7 +78,9 @@ class _Pooled:
         sides = [side for side in g.shape(convolution.output)[2:] if isinstance(side, int)]
         if not isinstance(filters, int) or not isinstance(channels, int) or len(sides) != len(tiles.kernel):
             return None
-        if slides.group > 1 or channels >= _FEW_CHANNELS or not tiles.tiles(sides) or prod(tiles.kernel) > _MOST_PLACES:
+        if slides.group > 1 or channels >= _FEW_CHANNELS or channels * prod(slides.kernel) > _MOST_MET:
+            return None
+        if not tiles.tiles(sides) or prod(tiles.kernel) > _MOST_PLACES:
             return None
         windows = [side // size for side, size in zip(sides, tiles.kernel, strict=True)]
         return cls(convolution, pool, filters, channels, slides, tiles.kernel, windows)

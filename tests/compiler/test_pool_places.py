@@ -65,6 +65,7 @@ WRITTEN = {
 }
 LEFT = {
     "many channels": Case(x=(8, 6, 6), w=(3, 8, 3, 3)),
+    "large filters": Case((2, 10, 10), (3, 2, 9, 9), {"pads": [4, 4, 4, 4]}),
     "groups": Case(w=(4, 1, 3, 3), conv={"pads": [1, 1, 1, 1], "group": 2}),
     "overlapping windows": Case(pool={"kernel_shape": [3, 3]}),
     "padded windows": Case(pool={"pads": [1, 1, 1, 1]}),
