@@ -138,7 +138,7 @@ def test_an_error_that_is_no_trials_own_ends_the_search_which_goes_on_later(net:
     with pytest.raises(SparkNetError) as raised:
         search(net, tmp_path / "broken", parallel=2, callback=breaks)
     assert only(raised) == "R0033 training: Spark failed: gone"
-    assert "`--resume` goes on" in str(raised.value)
+    assert "`--resume`, or `resume=True` in Python, goes on" in str(raised.value)
     assert 3 < len(journal(tmp_path / "broken")) < 7
     assert not (tmp_path / "broken/best").exists()
     assert search(net, tmp_path / "broken", resume=True).best.values == whole.best.values
