@@ -221,6 +221,7 @@ class GraphBuilder:
         if last.output != result:
             raise AssertionError(f"the rule for `{node.op}` ends with another operator than it gives")
         del self.nodes[count:]
+        del self._producers[last.output]
         self.replace(node, [*others, replace(last, outputs=node.outputs)])
 
     def rewrite(self, rule: Callable[[Node], Sequence[Value] | None]) -> None:

@@ -20,7 +20,7 @@ from sparknet.compiler.metrics import Statistic
 from sparknet.compiler.net import TypedNet, ValueId
 from sparknet.compiler.optimizers import Update
 from sparknet.compiler.outputs import Scores, measured, score, write_predictions
-from sparknet.compiler.pool_places import pool_by_places
+from sparknet.compiler.pool_places import as_maxima, pool_by_places
 from sparknet.compiler.preprocess import preprocess
 from sparknet.compiler.quicken import quicken
 from sparknet.compiler.scaling import scale_behind
@@ -216,8 +216,9 @@ def _learnt(
     weights = [tensors[s.name] for s in trained]
     scale_behind(g)
     statistics = [value for _, value in scores.statistics.values()]
-    pool_by_places(g, [scores.loss, *statistics, *buffers.values()], weights)
+    choices = pool_by_places(g, [scores.loss, *statistics, *buffers.values()], weights)
     gradients = differentiate(g, scores.loss, weights)
+    as_maxima(g, choices)
     with g.layer("optimizer"):
         flat = [_flat(g, d, s.shape) for d, s in zip(gradients, trained, strict=True)]
         return _Learnt(scores, _join(g, flat), buffers)

@@ -23,7 +23,6 @@ def quicken(g: GraphBuilder) -> None:
     _logarithms_of_products(g)
     _products_of_differences(g)
     _masks_in_one_pass(g)
-    _larger_of_two(g)
     for node in list(g.nodes):
         for body in node.attributes.values():
             if isinstance(body, GraphBuilder):
@@ -164,14 +163,6 @@ def _broadcasts(g: GraphBuilder, node: Node, value: Value) -> bool:
     other = node.inputs[1 - node.inputs.index(value)]
     whole = g.shapes.get(value)
     return whole is not None and "?" not in whole and g.shapes.get(other) == whole
-
-
-def _larger_of_two(g: GraphBuilder) -> None:
-    """`a` where `a >= b` and else `b` is `Max`, a pass in place of three; a comparison stays for who else reads it."""
-    for node in list(g.nodes):
-        compared = g.producer(node.inputs[0]) if node.op == "Where" else None
-        if compared is not None and compared.op == "GreaterOrEqual" and compared.inputs == node.inputs[1:]:
-            g.recompute(node, partial(g.op, "Max", *compared.inputs))
 
 
 QUICKER: dict[str, Callable[[GraphBuilder, Node], Value]] = {

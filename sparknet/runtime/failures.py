@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 
 import pyarrow as pa
 
@@ -34,6 +35,8 @@ def diagnosed(doing: str) -> Iterator[None]:
     except pa.ArrowException as error:
         raise problem("R0003", f"{doing}: the data cannot be used: {first_cause(error)}") from error
     except Exception as error:
+        if is_gone(error):
+            raise spark_is_gone(doing, error) from error
         if isinstance(error, _spark_errors()):
             raise problem("R0033", f"{doing}: Spark failed: {first_cause(error)}") from error
         raise
@@ -56,11 +59,22 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     from pyspark.errors import PySparkException
 
     found: list[type[Exception]] = [PySparkException]
-    if "py4j.protocol" in sys.modules:  # classic Spark, whose Java may have died between two calls
-        found += [sys.modules["py4j.protocol"].Py4JError, ConnectionError]
+    if "py4j.protocol" in sys.modules:  # classic Spark
+        found.append(sys.modules["py4j.protocol"].Py4JError)
     if "grpc" in sys.modules:  # Spark Connect
         found.append(sys.modules["grpc"].RpcError)
     return tuple(found)
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether py4j found nobody at the other end: Java has died, and pyspark lets the error of the socket through."""
+    frames = walk_tb(error.__traceback__) if isinstance(error, ConnectionError) else ()
+    return any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame, _ in frames)
+
+
+def spark_is_gone(doing: str, error: BaseException) -> SparkNetError:
+    """The diagnostic of that, whatever was being done."""
+    return problem("R0033", f"{doing}: Spark failed: nothing answers any more where its Java process was ({error})")
 
 
 _DEATHS = (
@@ -77,6 +91,8 @@ _MEMORY = (
 
 def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
     """A failed job as a diagnostic; `label` is the source that it read."""
+    if is_gone(error):
+        return spark_is_gone(doing, error)
     cause, helps = first_cause(error), tuple[str, ...]()
     for sign, words in _DEATHS:
         found = sign.search(str(error))
@@ -88,8 +104,6 @@ def worker_failure(doing: str, error: Exception, label: Label | None = None) -> 
 
 def first_cause(error: Exception) -> str:
     """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
-    if isinstance(error, ConnectionError):
-        return f"nothing answers any more where its Java process was ({error.strerror or error})"
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
     text = str(details() if callable(details) else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

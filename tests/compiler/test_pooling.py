@@ -51,7 +51,8 @@ def test_numbers_that_are_none_have_a_place_too(channels: int) -> None:
         f"net N {{\n input x: float[{channels}, 4, 4]\n conv(2, 3x3) -> maxpool(2) -> flatten -> dense(2)\n"
         " output y: float[2]\n}"
     )
-    x = np.full((3, channels, 4, 4), np.nan, np.float32)
+    x = np.ones((3, channels, 4, 4), np.float32)
+    x[1, 0, 0, 0] = np.nan
     state, y = net.initial_optimizer_state(), np.zeros((3, 2), np.float32)
     step = Graph(net.step)(
         x=x, y=y, parameters=net.initial_parameters(), optimizer_state=state, learning_rate=1, seed=0

@@ -60,21 +60,6 @@ def test_copies_that_the_reader_makes_by_itself(reader: str, stays: bool) -> Non
     assert np.array_equal(values(g), before)
 
 
-@pytest.mark.parametrize(
-    ("reads", "quick"), [(("first", "second"), True), (("second", "first"), False), (("first", "x"), False)]
-)
-def test_the_larger_of_two(reads: tuple[str, str], quick: bool) -> None:
-    g = GraphBuilder("g", "float64")
-    g.input("x", "float64", (BATCH, 6))
-    of = {"x": "x", "first": g.op("Abs", "x"), "second": g.constant(np.arange(6.0))}
-    chosen = g.op("Where", g.op("GreaterOrEqual", of["first"], of["second"]), *(of[name] for name in reads))
-    g.output("y", chosen, "float64", (BATCH, 6))
-    before = values(g)
-    quicken(g)
-    assert ("Max" in {node.op for node in g.live(g.outputs)}) == quick
-    assert np.array_equal(values(g), before)
-
-
 @pytest.mark.parametrize(("width", "logarithms"), [(6, 3), (67, 3 * 67), (128, 3 * 2)])
 def test_the_logarithm_of_products(width: int, logarithms: int) -> None:
     g = GraphBuilder("g", "float64")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -18,7 +20,7 @@ import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.engines.base import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
-from sparknet.runtime.failures import diagnosed
+from sparknet.runtime.failures import diagnosed, worker_failure
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources.places import place_of
@@ -277,14 +279,27 @@ def test_what_fails_underneath_is_a_diagnostic(tmp_path: Path, spark: SparkSessi
         (pa.ArrowInvalid("no\nmore"), "R0003 training: the data cannot be used: no"),
         (EngineError("no"), "R0031 training: a worker failed: no"),
         (PySparkException("no"), "R0033 training: Spark failed: no"),
-        (
-            ConnectionRefusedError(111, "Connection refused"),
-            "R0033 training: Spark failed: nothing answers any more where its Java process was (Connection refused)",
-        ),
     ):
         with pytest.raises(SparkNetError) as error, diagnosed("training"):
             raise raised
         assert only(error) == message
+
+
+def test_java_that_died_between_two_calls_is_a_diagnostic() -> None:
+    """Whoever meets it first; what else is refused, in a caller's own code perhaps, stays what it is."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        java = ClientServer(JavaParameters(port=nobody.getsockname()[1]), PythonParameters(port=0))
+        with pytest.raises(ConnectionRefusedError) as refused:
+            java.jvm.java.lang.System.currentTimeMillis()
+        java.shutdown()
+    told = "R0033 training: Spark failed: nothing answers any more where its Java process was"
+    with pytest.raises(SparkNetError) as error, diagnosed("training"):
+        raise refused.value
+    assert only(error).startswith(told)
+    assert worker_failure("training", refused.value).diagnostics[0].message.startswith(told.partition(" ")[2])
+    with pytest.raises(ConnectionRefusedError), diagnosed("training"):
+        raise ConnectionRefusedError(111, "Connection refused")
 
 
 def test_an_evaluation_that_is_not_finite(tmp_path: Path) -> None:

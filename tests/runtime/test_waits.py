@@ -8,17 +8,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread, current_thread
+from threading import Event, Timer
 
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
 from sparknet.grammar import SparkNetError
+from sparknet.runtime.spark import session
 from sparknet.runtime.spark.jobs import job_in_time, side_by_side, waited
-from sparknet.runtime.spark.session import _started
+from sparknet.runtime.spark.session import _LEFT, _await_given_up, _started
 from sparknet.runtime.spark.waits import LateError, in_time
 from tests.runtime.conftest import only
 
@@ -56,42 +58,77 @@ def test_what_comes_too_late_is_undone() -> None:
     assert undone == [7]
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_what_ctrl_c_left_behind_is_undone_where_that_is_wanted(wanted: bool) -> None:
-    go, undone, threads = Event(), list[int](), list[Thread]()
+def test_what_comes_behind_ctrl_c_is_undone() -> None:
+    go, undone = Event(), list[int]()
 
     def work() -> int:
-        threads.append(current_thread())
         os.kill(os.getpid(), signal.SIGINT)
         go.wait(DEADLINE)
         return 7
 
     with pytest.raises(KeyboardInterrupt):
-        in_time(DEADLINE, work, undo=undone.append, undo_interrupted=wanted)
+        in_time(DEADLINE, work, undo=undone.append)
     go.set()
-    threads[0].join(DEADLINE)
-    assert undone == [7] * wanted
+    assert until(lambda: undone == [7])
 
 
-@pytest.mark.parametrize("master", ["yarn", "local[2]"])
-def test_a_session_that_comes_too_late_is_stopped(master: str) -> None:
+@dataclass
+class Late:
     """A cluster that takes an application only when nobody waits for it any more."""
-    go, stopped = Event(), Event()
 
-    class Late:
-        def getOrCreate(self) -> Late:  # noqa: N802
-            go.wait(DEADLINE)
-            return self
+    interrupts: bool = False
+    go: Event = field(default_factory=Event)
+    stopped: Event = field(default_factory=Event)
 
-        def stop(self) -> None:
-            stopped.set()
+    def getOrCreate(self) -> Late:  # noqa: N802
+        if self.interrupts:
+            os.kill(os.getpid(), signal.SIGINT)
+        self.go.wait(DEADLINE)
+        return self
 
+    def stop(self) -> None:
+        time.sleep(0.2)
+        self.stopped.set()
+
+
+def test_a_session_that_comes_too_late_is_stopped_before_the_next_begins() -> None:
+    late = Late()
     with pytest.raises(SparkNetError) as error:
-        _started(Late(), master, 0.01)  # type: ignore[arg-type]
-    assert only(error) == f"R0064 Spark has not started on `{master}` in 0 s"
-    assert not stopped.is_set()
-    go.set()
-    assert stopped.wait(DEADLINE)
+        _started(late, "yarn", 0.01)  # type: ignore[arg-type]
+    assert only(error) == "R0064 Spark has not started on `yarn` in 0 s"
+    assert not late.stopped.is_set()
+    late.go.set()
+    _await_given_up()
+    assert late.stopped.is_set()
+    assert not _LEFT
+
+
+def test_a_session_that_comes_behind_ctrl_c_is_stopped_before_the_next_begins() -> None:
+    late = Late(interrupts=True)
+    with pytest.raises(KeyboardInterrupt):
+        _started(late, "local[2]", DEADLINE)  # type: ignore[arg-type]
+    Timer(0.2, late.go.set).start()
+    _await_given_up()
+    assert late.stopped.is_set()
+
+
+def test_the_next_start_waits_for_none_that_somebody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_GIVEN_UP_SECONDS", 0.05)
+    slow, given_up = Late(), Late()
+    with ThreadPoolExecutor() as pool:
+        waited_for = pool.submit(_started, slow, "yarn", DEADLINE)  # type: ignore[arg-type]
+        _await_given_up()
+        assert not _LEFT
+        with pytest.raises(SparkNetError):
+            _started(given_up, "yarn", 0.01)  # type: ignore[arg-type]
+        _await_given_up()
+        assert len(_LEFT) == 1, "it is asked for again by the next"
+        slow.go.set()
+        assert waited_for.result(DEADLINE) is slow
+    given_up.go.set()
+    assert given_up.stopped.wait(DEADLINE)
+    assert until(lambda: not (_await_given_up() or _LEFT))
+    assert not slow.stopped.is_set()
 
 
 def held_up(go: Path) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -317,7 +317,7 @@ class SparkBackend:
     def _let_go_of_blocks(self, blocking: bool = False) -> None:
         if self._blocks is not None:
             with letting_go(), suppress(LateError):
-                in_time(CALL_SECONDS, partial(self._blocks.unpersist, blocking))
+                in_time(self._waits.job if blocking else CALL_SECONDS, partial(self._blocks.unpersist, blocking))
             self._blocks = None
             self._splits.clear()
 

@@ -50,7 +50,10 @@ def _new_tag(spark: SparkSession) -> _Tag:
 
 
 def _inheriting(spark: SparkSession, work: Callable[[], Result]) -> Callable[[], Result]:
-    """Work that bears the tags and properties of this thread on another one, and raises where Spark is gone by then."""
+    """Work that bears the tags and properties of this thread on another one, and raises where Spark is gone by then.
+
+    They are this thread's, so reading them cannot be waited for on another.
+    """
     inheriting: Callable[[], Result] = inheritable_thread_target(spark)(work)
     return inheriting
 

@@ -95,7 +95,7 @@ def predict_spark(
             message = f"`{output}` was written where Spark's executors run, which is not here"
             raise problem("R0050", message, helps=["write to a folder that this machine and the cluster share"])
         partial.rename(output)
-    except PySparkException as error:
+    except (PySparkException, ConnectionError) as error:
         raise worker_failure("predicting", error) from error
     except OSError as error:
         raise problem("R0050", f"`{output}` cannot be written: {error.strerror or error}") from error

@@ -56,7 +56,7 @@ def running_session() -> SparkSession | None:
 
     `getOrCreate` would set our settings on theirs, and `stop` would end it under their hands.
     """
-    _await_starts()
+    _await_given_up()
     active = SparkSession.getActiveSession()
     if active is not None:
         return active
@@ -73,7 +73,7 @@ def start_session(master: str | None = None, name: str = "sparknet", seconds: fl
     master = chosen_master(master)
     if is_connect(master):
         return connect(master, seconds)
-    _await_starts()
+    _await_given_up()
     if master == SUBMITTED:
         return _started(SparkSession.builder, master, seconds)
     check_java()
@@ -92,46 +92,54 @@ def _started(builder: SparkSession.Builder, master: str, seconds: float) -> Spar
     A session that comes later, or behind Ctrl-C, is stopped: it would keep executors that nobody uses. On a thread of
     its own, for on the main one Ctrl-C would meet pyspark in the midst of talking to Java, and leave Java behind.
     """
-    ended = Event()
+    found, ended = list[SparkSession](), Event()
 
-    def start() -> SparkSession:
+    def start() -> None:
         try:
-            return builder.getOrCreate()
-        except BaseException:
-            ended.set()
-            raise
-
-    def stop(session: SparkSession) -> None:
-        try:
-            _stop(session)
+            found.append(builder.getOrCreate())
         finally:
             ended.set()
 
-    _STARTS.append(ended)
     try:
-        session = in_time(seconds, start, undo=stop, undo_interrupted=True)
-        ended.set()
-        return session
-    except LateError as error:
-        helps = ["has the cluster room for one more application?", LONGER]
-        raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
-    except Exception as error:
-        message = f"Spark does not start on `{master}`: {first_cause(error)}"
-        raise problem("R0061", message, notes=java_note()) from error
+        in_time(seconds, start)
+        return found[0]
+    except BaseException as error:
+        _give_up(found, ended)
+        if isinstance(error, LateError):
+            helps = ["has the cluster room for one more application?", LONGER]
+            raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
+        if isinstance(error, Exception):
+            message = f"Spark does not start on `{master}`: {first_cause(error)}"
+            raise problem("R0061", message, notes=java_note()) from error
+        raise
 
 
-_STARTS: list[Event] = []
-"""Whether each start of a session has come to its end: that of one which nobody waited for is to be stopped again."""
+_LEFT: list[Event] = []
+"""Of starts that were given up: whether each has ended, and what it gave has been stopped."""
 
 
-def _await_starts() -> None:
-    """Wait for starts that were left behind: what they give would be taken for a session that somebody uses."""
-    for ended in _STARTS:
-        ended.wait(_START_ENDS_SECONDS)
-    _STARTS.clear()
+def _give_up(found: Sequence[SparkSession], ended: Event) -> None:
+    """Stop what a start gives, once it has `ended`, on a thread of its own."""
+    stopped = Event()
+
+    def stop() -> None:
+        ended.wait()
+        for session in found:
+            _stop(session)
+        stopped.set()
+
+    _LEFT.append(stopped)
+    threading.Thread(target=stop, name="sparknet-give-up", daemon=True).start()
 
 
-_START_ENDS_SECONDS = 30.0
+def _await_given_up() -> None:
+    """Wait for starts that were given up: what they give would be taken for a session that somebody uses."""
+    for stopped in list(_LEFT):
+        if stopped.wait(_GIVEN_UP_SECONDS):
+            _LEFT.remove(stopped)
+
+
+_GIVEN_UP_SECONDS = 30.0
 """So long, for a cluster's scheduler may have no room for hours."""
 
 

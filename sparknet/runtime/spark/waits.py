@@ -41,12 +41,11 @@ def in_time(
     work: Callable[[], Result],
     thread: Callable[..., threading.Thread] = threading.Thread,
     undo: Callable[[Result], object] = lambda result: None,
-    undo_interrupted: bool = False,
 ) -> Result:
     """What `work` gives, or raises, in a thread of its own; raises LateError after `seconds` and leaves it behind.
 
-    Work that was left behind and comes to its end all the same is followed by `undo` of its result, in that thread;
-    with `undo_interrupted`, so is work that was not waited for to its end because of Ctrl-C.
+    Work that was left behind, because of Ctrl-C too, and comes to its end all the same is followed by `undo` of its
+    result, in that thread.
     """
     found: list[Result] = []
     failed: list[BaseException] = []
@@ -68,15 +67,9 @@ def in_time(
     try:
         worker.start()
         worker.join(seconds)
-    except BaseException:
-        if undo_interrupted:
-            with over:
-                left = True
-            for result in found:  # it came between its end and the end of the wait
-                undo(result)
-        raise
-    with over:
-        left = not found and not failed
+    finally:  # at Ctrl-C too nobody waits any more
+        with over:
+            left = not found and not failed
     if left:
         raise LateError(f"no answer in {seconds:,.0f} s")
     if failed:
