@@ -6,7 +6,8 @@ A value is its name; `""` stands for an optional input left out, as in ONNX. Sha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -238,6 +239,15 @@ class GraphBuilder:
                     continue
                 for value, output in zip(values, node.outputs, strict=False):  # a rule may leave out the optional ones
                     self._append("Identity", (value,), (output,), {})
+
+    @staticmethod
+    def readers(nodes: Iterable[Node]) -> Mapping[Value, Sequence[Node]]:
+        """Which of some nodes read a value, in their order."""
+        found: dict[Value, list[Node]] = defaultdict(list)
+        for node in nodes:
+            for value in node.reads:
+                found[value].append(node)
+        return found
 
     def producer(self, value: Value) -> Node | None:
         """The node that computes `value`; None for an input or a constant."""

@@ -8,7 +8,6 @@ longer than the convolution.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +15,9 @@ from itertools import product
 from math import prod
 
 from sparknet.compiler.differentiate import path
+from sparknet.compiler.gradients.convolution import MANY_CHANNELS
 from sparknet.compiler.graph import GraphBuilder, Node, Value
-from sparknet.compiler.sliding import Geometry, cut
-
-_FEW_CHANNELS = 8
-"""Of more, the gradient of the weight is fast as it is."""
+from sparknet.compiler.sliding import Geometry, batch_last, cut
 
 _MOST_COPIES = 8
 """Numbers that a filter meets, laid out for all windows: so many for each filter are worth it still (measured)."""
@@ -36,20 +33,18 @@ def pool_by_places(g: GraphBuilder, targets: Sequence[Value], trained: Sequence[
     `trained` reaches them. A `Relu` behind comes along, so that it works on the same layout. `targets` are all that is
     wanted of the graph. Call before gradients are derived, and `as_maxima` with what this gives behind.
     """
-    pools = [node for node in g.nodes if node.op == "MaxPool" and _convolved(g, node) is not None]
-    if not pools:
+    pools = [(node, g.producer(node.inputs[0])) for node in g.nodes if node.op == "MaxPool"]
+    found = [(pool, before) for pool, before in pools if before is not None and before.op == "Conv"]
+    if not found:
         return []
     g.infer()
-    readers: dict[Value, list[Node]] = defaultdict(list)
-    for node in g.live(targets):
-        for value in node.reads:
-            readers[value].append(node)
+    readers = g.readers(g.live(targets))
     choices: list[Value] = []
-    for pool in pools:
-        pooled = _Pooled.of(g, pool)
-        if pooled is None or readers[pooled.convolution.output] != [pool] or pooled.convolution.output in targets:
+    for pool, convolution in found:
+        data, convolved = convolution.inputs[0], convolution.output
+        pooled = _Pooled.of(g, pool, convolution)
+        if pooled is None or readers[convolved] != [pool] or convolved in targets:
             continue
-        data, convolved = pooled.convolution.inputs[0], pooled.convolution.output
         if path(g, [convolved], trained) and not path(g, [data], trained):
             behind = readers[pool.output]
             rectified = len(behind) == 1 and behind[0].op == "Relu" and pool.output not in targets
@@ -71,18 +66,11 @@ def as_maxima(g: GraphBuilder, choices: Sequence[Value]) -> None:
         g.recompute(node, partial(g.op, "Max", *node.inputs[1:]))
 
 
-def _convolved(g: GraphBuilder, pool: Node) -> Node | None:
-    """The convolution that a pooling reads."""
-    node = g.producer(pool.inputs[0])
-    return node if node is not None and node.op == "Conv" else None
-
-
 @dataclass(frozen=True)
 class _Pooled:
-    """A convolution, its pooling, and how both slide; `windows` are how many there are along each side."""
+    """A convolution and how it and its pooling slide; `windows` are how many there are along each side."""
 
     convolution: Node
-    pool: Node
     filters: int
     channels: int
     slides: Geometry
@@ -90,23 +78,20 @@ class _Pooled:
     windows: list[int]
 
     @classmethod
-    def of(cls, g: GraphBuilder, pool: Node) -> _Pooled | None:
-        """That of a pooling, if it reads a convolution and both have a form that can be written so."""
-        convolution = _convolved(g, pool)
-        if convolution is None:
-            return None
+    def of(cls, g: GraphBuilder, pool: Node, convolution: Node) -> _Pooled | None:
+        """That of a pooling and the convolution that it reads, if both have a form that can be written so."""
         slides, tiles = Geometry.of(convolution), Geometry.of(pool)
         filters, channels, *_ = g.shape(convolution.inputs[1])
         sides = [side for side in g.shape(convolution.output)[2:] if isinstance(side, int)]
         if not isinstance(filters, int) or not isinstance(channels, int) or len(sides) != len(tiles.kernel):
             return None
         met = channels * prod(slides.kernel)
-        if slides.group > 1 or channels >= _FEW_CHANNELS or met > _MOST_COPIES * filters:
+        if slides.group > 1 or channels >= MANY_CHANNELS or met > _MOST_COPIES * filters:
             return None
         if not tiles.tiles(sides) or prod(tiles.kernel) > _MOST_PLACES:
             return None
         windows = [side // size for side, size in zip(sides, tiles.kernel, strict=True)]
-        return cls(convolution, pool, filters, channels, slides, tiles.kernel, windows)
+        return cls(convolution, filters, channels, slides, tiles.kernel, windows)
 
 
 def _maxima(g: GraphBuilder, found: _Pooled, rectified: bool, choices: list[Value]) -> Value:
@@ -131,12 +116,10 @@ def _maxima(g: GraphBuilder, found: _Pooled, rectified: bool, choices: list[Valu
 def _patches(g: GraphBuilder, found: _Pooled) -> list[Value]:
     """What a filter meets at each place of a window: [channels and kernel positions, windows and rows of the batch].
 
-    With the batch behind the sides, what a kernel position meets is cut out in long pieces, once for all places.
+    What a kernel position meets is cut out once for all places.
     """
-    s, count = found.slides, len(found.windows)
-    turned = g.op("Transpose", found.convolution.inputs[0], perm=[*range(1, count + 2), 0])
-    if any(s.pads):
-        turned = g.op("Pad", turned, g.ints(0, *s.pads[:count], 0, 0, *s.pads[count:], 0))
+    s = found.slides
+    turned = batch_last(g, found.convolution.inputs[0], s.pads)
     steps = [stride * size for stride, size in zip(s.strides, found.window, strict=True)]
     pieces: dict[tuple[int, ...], Value] = {}
 

@@ -6,7 +6,6 @@ rows: what multiplies them, adds to them and sums them up on the way back is spa
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,10 +26,7 @@ def scale_behind(g: GraphBuilder) -> None:
     if not norms:
         return
     g.infer()
-    readers: dict[Value, list[Node]] = defaultdict(list)
-    for node in g.nodes:
-        for value in node.reads:
-            readers[value].append(node)
+    readers = g.readers(g.nodes)
     for node in norms:
         affine = _Affine.of(g, node)
         found = None if affine is None else _takers(g, node.output, affine.features, readers)

@@ -42,6 +42,13 @@ class Geometry:
         return plain and all(side % size == 0 for side, size in zip(sides, self.kernel, strict=True))
 
 
+def batch_last(g: GraphBuilder, x: Value, pads: Sequence[int]) -> Value:
+    """[N, channels, *sides] as [channels, *sides, N], padded: what a kernel position meets lies in long pieces."""
+    count = len(pads) // 2
+    turned = g.op("Transpose", x, perm=[*range(1, count + 2), 0])
+    return g.op("Pad", turned, g.ints(0, *pads[:count], 0, 0, *pads[count:], 0)) if any(pads) else turned
+
+
 def cut(
     g: GraphBuilder, x: Value, starts: Sequence[int], counts: Sequence[int], steps: Sequence[int], first: int
 ) -> Value:

@@ -15,6 +15,15 @@ _SHOWN = 16
 """Constants of more numbers than this are described."""
 
 
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the bodies of its loops."""
+    yield from graph.node
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from every_node(attribute.g)
+
+
 def graph_text(model: onnx.ModelProto) -> str:
     """Constants stand where they are used; of weights only the shape is told."""
     return "".join(f"{line}\n" for line in _lines(model.graph))

@@ -10,6 +10,7 @@ import pytest
 import sparknet
 from sparknet.compiler.blocked import DOMAIN, blocked
 from sparknet.runtime.engines.base import session_options
+from tests.compiler.graph_text import every_node
 
 NET = """
 net Small {{
@@ -24,9 +25,7 @@ train {{ optimizer = sgd(lr: 1)\n {train} }}
 
 def in_blocks(graph: onnx.GraphProto) -> int:
     """How many convolutions of a graph and of its bodies are blocked."""
-    bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
-    own = sum(node.op_type == "Conv" and node.domain == DOMAIN for node in graph.node)
-    return own + sum(map(in_blocks, bodies))
+    return sum(node.op_type == "Conv" and node.domain == DOMAIN for node in every_node(graph))
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

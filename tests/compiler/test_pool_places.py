@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
@@ -17,6 +16,7 @@ from sparknet.compiler.differentiate import differentiate
 from sparknet.compiler.graph import BATCH, GraphBuilder, Value
 from sparknet.compiler.pool_places import as_maxima, pool_by_places
 from tests.compiler.engine import Graph
+from tests.compiler.graph_text import every_node
 
 
 @dataclass(frozen=True)
@@ -147,16 +147,10 @@ def test_the_parts_of_a_batch_are_pooled_so_too() -> None:
     found = []
     for accumulate in ("", "accumulate = 2"):
         net = sparknet.compile(text.format(accumulate))
-        assert "Max" in {node.op_type for node in every(net.step.graph)}
+        assert "Max" in {node.op_type for node in every_node(net.step.graph)}
         start = {"parameters": net.initial_parameters(), "optimizer_state": net.initial_optimizer_state()}
         found.append(Graph(net.step)(**feeds, **start, learning_rate=0.1, seed=0)["new_parameters"])
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5, atol=1e-6)
-
-
-def every(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes of a graph and of the bodies of its loops."""
-    bodies = [a.g for node in graph.node for a in node.attribute if a.HasField("g")]
-    return [*graph.node, *(node for body in bodies for node in every(body))]
 
 
 def test_what_has_been_left_behind_reads_nothing() -> None:

@@ -7,9 +7,9 @@ from math import prod
 
 from sparknet.compiler.gradients.base import Backward, Rule
 from sparknet.compiler.graph import Value
-from sparknet.compiler.sliding import Geometry, cut
+from sparknet.compiler.sliding import Geometry, batch_last, cut
 
-_MANY_CHANNELS = 8
+MANY_CHANNELS = 8
 """From here on a product of channels alone is wide enough to be fast."""
 
 
@@ -55,7 +55,7 @@ def _weight_gradient(n: Backward, s: Geometry, x: Value, dy: Value) -> Value:
     """
     smaller = n.shape() if dy == n.x() else n.g.shape(n.y)
     outs = n.sizes(smaller[2:])
-    if s.group == 1 and n.sizes(n.shape(1)[1:2])[0] >= _MANY_CHANNELS:
+    if s.group == 1 and n.sizes(n.shape(1)[1:2])[0] >= MANY_CHANNELS:
         return _by_positions(n, s, x, dy, outs)
     return _by_rows(n, s, x, dy, outs)
 
@@ -63,16 +63,12 @@ def _weight_gradient(n: Backward, s: Geometry, x: Value, dy: Value) -> Value:
 def _by_positions(n: Backward, s: Geometry, x: Value, dy: Value, outs: list[int]) -> Value:
     """A product over batch and places for each kernel position, of rows that are channels.
 
-    With the batch behind the sides, what a position meets is cut out in long pieces, and no two positions' cuts are
-    ever laid side by side.
+    With the batch behind the sides, no two positions' cuts are ever laid side by side.
     """
     filters, channels = n.sizes(n.shape(1)[:2])
     count = len(s.kernel)
-    batch_last = [*range(1, count + 2), 0]
-    rows = n.op("Reshape", n.op("Transpose", dy, perm=batch_last), n.g.ints(filters, -1))
-    turned = n.op("Transpose", x, perm=batch_last)
-    if any(s.pads):
-        turned = n.op("Pad", turned, n.g.ints(0, *s.pads[:count], 0, 0, *s.pads[count:], 0))
+    rows = n.op("Reshape", batch_last(n.g, dy, [0] * 2 * count), n.g.ints(filters, -1))
+    turned = batch_last(n.g, x, s.pads)
     found = []
     for at in product(*map(range, s.kernel)):
         met = n.op("Reshape", _met(n, turned, at, outs, s, first=1), n.g.ints(channels, -1))

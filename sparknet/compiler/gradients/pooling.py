@@ -23,7 +23,8 @@ def _max_pool(n: Backward) -> list[Value | None]:
     sides, geometry = n.sizes(n.shape()[2:]), Geometry.of(n.node)
     if not geometry.tiles(sides) or prod(sides) > _EXACT:
         return [_scattered(n, n.g.with_extra_outputs(n.node, 2)[1])]
-    places, kernel = _first_of_window(n, geometry.kernel, sides), geometry.kernel
+    kernel = geometry.kernel
+    places = _first_of_window(n, kernel, sides)
     if n.g.dtype != "float32":  # ONNX Runtime has `MaxUnpool` for nothing else
         return [_scattered(n, places)]
     return [n.op("MaxUnpool", n.dy, places, kernel_shape=kernel, strides=kernel)]
@@ -66,12 +67,12 @@ def _average_pool(n: Backward) -> list[Value | None]:
 
     What a window shares with the padding did not count, so each number is divided by how many did.
     """
-    kernel, strides = list(n.attribute("kernel_shape")), list(n.attribute("strides"))
-    if max(n.attribute("dilations", [1])) > 1:
+    geometry = Geometry.of(n.node)
+    if max(geometry.dilations) > 1:
         raise UnknownFormError("its windows have gaps")
+    kernel, strides, pads = geometry.kernel, geometry.strides, geometry.pads
     channels, *sides = n.sizes(n.shape()[1:])
     outs, rank = n.sizes(n.g.shape(n.y)[2:]), len(kernel)
-    pads = list(n.attribute("pads", [0] * 2 * rank))
     dy, share = n.dy, 1 / prod(kernel)
     if any(pads):
         dy, share = n.op("Div", dy, n.g.constant(_counted(sides, outs, kernel, strides, pads))), 1.0

@@ -103,14 +103,15 @@ def _started(builder: SparkSession.Builder, master: str, seconds: float) -> Spar
     try:
         in_time(seconds, start)
         return found[0]
-    except BaseException as error:
+    except LateError as error:
         _give_up(found, ended)
-        if isinstance(error, LateError):
-            helps = ["has the cluster room for one more application?", LONGER]
-            raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
-        if isinstance(error, Exception):
-            message = f"Spark does not start on `{master}`: {first_cause(error)}"
-            raise problem("R0061", message, notes=java_note()) from error
+        helps = ["has the cluster room for one more application?", LONGER]
+        raise problem("R0064", f"Spark has not started on `{master}` in {seconds:,.0f} s", helps=helps) from error
+    except Exception as error:  # of the start itself, which has given nothing
+        message = f"Spark does not start on `{master}`: {first_cause(error)}"
+        raise problem("R0061", message, notes=java_note()) from error
+    except BaseException:
+        _give_up(found, ended)
         raise
 
 
