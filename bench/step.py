@@ -11,7 +11,9 @@ all of them; a ratio is taken within a turn. Printed are medians over the turns,
 the seconds to the net's goal, a loss: as many steps as it took from the common start, at the median. Memory is the peak
 over what the imports left; `peak` is the share of what a 1024 x 1024 matrix product reaches in turns of its own.
 Behind the table are verdicts on one thread, see step_verdicts.py: where the interval of a median holds the goal it is
-`even`. `--verdicts` writes them down without their numbers, to be compared with those of another day or machine.
+`even`. `--verdicts` writes them down without their numbers, to be compared with those of another day or machine. Under
+them is the machine: if its median is far below its best, it was busy with other things, and no engine suffers from that
+as another does.
 Engines that are not installed, or fail, are left out and named. onnxruntime-training cannot be in the same environment:
 `--training` names the Python of another one, see docs/engines.md.
 """
@@ -31,10 +33,16 @@ from typing import Any
 import numpy as np
 from step_engines import MOST_STEPS
 from step_nets import NETS
-from step_verdicts import Verdict, verdicts
+from step_verdicts import Machine, Verdict, verdicts
 
 ENGINES = ("sparknet", "onnxruntime-training", "pytorch", "torch.compile", "jax", "keras")
 TRAINING = Path(".venv-training/bin/python")
+SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # not the default where AVX2 is the widest, though faster there too
+    "JAX_PLATFORMS": "cpu",
+    "KERAS_BACKEND": "tensorflow",
+}
 LEFT_ALONE = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "PYTHONWARNINGS"}
 
 
@@ -46,11 +54,10 @@ class Peer:
         kept = {k: v for k, v in os.environ.items() if k not in LEFT_ALONE}
         limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
         limits["PYTHONPATH"] = str(Path(__file__).parents[1])  # onnxruntime-training's environment need not have us
-        quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "tensorflow"}
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
         self.process = subprocess.Popen(
             [python, str(Path(__file__).with_name("step_engines.py")), engine, name, str(folder), str(threads)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=kept | limits | quiet,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True, env=kept | limits | SETTINGS,
         )  # fmt: skip
         self.losses = self._read()["losses"]
 
@@ -104,8 +111,8 @@ def open_peers(options: argparse.Namespace, name: str, folder: Path, threads: in
     return peers
 
 
-def compare(name: str, options: argparse.Namespace, threads: int) -> list[Verdict]:
-    """Print the lines of a net; gives its verdicts."""
+def compare(name: str, options: argparse.Namespace, threads: int) -> tuple[list[Verdict], list[float]]:
+    """Print the lines of a net; gives its verdicts, and the seconds of a matrix product between its turns."""
     with tempfile.TemporaryDirectory() as temporary:
         multiply_adds = prepare(name, Path(temporary))
         peers = open_peers(options, name, Path(temporary), threads)
@@ -121,9 +128,8 @@ def compare(name: str, options: argparse.Namespace, threads: int) -> list[Verdic
             print(row(name, threads, peer, peers[0], least), flush=True)
         for peer in (*peers, matmul):
             peer.close()
-    if peers[0].engine != "sparknet":
-        return []
-    return verdicts(peers[0].turns, {peer.engine: peer.turns for peer in peers[1:]}, NETS[name].pace)
+    others = {peer.engine: peer.turns for peer in peers[1:]} if peers[0].engine == "sparknet" else {}
+    return verdicts(peers[0].turns, others, NETS[name].pace), [turn["wall"] for turn in matmul.turns]
 
 
 def row(name: str, threads: int, peer: Peer, first: Peer, least: float) -> str:
@@ -180,12 +186,22 @@ def main() -> None:
     heads = f"{'ms':>9}{'CPU ms':>9}{'goal':>9}{'MiB':>6}{'peak':>7}{'times':>6}  {'range':<15}{'CPU':>5}{'off':>10}"
     print(f"{'net':<41}thr {'engine':<20}{heads}")
     found = {(name, threads): compare(name, options, threads) for name in names for threads in options.threads}
-    judged = [(name, verdict) for (name, threads), each in found.items() if threads == 1 for verdict in each]
+    alone = {name: each for (name, threads), each in found.items() if threads == 1}
+    if alone:
+        judge(alone, options.verdicts)
+
+
+def judge(found: dict[str, tuple[list[Verdict], list[float]]], file: Path | None) -> None:
+    """Print the verdicts on one thread, and write them to `file` without their numbers."""
+    judged = [(name, verdict) for name, (each, _) in found.items() for verdict in each]
+    machine = Machine([seconds for _, each in found.values() for seconds in each])
     print(f"\n{'verdict on one thread':<42}{'':<24}{'':<22}{'times':>6}  {'median within':<15}{'goal':>5}")
     for name, verdict in judged:
         print(f"{name:<42}{verdict}")
-    if options.verdicts is not None:
-        options.verdicts.write_text("".join(f"{name}, {verdict.name}: {verdict.word}\n" for name, verdict in judged))
+    print(machine)
+    if file is not None:
+        lines = [f"{name}, {verdict.name}: {verdict.word}" for name, verdict in judged]
+        file.write_text("\n".join([*lines, f"the machine: {machine.word}", ""]))
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 FASTEST = ("pytorch", "torch.compile", "jax", "keras")
 """The fastest of these is the mark, whichever it is."""
+
+REGISTERS = {"AVX-512": "avx512f", "AVX2": "avx2"}
 
 Turns = Sequence[Mapping[str, Any]]
 """What an engine said in each of its turns, as bench/step.py hears it."""
@@ -44,6 +47,24 @@ class Verdict:
         low, high = self.interval
         numbers = f"{median(self.ratios):>6.2f}  {f'{low:.2f} to {high:.2f}':<15}{self.goal:>5.1f}  {self.word}"
         return f"{self.name:<24}{self.peer:<22}{numbers}"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the engines ran on: `seconds` are those of products of 1024 x 1024 matrices all along the run."""
+
+    seconds: Sequence[float]
+
+    @property
+    def word(self) -> str:
+        """The widest registers: engines gain from them differently, so verdicts may be others on other ones."""
+        text = Path("/proc/cpuinfo").read_text()
+        flags = set(next((line for line in text.splitlines() if line.startswith("flags")), "").split())
+        return next((name for name, flag in REGISTERS.items() if flag in flags), "neither AVX-512 nor AVX2")
+
+    def __str__(self) -> str:
+        best, middle = (2 * 1024**3 / 1e9 / seconds for seconds in (min(self.seconds), median(self.seconds)))
+        return f"the machine: {self.word}, {best:.0f} GFLOP/s at best, {middle:.0f} at the median"
 
 
 def verdicts(ours: Turns, peers: Mapping[str, Turns], pace: float) -> list[Verdict]:
