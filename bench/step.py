@@ -11,9 +11,9 @@ all of them; a ratio is taken within a turn. Printed are medians over the turns,
 the seconds to the net's goal, a loss: as many steps as it took from the common start, at the median. Memory is the peak
 over what the imports left; `peak` is the share of what a 1024 x 1024 matrix product reaches in turns of its own.
 Behind the table are verdicts on one thread, see step_verdicts.py: where the interval of a median holds the goal it is
-`even`. `--verdicts` writes them down without their numbers, to be compared with those of another day or machine. Under
-them is the machine: if its median is far below its best, it was busy with other things, and no engine suffers from that
-as another does.
+`even`. `--verdicts` writes them down without their numbers; where the file has those of another day or machine, it is
+said first how they differ. Under the verdicts is the machine: if its median is far below its best, it was busy with
+other things, from which no two engines suffer alike.
 Engines that are not installed, or fail, are left out and named. onnxruntime-training cannot be in the same environment:
 `--training` names the Python of another one, see docs/engines.md.
 """
@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 from step_engines import MOST_STEPS
 from step_nets import NETS
-from step_verdicts import Machine, Verdict, verdicts
+from step_verdicts import MACHINE, Machine, Verdict, against, read_words, verdicts, write_words
 
 ENGINES = ("sparknet", "onnxruntime-training", "pytorch", "torch.compile", "jax", "keras")
 TRAINING = Path(".venv-training/bin/python")
@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="of a turn")
     parser.add_argument("--training", type=Path, default=TRAINING, help="Python of onnxruntime-training's environment")
-    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="write the verdicts down, without their numbers")
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="verdicts to compare with, then of this run")
     parser.add_argument("--soak", type=int, default=0, metavar="STEPS")
     options = parser.parse_args()
     names = [name for name in NETS if name.startswith(tuple(options.nets))]
@@ -192,7 +192,7 @@ def main() -> None:
 
 
 def judge(found: dict[str, tuple[list[Verdict], list[float]]], file: Path | None) -> None:
-    """Print the verdicts on one thread, and write them to `file` without their numbers."""
+    """Print the verdicts on one thread, and how they differ from those in `file`, which has them from then on."""
     judged = [(name, verdict) for name, (each, _) in found.items() for verdict in each]
     machine = Machine([seconds for _, each in found.values() for seconds in each])
     print(f"\n{'verdict on one thread':<42}{'':<24}{'':<22}{'times':>6}  {'median within':<15}{'goal':>5}")
@@ -200,8 +200,11 @@ def judge(found: dict[str, tuple[list[Verdict], list[float]]], file: Path | None
         print(f"{name:<42}{verdict}")
     print(machine)
     if file is not None:
-        lines = [f"{name}, {verdict.name}: {verdict.word}" for name, verdict in judged]
-        file.write_text("\n".join([*lines, f"the machine: {machine.word}", ""]))
+        words = {f"{name}, {verdict.name}": verdict.word for name, verdict in judged} | {MACHINE: machine.word}
+        before = read_words(file)
+        if before:
+            print(against(before, words))
+        write_words(file, words)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 FASTEST = ("pytorch", "torch.compile", "jax", "keras")
 """The fastest of these is the mark, whichever it is."""
 
+MACHINE = "the machine"
 REGISTERS = {"AVX-512": "avx512f", "AVX2": "avx2"}
 
 Turns = Sequence[Mapping[str, Any]]
@@ -64,7 +65,7 @@ class Machine:
 
     def __str__(self) -> str:
         best, middle = (2 * 1024**3 / 1e9 / seconds for seconds in (min(self.seconds), median(self.seconds)))
-        return f"the machine: {self.word}, {best:.0f} GFLOP/s at best, {middle:.0f} at the median"
+        return f"{MACHINE}: {self.word}, {best:.0f} GFLOP/s at best, {middle:.0f} at the median"
 
 
 def verdicts(ours: Turns, peers: Mapping[str, Turns], pace: float) -> list[Verdict]:
@@ -85,3 +86,25 @@ def verdicts(ours: Turns, peers: Mapping[str, Turns], pace: float) -> list[Verdi
         memory = [b["memory"] / a["memory"] for a, b in zip(ours, peers["pytorch"], strict=True)]
         found.append(Verdict("memory", "pytorch", memory))
     return found
+
+
+def against(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """How the words of a run differ from those of another; `even` contradicts neither `met` nor `missed`."""
+    both = [name for name in now if name in before and name != MACHINE]
+    other = [name for name in both if now[name] != before[name]]
+    opposite = [name for name in other if "even" not in (now[name], before[name])]
+    same, near = len(both) - len(other), len(other) - len(opposite)
+    lines = [f"of {len(both)} verdicts {same} are those of the file, {near} are even in one of the two runs"]
+    told = [*opposite, *([MACHINE] if now[MACHINE] != before.get(MACHINE) else [])]
+    return "\n".join([*lines, *(f"{name}: {now[name]}, in the file {before.get(name, 'not said')}" for name in told)])
+
+
+def write_words(file: Path, words: Mapping[str, str]) -> None:
+    """A line for each verdict, and one for the machine."""
+    file.write_text("".join(f"{name}: {word}\n" for name, word in words.items()), "utf-8")
+
+
+def read_words(file: Path) -> dict[str, str]:
+    """What `write_words` wrote; empty where there is no such file."""
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return dict(line.rsplit(": ", 1) for line in lines)
