@@ -11,9 +11,9 @@ all of them; a ratio is taken within a turn. Printed are medians over the turns,
 the seconds to the net's goal, a loss: as many steps as it took from the common start, at the median. Memory is the peak
 over what the imports left; `peak` is the share of what a 1024 x 1024 matrix product reaches in turns of its own.
 Behind the table are verdicts on one thread, see step_verdicts.py: where the interval of a median holds the goal it is
-`even`. `--verdicts` writes them down without their numbers; where the file has those of another day or machine, it is
-said first how they differ. Under the verdicts is the machine: if its median is far below its best, it was busy with
-other things, from which no two engines suffer alike.
+`even`. `--verdicts` compares them with those in the file, of another day or machine, and then writes them there,
+without their numbers. Under the verdicts is the machine: if its median is far below its best, it was busy with other
+things, from which engines need not suffer alike.
 Engines that are not installed, or fail, are left out and named. onnxruntime-training cannot be in the same environment:
 `--training` names the Python of another one, see docs/engines.md.
 """
@@ -39,7 +39,7 @@ ENGINES = ("sparknet", "onnxruntime-training", "pytorch", "torch.compile", "jax"
 TRAINING = Path(".venv-training/bin/python")
 SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    "TF_ENABLE_ONEDNN_OPTS": "1",  # not the default where AVX2 is the widest, though faster there too
+    "TF_ENABLE_ONEDNN_OPTS": "1",  # not the default on older processors, though faster there too
     "JAX_PLATFORMS": "cpu",
     "KERAS_BACKEND": "tensorflow",
 }
@@ -171,9 +171,10 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.5, help="of a turn")
     parser.add_argument("--training", type=Path, default=TRAINING, help="Python of onnxruntime-training's environment")
-    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="verdicts to compare with, then of this run")
+    parser.add_argument("--verdicts", type=Path, metavar="FILE", help="compare with these, then overwrite them")
     parser.add_argument("--soak", type=int, default=0, metavar="STEPS")
     options = parser.parse_args()
+    before = verdicts_before(parser, options)
     names = [name for name in NETS if name.startswith(tuple(options.nets))]
     if options.soak:
         for name in names:
@@ -188,22 +189,41 @@ def main() -> None:
     found = {(name, threads): compare(name, options, threads) for name in names for threads in options.threads}
     alone = {name: each for (name, threads), each in found.items() if threads == 1}
     if alone:
-        judge(alone, options.verdicts)
+        judge(alone, before, options.verdicts)
 
 
-def judge(found: dict[str, tuple[list[Verdict], list[float]]], file: Path | None) -> None:
-    """Print the verdicts on one thread, and how they differ from those in `file`, which has them from then on."""
-    judged = [(name, verdict) for name, (each, _) in found.items() for verdict in each]
-    machine = Machine([seconds for _, each in found.values() for seconds in each])
+def verdicts_before(parser: argparse.ArgumentParser, options: argparse.Namespace) -> dict[str, str]:
+    """Those of an earlier run; ends the program before it measures where they cannot be read or compared."""
+    if options.verdicts is None:
+        return {}
+    if 1 not in options.threads:
+        parser.error("--verdicts needs --threads 1, as verdicts are those on one thread")
+    try:
+        return read_words(options.verdicts)
+    except (OSError, ValueError) as error:
+        parser.error(f"--verdicts: {error}")
+
+
+def judge(found: dict[str, tuple[list[Verdict], list[float]]], before: dict[str, str], file: Path | None) -> None:
+    """Print the verdicts on one thread, and how they differ from those before; `file` has them from then on.
+
+    It stays as it is where that would lose some: of a run of some nets, or without an engine.
+    """
+    judged = [(name, verdict) for name, (of_net, _) in found.items() for verdict in of_net]
+    machine = Machine([seconds for _, of_machine in found.values() for seconds in of_machine])
     print(f"\n{'verdict on one thread':<42}{'':<24}{'':<22}{'times':>6}  {'median within':<15}{'goal':>5}")
     for name, verdict in judged:
         print(f"{name:<42}{verdict}")
     print(machine)
-    if file is not None:
-        words = {f"{name}, {verdict.name}": verdict.word for name, verdict in judged} | {MACHINE: machine.word}
-        before = read_words(file)
-        if before:
-            print(against(before, words))
+    if file is None:
+        return
+    words = {f"{name}, {verdict.name}": verdict.word for name, verdict in judged} | {MACHINE: machine.word}
+    if before:
+        print(against(before, words))
+    lost = before.keys() - words.keys()
+    if lost:
+        print(f"{file} stays as it is: this run lacks {len(lost)} of its verdicts")
+    else:
         write_words(file, words)
 
 

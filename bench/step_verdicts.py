@@ -13,7 +13,10 @@ FASTEST = ("pytorch", "torch.compile", "jax", "keras")
 """The fastest of these is the mark, whichever it is."""
 
 MACHINE = "the machine"
+"""What the line of a file is called that says what its verdicts were found on."""
+
 REGISTERS = {"AVX-512": "avx512f", "AVX2": "avx2"}
+"""The flags of the processor, the widest registers first."""
 
 Turns = Sequence[Mapping[str, Any]]
 """What an engine said in each of its turns, as bench/step.py hears it."""
@@ -94,9 +97,14 @@ def against(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     other = [name for name in both if now[name] != before[name]]
     opposite = [name for name in other if "even" not in (now[name], before[name])]
     same, near = len(both) - len(other), len(other) - len(opposite)
-    lines = [f"of {len(both)} verdicts {same} are those of the file, {near} are even in one of the two runs"]
+    counts = f"of {len(both)} verdicts {same} are those of the file, {near} even in one of the two runs"
     told = [*opposite, *([MACHINE] if now[MACHINE] != before.get(MACHINE) else [])]
-    return "\n".join([*lines, *(f"{name}: {now[name]}, in the file {before.get(name, 'not said')}" for name in told)])
+    return "\n".join(
+        [
+            f"{counts}, {len(opposite)} opposite",
+            *(f"{name}: {now[name]}, in the file {before.get(name, 'not said')}" for name in told),
+        ]
+    )
 
 
 def write_words(file: Path, words: Mapping[str, str]) -> None:
@@ -105,6 +113,11 @@ def write_words(file: Path, words: Mapping[str, str]) -> None:
 
 
 def read_words(file: Path) -> dict[str, str]:
-    """What `write_words` wrote; empty where there is no such file."""
-    lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return dict(line.rsplit(": ", 1) for line in lines)
+    """What `write_words` wrote; empty where there is no such file. Raises ValueError for other lines, and OSError."""
+    words = {}
+    for number, line in enumerate(file.read_text("utf-8").splitlines() if file.exists() else [], 1):
+        name, colon, word = line.rpartition(": ")
+        if not colon:
+            raise ValueError(f"line {number} of {file} is no verdict: {line[:80]!r}")
+        words[name] = word
+    return words
