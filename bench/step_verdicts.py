@@ -97,14 +97,10 @@ def against(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     other = [name for name in both if now[name] != before[name]]
     opposite = [name for name in other if "even" not in (now[name], before[name])]
     same, near = len(both) - len(other), len(other) - len(opposite)
-    counts = f"of {len(both)} verdicts {same} are those of the file, {near} even in one of the two runs"
+    counts = f"{same} are those of the file, {near} even in one of the two runs, {len(opposite)} opposite"
     told = [*opposite, *([MACHINE] if now[MACHINE] != before.get(MACHINE) else [])]
-    return "\n".join(
-        [
-            f"{counts}, {len(opposite)} opposite",
-            *(f"{name}: {now[name]}, in the file {before.get(name, 'not said')}" for name in told),
-        ]
-    )
+    lines = [f"{name}: {now[name]}, in the file {before.get(name, 'not said')}" for name in told]
+    return "\n".join([f"of {len(both)} verdicts {counts}", *lines])
 
 
 def write_words(file: Path, words: Mapping[str, str]) -> None:
@@ -114,8 +110,10 @@ def write_words(file: Path, words: Mapping[str, str]) -> None:
 
 def read_words(file: Path) -> dict[str, str]:
     """What `write_words` wrote; empty where there is no such file. Raises ValueError for other lines, and OSError."""
+    if not file.exists():
+        return {}
     words = {}
-    for number, line in enumerate(file.read_text("utf-8").splitlines() if file.exists() else [], 1):
+    for number, line in enumerate(file.read_text("utf-8").splitlines(), 1):
         name, colon, word = line.rpartition(": ")
         if not colon:
             raise ValueError(f"line {number} of {file} is no verdict: {line[:80]!r}")
