@@ -35,10 +35,8 @@ def diagnosed(doing: str) -> Iterator[None]:
     except pa.ArrowException as error:
         raise problem("R0003", f"{doing}: the data cannot be used: {first_cause(error)}") from error
     except Exception as error:
-        if is_gone(error):
-            raise spark_is_gone(doing, error) from error
-        if isinstance(error, _spark_errors()):
-            raise problem("R0033", f"{doing}: Spark failed: {first_cause(error)}") from error
+        if is_gone(error) or isinstance(error, _spark_errors()):
+            raise _spark_failure(doing, error) from error
         raise
 
 
@@ -66,15 +64,44 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
+_UNANSWERED = re.compile(r"An error occurred while calling \S+")
+"""All that py4j says where the connection broke in the middle of a call; of what Java raised it says more."""
+
+
 def is_gone(error: BaseException) -> bool:
-    """Whether py4j found nobody at the other end: Java has died, and pyspark lets the error of the socket through."""
+    """Whether py4j found nobody at the other end: Java has died, before a call or in the middle of it.
+
+    Before a call py4j lets the error of the socket through. Where a class was to be looked up it says that there is
+    none, as it does where there is none.
+    """
+    py4j = sys.modules.get("py4j.protocol")
+    if py4j is not None and isinstance(error, py4j.Py4JError):
+        said = str(error.args[0])
+        return (
+            isinstance(error, py4j.Py4JNetworkError)
+            or _UNANSWERED.fullmatch(said) is not None
+            or (said.endswith(" does not exist in the JVM") and not _answers())
+        )
     frames = walk_tb(error.__traceback__) if isinstance(error, ConnectionError) else ()
     return any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame, _ in frames)
 
 
-def spark_is_gone(doing: str, error: BaseException) -> SparkNetError:
-    """The diagnostic of that, whatever was being done."""
-    return problem("R0033", f"{doing}: Spark failed: nothing answers any more where its Java process was ({error})")
+def _answers() -> bool:
+    """Whether the Java of pyspark does, asked for the time."""
+    from pyspark import SparkContext
+
+    try:
+        if SparkContext._gateway is not None:
+            SparkContext._gateway.jvm.java.lang.System.currentTimeMillis()
+    except Exception as error:
+        if isinstance(error, (OSError, *_spark_errors())):
+            return False
+        raise
+    return True
+
+
+def _spark_failure(doing: str, error: Exception) -> SparkNetError:
+    return problem("R0033", f"{doing}: Spark failed: {first_cause(error)}")
 
 
 _DEATHS = (
@@ -92,7 +119,7 @@ _MEMORY = (
 def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
     """A failed job as a diagnostic; `label` is the source that it read."""
     if is_gone(error):
-        return spark_is_gone(doing, error)
+        return _spark_failure(doing, error)
     cause, helps = first_cause(error), tuple[str, ...]()
     for sign, words in _DEATHS:
         found = sign.search(str(error))
@@ -104,6 +131,8 @@ def worker_failure(doing: str, error: Exception, label: Label | None = None) -> 
 
 def first_cause(error: Exception) -> str:
     """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
+    if is_gone(error):
+        return f"nothing answers any more where its Java process was ({error})"
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
     text = str(details() if callable(details) else error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]

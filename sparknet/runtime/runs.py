@@ -84,6 +84,7 @@ class OnSpark:
         if given is not None:
             yield given
             return
+        from sparknet.runtime.spark.quiet import quiet_death
         from sparknet.runtime.spark.session import running_session, start_session
 
         running = running_session()
@@ -96,14 +97,15 @@ class OnSpark:
         if progress is not None:
             progress(Note(f"starting Spark on {chosen_master(self.master)}"))
         began = perf_counter()
-        own = start_session(self.master, seconds=self.waits.start)
-        try:
-            if progress is not None:
-                progress(Note(f"Spark started in {perf_counter() - began:.1f} s"))
-            yield own
-        finally:
-            with letting_go():
-                own.stop()
+        with quiet_death():
+            own = start_session(self.master, seconds=self.waits.start)
+            try:
+                if progress is not None:
+                    progress(Note(f"Spark started in {perf_counter() - began:.1f} s"))
+                yield own
+            finally:
+                with letting_go():
+                    own.stop()
 
 
 def run_local(

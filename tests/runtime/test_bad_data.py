@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import socket
-from collections.abc import Iterable, Iterator
+import struct
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -285,21 +289,59 @@ def test_what_fails_underneath_is_a_diagnostic(tmp_path: Path, spark: SparkSessi
         assert only(error) == message
 
 
-def test_java_that_died_between_two_calls_is_a_diagnostic() -> None:
+@pytest.mark.parametrize(
+    ("token", "call", "raises"),
+    [
+        (None, None, ConnectionRefusedError),
+        ("secret", lambda java: java.entry_point.toString(), Py4JNetworkError),
+        (None, lambda java: java.entry_point.toString(), Py4JError),
+        (None, lambda java: java.jvm.java, Py4JError),
+    ],
+    ids=["before", "connecting", "in a call", "looking up a class"],
+)
+def test_java_that_died_is_a_diagnostic(
+    token: str | None,
+    call: Callable[[ClientServer], object] | None,
+    raises: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whoever meets it first; what else is refused, in a caller's own code perhaps, stays what it is."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        java = ClientServer(JavaParameters(port=nobody.getsockname()[1]), PythonParameters(port=0))
-        with pytest.raises(ConnectionRefusedError) as refused:
-            java.jvm.java.lang.System.currentTimeMillis()
-        java.shutdown()
-    told = "R0033 training: Spark failed: nothing answers any more where its Java process was"
-    with pytest.raises(SparkNetError) as error, diagnosed("training"):
-        raise refused.value
-    assert only(error).startswith(told)
-    assert worker_failure("training", refused.value).diagnostics[0].message.startswith(told.partition(" ")[2])
+    with socket.socket() as port, ExitStack() as stack:
+        port.bind(("127.0.0.1", 0))
+        if call is not None:
+            port.listen()
+            threading.Thread(target=hang_up, args=[port], daemon=True).start()
+        java = ClientServer(JavaParameters(port=port.getsockname()[1], auth_token=token), PythonParameters(port=0))
+        stack.callback(java.shutdown)
+        with pytest.raises(raises) as gone:
+            (call or (lambda java: java.entry_point.toString()))(java)
+        port.close()
+        monkeypatch.setattr("pyspark.SparkContext._gateway", java)
+        told = "R0033 training: Spark failed: nothing answers any more where its Java process was"
+        with pytest.raises(SparkNetError) as error, diagnosed("training"):
+            raise gone.value
+        assert only(error).startswith(told)
+        assert worker_failure("training", gone.value).diagnostics[0].message.startswith(told.partition(" ")[2])
     with pytest.raises(ConnectionRefusedError), diagnosed("training"):
         raise ConnectionRefusedError(111, "Connection refused")
+
+
+def hang_up(port: socket.socket) -> None:
+    """End as a process that is killed does: its connection is reset while an answer is waited for."""
+    with port.accept()[0] as connection:
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_what_java_itself_raises_does_not_say_that_it_died(spark: SparkSession) -> None:
+    java = spark.sparkContext._jvm
+    assert java is not None
+    with pytest.raises(SparkNetError) as error, diagnosed("training"):
+        java.java.lang.Integer.parseInt("x")
+    assert only(error) == 'R0033 training: Spark failed: For input string: "x"'
+    with pytest.raises(SparkNetError) as error, diagnosed("training"):
+        java.java.lang.Integer.parse("x")
+    assert only(error) == "R0033 training: Spark failed: java.lang.Integer.parse does not exist in the JVM"
 
 
 def test_an_evaluation_that_is_not_finite(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 import sparknet
@@ -129,15 +130,18 @@ def test_a_search_that_was_killed_goes_on_as_if_nothing_had_been(net: Path, tmp_
     assert len(more.records) == 8
 
 
-def test_an_error_that_is_no_trials_own_ends_the_search_which_goes_on_later(net: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [problem("R0033", "the search: Spark failed: gone"), PySparkException("gone")])
+def test_an_error_that_is_no_trials_own_ends_the_search_which_goes_on_later(
+    net: Path, tmp_path: Path, error: Exception
+) -> None:
     def breaks(trial: Trial) -> None:
         if trial.trial == 5:
-            raise problem("R0033", "training: Spark failed: gone")
+            raise error
 
     whole = search(net, tmp_path / "whole")
     with pytest.raises(SparkNetError) as raised:
         search(net, tmp_path / "broken", parallel=2, callback=breaks)
-    assert only(raised) == "R0033 training: Spark failed: gone"
+    assert only(raised) == "R0033 the search: Spark failed: gone"
     assert "`--resume`, or `resume=True` in Python, goes on" in str(raised.value)
     assert 3 < len(journal(tmp_path / "broken")) < 7
     assert not (tmp_path / "broken/best").exists()
@@ -158,7 +162,9 @@ def test_a_search_whose_spark_dies_goes_on_without_it(net: Path, tmp_path: Path)
             os.kill(java, signal.SIGKILL)
         said = process.communicate(timeout=200)[1]
     assert process.returncode == 1
-    assert re.search(r"error\[R003\d\]: [^\n]*\n[^\n]*`--resume`, or `resume=True` in Python, goes on\n$", said)
+    told = r"error\[R0033\]: [^\n]*: Spark failed: nothing answers any more [^\n]*\n[^\n]*`--resume`, [^\n]* goes on\n$"
+    assert re.search(told, said)
+    assert "Traceback" not in said
     subprocess.run([*command, "--local", "--resume"], check=True, capture_output=True, timeout=200, cwd=ROOT)
     search(net, tmp_path / "here")
     assert journal(tmp_path / "there") == journal(tmp_path / "here")

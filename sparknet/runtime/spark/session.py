@@ -20,13 +20,11 @@ from sparknet.runtime.problems import problem
 from sparknet.runtime.spark.connect import connect
 from sparknet.runtime.spark.java import check_java, java_note
 from sparknet.runtime.spark.masters import SUBMITTED, chosen_master, is_connect
+from sparknet.runtime.spark.quiet import quiet_accumulators, quiet_start
 from sparknet.runtime.spark.waits import LONGER, START_SECONDS, LateError, in_time
 
 _TRIES = 4
 """How often Spark tries a task before the job fails; its own default on clusters."""
-
-# The JVM prints it before any setting of ours is read, at every start, and it asks nothing of anybody.
-_CHATTER = re.compile(rb"WARNING: Using incubator modules: jdk\.incubator\.vector\s*")
 
 _LOG4J = """\
 rootLogger.level = error
@@ -77,7 +75,7 @@ def start_session(master: str | None = None, name: str = "sparknet", seconds: fl
     if master == SUBMITTED:
         return _started(SparkSession.builder, master, seconds)
     check_java()
-    with tempfile.TemporaryDirectory(prefix="sparknet-") as folder, _environment(master), _quiet_start():
+    with tempfile.TemporaryDirectory(prefix="sparknet-") as folder, _environment(master), quiet_start():
         log4j = Path(folder, "log4j2.properties")
         log4j.write_text(_LOG4J, "utf-8")
         builder = SparkSession.builder.master(_with_retries(master)).appName(name)
@@ -102,6 +100,7 @@ def _started(builder: SparkSession.Builder, master: str, seconds: float) -> Spar
 
     try:
         in_time(seconds, start)
+        quiet_accumulators()
         return found[0]
     except LateError as error:
         _give_up(found, ended)
@@ -221,33 +220,3 @@ def _set_environment(values: Mapping[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
-
-
-@contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Start the JVM with its stderr in a pipe, from which everything but known chatter goes on to our stderr.
-
-    The JVM keeps the pipe for its life; only the file descriptor of this process is put back at the end.
-    """
-    try:
-        terminal = os.dup(2)
-    except OSError:  # this process has no stderr
-        yield
-        return
-    source, sink = os.pipe()
-    threading.Thread(target=_relay, args=(source, terminal), name="sparknet-stderr", daemon=True).start()
-    sys.stderr.flush()
-    os.dup2(sink, 2)
-    os.close(sink)
-    try:
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(terminal, 2)
-
-
-def _relay(source: int, target: int) -> None:
-    with os.fdopen(source, "rb") as lines, os.fdopen(target, "wb", buffering=0, closefd=False) as out:
-        for line in lines:
-            if not _CHATTER.fullmatch(line):
-                out.write(line)

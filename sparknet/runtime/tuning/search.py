@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from threading import Lock
@@ -101,11 +102,12 @@ class Search:
     def train_again(self, net: CompiledNet) -> TrainedNet:
         """The best trial once more, which gives the same bytes."""
         view = self.shared.view(self._check_data)
-        try:
-            with diagnosed("training"):
-                return train(self._quiet(net), view)
-        finally:
-            view.close()
+        with self._resumable():
+            try:
+                with diagnosed("training"):
+                    return train(self._quiet(net), view)
+            finally:
+                view.close()
 
     # ----- batches -----
 
@@ -121,7 +123,8 @@ class Search:
             wait(futures, return_when=FIRST_EXCEPTION)
             failed = next((f for f in futures if f.done() and f.exception() is not None), None)
             if failed is not None:
-                raise self._resumable(failed.exception())
+                with self._resumable():
+                    failed.result()
         except BaseException:
             self._stop.set()  # the trials that run end after their rounds
             for future in futures:
@@ -138,14 +141,18 @@ class Search:
             raise problem("R0095", message, helps=helps)
         return trial
 
-    def _resumable(self, error: BaseException | None) -> BaseException:
-        """An error that ends the search, which can be gone on with."""
-        if isinstance(error, SparkNetError) and self.folder is not None:
+    @contextmanager
+    def _resumable(self) -> Iterator[None]:
+        """What is raised inside ends the search, which can be gone on with, as the error says."""
+        try:
+            with diagnosed("the search"):
+                yield
+        except SparkNetError as error:
+            if self.folder is None:
+                raise
             kept = f"the trials until now are kept in `{self.folder.path}`"
             note = f"{kept}; the same with `--resume`, or `resume=True` in Python, goes on"
-            return SparkNetError([replace(d, notes=(*d.notes, note)) for d in error.diagnostics])
-        assert error is not None  # noqa: S101 - it was asked for
-        return error
+            raise SparkNetError([replace(d, notes=(*d.notes, note)) for d in error.diagnostics]) from error
 
     # ----- one trial -----
 
