@@ -13,6 +13,7 @@ import pyarrow as pa
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.engines.base import EngineError
 from sparknet.runtime.problems import problem
+from sparknet.runtime.spark.waits import CALL_SECONDS, LateError, in_time
 
 
 class CallbackError(Exception):
@@ -35,7 +36,7 @@ def diagnosed(doing: str) -> Iterator[None]:
     except pa.ArrowException as error:
         raise problem("R0003", f"{doing}: the data cannot be used: {first_cause(error)}") from error
     except Exception as error:
-        if is_gone(error) or isinstance(error, _spark_errors()):
+        if break_of(error) is not None or isinstance(error, _spark_errors()):
             raise _spark_failure(doing, error) from error
         raise
 
@@ -64,45 +65,64 @@ def _spark_errors() -> tuple[type[Exception], ...]:
     return tuple(found)
 
 
-_UNANSWERED = re.compile(r"An error occurred while calling \S+")
-"""All that py4j says where the connection broke in the middle of a call; of what Java raised it says more."""
+# ----- a Java that is gone -----
+
+_UNANSWERED = re.compile(r"An error occurred while calling \S+|\S+ does not exist in the JVM")
+"""All that py4j says where its connection breaks in a call, or in looking up a class; of what Java raised it says more.
+
+That there is no such class it says in the same words.
+"""
 
 
-def is_gone(error: BaseException) -> bool:
-    """Whether py4j found nobody at the other end: Java has died, before a call or in the middle of it.
+def break_of(error: BaseException) -> BaseException | None:
+    """The error of py4j, which `error` is or hides, that says that its connection to Java broke; else None.
 
-    Before a call py4j lets the error of the socket through. Where a class was to be looked up it says that there is
-    none, as it does where there is none.
+    Before a call py4j lets the error of the socket through. pyspark hides all of them where it reads a schema.
     """
     py4j = sys.modules.get("py4j.protocol")
-    if py4j is not None and isinstance(error, py4j.Py4JError):
-        said = str(error.args[0])
-        return (
-            isinstance(error, py4j.Py4JNetworkError)
-            or _UNANSWERED.fullmatch(said) is not None
-            or (said.endswith(" does not exist in the JVM") and not _answers())
-        )
-    frames = walk_tb(error.__traceback__) if isinstance(error, ConnectionError) else ()
-    return any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame, _ in frames)
+    if py4j is None:
+        return None
+    if isinstance(error, py4j.Py4JError):
+        is_break = isinstance(error, py4j.Py4JNetworkError) or _UNANSWERED.fullmatch(str(error.args[0]))
+        return error if is_break else None
+    if isinstance(error, ConnectionError):
+        frames = walk_tb(error.__traceback__)
+        return error if any(frame.f_globals.get("__name__", "").startswith("py4j.") for frame, _ in frames) else None
+    hidden = error.__cause__ or error.__context__
+    return break_of(hidden) if hidden is not None and isinstance(error, _spark_errors()) else None
 
 
-def _answers() -> bool:
-    """Whether the Java of pyspark does, asked for the time."""
+def _is_alive() -> bool:
+    """Whether Java answers, asked for the time: a connection breaks too where its thread in Java runs out of memory."""
     from pyspark import SparkContext
 
+    from sparknet.runtime.spark.quiet import quiet_py4j
+
+    gateway = SparkContext._gateway
+    if gateway is None:  # it has not come so far
+        return False
+
+    def ask() -> None:
+        gateway.jvm.java.lang.System.currentTimeMillis()  # each name in it is looked up in Java
+
     try:
-        if SparkContext._gateway is not None:
-            SparkContext._gateway.jvm.java.lang.System.currentTimeMillis()
+        with quiet_py4j():
+            in_time(CALL_SECONDS, ask)
+    except LateError:
+        return True
     except Exception as error:
-        if isinstance(error, (OSError, *_spark_errors())):
-            return False
-        raise
+        if break_of(error) is None:
+            raise
+        return False
     return True
 
 
-def _spark_failure(doing: str, error: Exception) -> SparkNetError:
-    return problem("R0033", f"{doing}: Spark failed: {first_cause(error)}")
+# ----- failures as diagnostics -----
 
+_NOBODY = "nothing answers any more where its Java process was"
+_KILLED = "did memory run out? the kernel's log (`dmesg`) tells whether it killed the process"
+_NO_SECOND = "in Python, begin a new process: pyspark starts no second Java in one"
+_MEMORY = "lower `batch`, or give executors more memory beside Java's: `spark.executor.memoryOverhead`"
 
 _DEATHS = (
     (re.compile(r"ExecutorLostFailure \(([^)\n]*)\)(?: Reason: ([^\n]*))?"), "an executor was lost: {}"),
@@ -110,31 +130,41 @@ _DEATHS = (
 )
 """How Spark says that a process is gone, which leaves no cause of its own behind; and how we say it."""
 
-_MEMORY = (
-    "did memory run out? the kernel's log (`dmesg`) tells whether it killed the process",
-    "lower `batch`, or give executors more memory beside Java's: `spark.executor.memoryOverhead`",
-)
+_STOPPED = re.compile(r"cancelled because SparkContext was shut down|stopped SparkContext")
+"""How Spark says that it was ended from outside, as where Java got a SIGTERM."""
+
+
+def _spark_failure(doing: str, error: Exception) -> SparkNetError:
+    cause = first_cause(error)
+    helps = (_KILLED, _NO_SECOND) if cause.startswith(_NOBODY) else ()
+    return problem("R0033", f"{doing}: Spark failed: {cause}", helps=helps)
 
 
 def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
     """A failed job as a diagnostic; `label` is the source that it read."""
-    if is_gone(error):
+    if break_of(error) is not None or _STOPPED.search(str(error)):
         return _spark_failure(doing, error)
     cause, helps = first_cause(error), tuple[str, ...]()
     for sign, words in _DEATHS:
         found = sign.search(str(error))
         if found is not None:
-            cause, helps = words.format(*filter(None, reversed(found.groups()))), _MEMORY
+            cause, helps = words.format(*filter(None, reversed(found.groups()))), (_KILLED, _MEMORY)
             break
     return problem("R0031", f"{doing}: a worker failed: {cause[:500]}", label=label, helps=helps)
 
 
 def first_cause(error: Exception) -> str:
     """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
-    if is_gone(error):
-        return f"nothing answers any more where its Java process was ({error})"
+    broken = break_of(error)
+    if broken is not None and not _is_alive():
+        return f"{_NOBODY} ({broken})"
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
-    text = str(details() if callable(details) else error)
+    try:
+        text = str(details() if callable(details) else error)
+    except Exception as unread:  # py4j asks Java for the words of Java's errors
+        if break_of(unread) is None:
+            raise
+        return first_cause(unread)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     python = [line for line in lines if re.match(r"([\w.]+(Error|Exception)|SystemExit): ", line)]
     java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]

@@ -84,7 +84,7 @@ class OnSpark:
         if given is not None:
             yield given
             return
-        from sparknet.runtime.spark.quiet import quiet_death
+        from sparknet.runtime.spark.quiet import quiet_py4j
         from sparknet.runtime.spark.session import running_session, start_session
 
         running = running_session()
@@ -97,7 +97,7 @@ class OnSpark:
         if progress is not None:
             progress(Note(f"starting Spark on {chosen_master(self.master)}"))
         began = perf_counter()
-        with quiet_death():
+        with quiet_py4j():
             own = start_session(self.master, seconds=self.waits.start)
             try:
                 if progress is not None:

@@ -162,7 +162,7 @@ def test_a_search_whose_spark_dies_goes_on_without_it(net: Path, tmp_path: Path)
             os.kill(java, signal.SIGKILL)
         said = process.communicate(timeout=200)[1]
     assert process.returncode == 1
-    told = r"error\[R0033\]: [^\n]*: Spark failed: nothing answers any more [^\n]*\n[^\n]*`--resume`, [^\n]* goes on\n$"
+    told = r"error\[R0033\]: [^\n]*: Spark failed: nothing answers any more [^\n]*\n[^\n]*`--resume`, [^\n]* goes on\n"
     assert re.search(told, said)
     assert "Traceback" not in said
     subprocess.run([*command, "--local", "--resume"], check=True, capture_output=True, timeout=200, cwd=ROOT)

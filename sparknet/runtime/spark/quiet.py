@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 # The JVM prints it before any setting of ours is read, at every start, and it asks nothing of anybody.
 _CHATTER = re.compile(rb"WARNING: Using incubator modules: jdk\.incubator\.vector\s*")
@@ -45,18 +46,20 @@ def _relay(source: int, target: int) -> None:
 
 
 @contextmanager
-def quiet_death() -> Iterator[None]:
-    """Should Java die inside, then py4j logs no traceback of its socket: our diagnostic says it."""
-    root = logging.getLogger()
-    root.addFilter(_is_not_of_py4j)
+def quiet_py4j() -> Iterator[None]:
+    """Have py4j log no errors of its connections, with tracebacks, as where Java dies: our diagnostic says it."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return Path(record.pathname).parent.name != "py4j"
+
+    loggers = [logging.getLogger(name) for name in (None, "py4j.java_gateway", "py4j.clientserver")]  # None: the root
+    for logger in loggers:
+        logger.addFilter(is_other)
     try:
         yield
     finally:
-        root.removeFilter(_is_not_of_py4j)
-
-
-def _is_not_of_py4j(record: logging.LogRecord) -> bool:
-    return record.module not in {"java_gateway", "clientserver"}  # they log at the root, under no name of their own
+        for logger in loggers:
+            logger.removeFilter(is_other)
 
 
 def quiet_accumulators() -> None:
