@@ -13,7 +13,7 @@ import pyarrow as pa
 from sparknet.grammar.diagnostics import Label, SparkNetError
 from sparknet.runtime.engines.base import EngineError
 from sparknet.runtime.problems import problem
-from sparknet.runtime.spark.waits import CALL_SECONDS, LateError, in_time
+from sparknet.runtime.spark.waits import CALL_SECONDS, in_time
 
 
 class CallbackError(Exception):
@@ -108,13 +108,30 @@ def _is_alive() -> bool:
     try:
         with quiet_py4j():
             in_time(CALL_SECONDS, ask)
-    except LateError:
-        return True
-    except Exception as error:
-        if break_of(error) is None:
-            raise
-        return False
+    except Exception as error:  # LateError too: what is not known is not said
+        return break_of(error) is None
     return True
+
+
+_STOPPED = re.compile(
+    r"^(?:Caused by)?(?:: )?(?:[\w.$]+: )?(?:\[\w+\] )?(?:"
+    r"(?:Job \d+|Stage) cancelled because SparkContext was shut down|"
+    r"Cannot call methods on a stopped SparkContext|SparkContext has been shutdown)",
+    re.MULTILINE,
+)
+"""How Spark says that it was ended from outside, as where Java got a SIGTERM."""
+
+
+def has_ended(error: BaseException) -> bool:
+    """Whether an error says that Spark itself has ended, so that no worker and no file is to blame."""
+    if break_of(error) is not None:
+        return True
+    try:
+        return _STOPPED.search(str(error)) is not None
+    except Exception as unread:  # py4j asks Java for the words of Java's errors
+        if break_of(unread) is None:
+            raise
+        return True
 
 
 # ----- failures as diagnostics -----
@@ -130,9 +147,6 @@ _DEATHS = (
 )
 """How Spark says that a process is gone, which leaves no cause of its own behind; and how we say it."""
 
-_STOPPED = re.compile(r"cancelled because SparkContext was shut down|stopped SparkContext")
-"""How Spark says that it was ended from outside, as where Java got a SIGTERM."""
-
 
 def _spark_failure(doing: str, error: Exception) -> SparkNetError:
     cause = first_cause(error)
@@ -142,7 +156,7 @@ def _spark_failure(doing: str, error: Exception) -> SparkNetError:
 
 def worker_failure(doing: str, error: Exception, label: Label | None = None) -> SparkNetError:
     """A failed job as a diagnostic; `label` is the source that it read."""
-    if break_of(error) is not None or _STOPPED.search(str(error)):
+    if has_ended(error):
         return _spark_failure(doing, error)
     cause, helps = first_cause(error), tuple[str, ...]()
     for sign, words in _DEATHS:
@@ -161,12 +175,13 @@ def first_cause(error: Exception) -> str:
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
     try:
         text = str(details() if callable(details) else error)
-    except Exception as unread:  # py4j asks Java for the words of Java's errors
+    except Exception as unread:  # as in `has_ended`
         if break_of(unread) is None:
             raise
         return first_cause(unread)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     python = [line for line in lines if re.match(r"([\w.]+(Error|Exception)|SystemExit): ", line)]
     java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    cause = (python[-1:] or java[-1:] or lines[:1] or [type(error).__name__])[0]
+    top = [line.removeprefix(": ") for line in lines if line.startswith(": ")]  # Java's own, as py4j writes it
+    cause = (python[-1:] or java[-1:] or top[:1] or lines[:1] or [type(error).__name__])[0]
     return re.sub(r"^[\w.$]+(Error|Exception): ", "", cause)[:500]

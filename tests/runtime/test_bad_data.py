@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
-import socket
-import struct
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from py4j.clientserver import ClientServer, JavaParameters, PythonParameters
-from py4j.java_gateway import JavaObject
-from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
-from pyspark.sql.classic.dataframe import DataFrame as ClassicDataFrame
 
 import sparknet
 from sparknet.compiler import CompiledNet
 from sparknet.grammar import SparkNetError
 from sparknet.runtime.engines.base import EngineError, Feeds, Floats, Graph, OnnxRuntimeEngine, Sums
-from sparknet.runtime.failures import diagnosed, worker_failure
+from sparknet.runtime.failures import diagnosed
 from sparknet.runtime.local import LocalBackend
 from sparknet.runtime.runs import OnSpark, run_local, run_spark
 from sparknet.runtime.sources.places import place_of
 from sparknet.runtime.spark.backend import SparkBackend
 from sparknet.runtime.spark.masters import check_master
-from sparknet.runtime.spark.quiet import quiet_accumulators, quiet_py4j
 from sparknet.runtime.training.records import Prepared
 from sparknet.runtime.training.trainer import data_section, train
 from tests.runtime.conftest import only, rows, small_net
@@ -291,116 +281,6 @@ def test_what_fails_underneath_is_a_diagnostic(tmp_path: Path, spark: SparkSessi
         with pytest.raises(SparkNetError) as error, diagnosed("training"):
             raise raised
         assert only(error) == message
-
-
-def ask(java: ClientServer) -> object:
-    return java.entry_point.toString()
-
-
-def read_schema(java: ClientServer) -> object:
-    return ClassicDataFrame(JavaObject("o1", java._gateway_client), SparkSession.active()).schema
-
-
-@pytest.mark.parametrize(
-    ("call", "answers", "token", "raises"),
-    [
-        (ask, False, None, ConnectionRefusedError),
-        (ask, True, "secret", Py4JNetworkError),
-        (ask, True, None, Py4JError),
-        (lambda java: java.jvm.java, True, None, Py4JError),
-        (read_schema, False, None, PySparkException),
-        (read_schema, True, None, PySparkException),
-    ],
-    ids=["before", "connecting", "in a call", "looking up a class", "before a schema", "in a schema"],
-)
-def test_java_that_died_is_a_diagnostic(
-    call: Callable[[ClientServer], object],
-    answers: bool,
-    token: str | None,
-    raises: type[Exception],
-    spark: SparkSession,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    """Whoever meets it first; but a broken connection to a Java that answers, or to another's, says no such thing."""
-    with socket.socket() as port, ExitStack() as stack:
-        port.bind(("127.0.0.1", 0))
-        if answers:
-            port.listen()
-            threading.Thread(target=hang_up, args=[port], daemon=True).start()
-        java = ClientServer(JavaParameters(port=port.getsockname()[1], auth_token=token), PythonParameters(port=0))
-        stack.callback(java.shutdown)
-        with pytest.raises(raises) as gone, quiet_py4j():
-            call(java)
-        port.close()
-        told = "R0033 training: Spark failed: nothing answers any more where its Java process was"
-        with pytest.raises(SparkNetError) as error, diagnosed("training"):
-            raise gone.value
-        assert only(error).startswith("R0033 training: Spark failed: ")
-        assert not only(error).startswith(told)
-        monkeypatch.setattr("pyspark.SparkContext._gateway", java)
-        with pytest.raises(SparkNetError) as error, diagnosed("training"):
-            raise gone.value
-        assert only(error).startswith(told)
-        assert worker_failure("training", gone.value).diagnostics[0].message.startswith(told.partition(" ")[2])
-        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-    with pytest.raises(ConnectionRefusedError), diagnosed("training"):
-        raise ConnectionRefusedError(111, "Connection refused")
-
-
-def hang_up(port: socket.socket) -> None:
-    """End as a process that is killed does: its connection is reset while an answer is waited for."""
-    with port.accept()[0] as connection:
-        connection.recv(1)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def test_java_that_dies_before_its_error_is_read_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        java = ClientServer(JavaParameters(port=port.getsockname()[1]), PythonParameters(port=0))
-        monkeypatch.setattr("pyspark.SparkContext._gateway", java)
-        with pytest.raises(SparkNetError) as error, diagnosed("training"):
-            raise Py4JJavaError("An error occurred while calling o1.x.\n", JavaObject("o2", java._gateway_client))
-        java.shutdown()
-    assert only(error).startswith("R0033 training: Spark failed: nothing answers any more where its Java process was")
-
-
-def test_spark_that_was_stopped_is_no_workers_failure() -> None:
-    for said in (
-        "Job 3 cancelled because SparkContext was shut down",
-        "Cannot call methods on a stopped SparkContext.",
-    ):
-        (told,) = worker_failure("round 1", PySparkException(said)).diagnostics
-        assert f"{told.code} {told.message}" == f"R0033 round 1: Spark failed: {said}"
-
-
-def test_others_log_while_py4j_does_not(caplog: pytest.LogCaptureFixture) -> None:
-    with quiet_py4j():
-        logging.getLogger("py4j.clientserver").error("told")
-        logging.error("told")
-    assert len(caplog.records) == 2
-
-
-def test_accumulators_are_silent_about_connections_that_break(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    server: Any = spark.sparkContext._accumulatorServer
-    monkeypatch.setattr(server, "handle_error", server.handle_error)
-    quiet_accumulators()
-    server.handle_error(None, None)
-    assert capsys.readouterr().err == ""
-
-
-def test_what_java_itself_raises_does_not_say_that_it_died(spark: SparkSession) -> None:
-    java = spark.sparkContext._jvm
-    assert java is not None
-    with pytest.raises(SparkNetError) as error, diagnosed("training"):
-        java.java.lang.Integer.parseInt("x")
-    assert only(error) == 'R0033 training: Spark failed: For input string: "x"'
-    with pytest.raises(SparkNetError) as error, diagnosed("training"):
-        java.java.lang.Integer.parse("x")
-    assert only(error) == "R0033 training: Spark failed: java.lang.Integer.parse does not exist in the JVM"
 
 
 def test_an_evaluation_that_is_not_finite(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from sparknet.compiler.sources import (
     TextSource,
 )
 from sparknet.grammar.diagnostics import SparkNetError
-from sparknet.runtime.failures import break_of, first_cause
+from sparknet.runtime.failures import first_cause, has_ended
 from sparknet.runtime.problems import problem
 from sparknet.runtime.sources.builtin import read_built_in
 from sparknet.runtime.sources.lines import FormatError, check_encoding
@@ -66,7 +66,7 @@ def open_frame(spark: SparkSession, place: Place) -> DataFrame:
     except Exception as error:
         if isinstance(error, AnalysisException) and error.getCondition() == "PATH_NOT_FOUND":
             raise _unseen(place, path) if is_here(source) else missing(place, path) from error
-        if break_of(error) is not None:
+        if has_ended(error):
             raise
         # pyspark lets some of Java's own through
         raise unreadable(source, place.label, path, first_cause(error)) from error
