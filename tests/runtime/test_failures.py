@@ -111,8 +111,10 @@ def test_spark_that_was_stopped_is_no_workers_failure(text: str, cause: str) -> 
 
 
 def test_a_worker_that_speaks_of_a_stopped_spark_has_failed_all_the_same() -> None:
-    (found,) = worker_failure("round 1", PySparkException("ValueError: rows of a stopped SparkContext")).diagnostics
-    assert f"{found.code} {found.message}" == "R0031 round 1: a worker failed: rows of a stopped SparkContext"
+    (found,) = worker_failure(
+        "round 1", PySparkException("ValueError: told: SparkContext has been shutdown")
+    ).diagnostics
+    assert f"{found.code} {found.message}" == "R0031 round 1: a worker failed: told: SparkContext has been shutdown"
 
 
 def test_others_log_while_py4j_does_not(caplog: pytest.LogCaptureFixture) -> None:
