@@ -124,14 +124,22 @@ _STOPPED = re.compile(
 
 def has_ended(error: BaseException) -> bool:
     """Whether an error says that Spark itself has ended, so that no worker and no file is to blame."""
-    if break_of(error) is not None:
-        return True
+    text, broken = _read(error)
+    return broken is not None or _STOPPED.search(text) is not None
+
+
+def _read(error: BaseException) -> tuple[str, BaseException | None]:
+    """The text of an error and `break_of` it; or of what reading it raises, as py4j asks Java for the words of Java's.
+
+    Anything else that reading raises is raised.
+    """
     try:
-        return _STOPPED.search(str(error)) is not None
-    except Exception as unread:  # py4j asks Java for the words of Java's errors
-        if break_of(unread) is None:
+        return str(error), break_of(error)
+    except Exception as unread:
+        broken = break_of(unread)
+        if broken is None:
             raise
-        return True
+        return str(unread), broken
 
 
 # ----- failures as diagnostics -----
@@ -169,16 +177,11 @@ def worker_failure(doing: str, error: Exception, label: Label | None = None) -> 
 
 def first_cause(error: Exception) -> str:
     """The innermost cause that an error names: Python's last, else Java's last `Caused by`, else its first line."""
-    broken = break_of(error)
+    text, broken = _read(error)
     if broken is not None and not _is_alive():
         return f"{_NOBODY} ({broken})"
     details = getattr(error, "details", None)  # of gRPC, whose errors are texts of many lines otherwise
-    try:
-        text = str(details() if callable(details) else error)
-    except Exception as unread:  # as in `has_ended`
-        if break_of(unread) is None:
-            raise
-        return first_cause(unread)
+    text = str(details()) if callable(details) else text
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     python = [line for line in lines if re.match(r"([\w.]+(Error|Exception)|SystemExit): ", line)]
     java = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]

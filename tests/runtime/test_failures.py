@@ -6,8 +6,8 @@ import logging
 import socket
 import struct
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -54,13 +54,10 @@ def test_java_that_died_is_a_diagnostic(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Whoever meets it first; but a broken connection to a Java that answers, or to another's, says no such thing."""
-    with socket.socket() as port, ExitStack() as stack:
-        port.bind(("127.0.0.1", 0))
+    with socket.socket() as port, client_of(port, token) as java:
         if answers:
             port.listen()
             threading.Thread(target=hang_up, args=[port], daemon=True).start()
-        java = ClientServer(JavaParameters(port=port.getsockname()[1], auth_token=token), PythonParameters(port=0))
-        stack.callback(java.shutdown)
         with pytest.raises(raises) as gone, quiet_py4j():
             call(java)
         port.close()
@@ -79,6 +76,17 @@ def test_java_that_died_is_a_diagnostic(
         raise ConnectionRefusedError(111, "Connection refused")
 
 
+@contextmanager
+def client_of(port: socket.socket, token: str | None = None) -> Iterator[ClientServer]:
+    """py4j's end of a link to a Java that would be at a port."""
+    port.bind(("127.0.0.1", 0))
+    java = ClientServer(JavaParameters(port=port.getsockname()[1], auth_token=token), PythonParameters(port=0))
+    try:
+        yield java
+    finally:
+        java.shutdown()
+
+
 def hang_up(port: socket.socket) -> None:
     """End as a process that is killed does: its connection is reset while an answer is waited for."""
     with port.accept()[0] as connection:
@@ -87,13 +95,10 @@ def hang_up(port: socket.socket) -> None:
 
 
 def test_java_that_dies_before_its_error_is_read_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as port:
-        port.bind(("127.0.0.1", 0))
-        java = ClientServer(JavaParameters(port=port.getsockname()[1]), PythonParameters(port=0))
+    with socket.socket() as port, client_of(port) as java:
         monkeypatch.setattr("pyspark.SparkContext._gateway", java)
         with pytest.raises(SparkNetError) as error, diagnosed("training"):
             raise Py4JJavaError("An error occurred while calling o1.x.\n", JavaObject("o2", java._gateway_client))
-        java.shutdown()
     assert only(error).startswith("R0033 training: Spark failed: nothing answers any more where its Java process was")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from threading import Lock
@@ -102,12 +102,8 @@ class Search:
     def train_again(self, net: CompiledNet) -> TrainedNet:
         """The best trial once more, which gives the same bytes."""
         view = self.shared.view(self._check_data)
-        with self._resumable():
-            try:
-                with diagnosed("training"):
-                    return train(self._quiet(net), view)
-            finally:
-                view.close()
+        with self._resumable(), closing(view), diagnosed("training"):
+            return train(self._quiet(net), view)
 
     # ----- batches -----
 
